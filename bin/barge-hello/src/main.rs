@@ -1,0 +1,3 @@
+//! What the hello image runs: says what it sees.
+
+fn main() {}

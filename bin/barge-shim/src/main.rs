@@ -1,0 +1,3 @@
+//! The process beside each container.
+
+fn main() {}

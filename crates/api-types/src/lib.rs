@@ -1,0 +1,1 @@
+//! The Docker Engine REST API, field for field.

@@ -1,0 +1,1 @@
+//! Layers as tar: read, write, compare, extract without escape.

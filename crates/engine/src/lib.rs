@@ -1,0 +1,1 @@
+//! The daemon's services: containers, images, networks, volumes, events.

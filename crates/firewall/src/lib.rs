@@ -1,0 +1,1 @@
+//! NAT and filter rules of barge's own, as one atomic batch.

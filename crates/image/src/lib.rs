@@ -1,0 +1,1 @@
+//! Images: blobs by digest, manifests, configurations, references, archives.

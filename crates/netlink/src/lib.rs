@@ -1,0 +1,1 @@
+//! Typed rtnetlink requests: links, addresses, routes, neighbours.

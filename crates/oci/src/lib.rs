@@ -1,0 +1,1 @@
+//! The OCI runtime and image specifications as types.

@@ -1,0 +1,1 @@
+//! Makes a container of a bundle: namespaces, mounts, capabilities, seccomp, exec.

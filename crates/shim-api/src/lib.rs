@@ -1,0 +1,1 @@
+//! What the daemon and a shim say to each other.

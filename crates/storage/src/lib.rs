@@ -1,0 +1,1 @@
+//! Storage drivers: layers as folders, stacked by the kernel.

@@ -1,0 +1,1 @@
+//! Safe wrappers of the Linux system calls that barge is made of.

@@ -1,0 +1,1 @@
+//! The words every crate shares: ids, digests, references, signals, sizes, ports.
