@@ -186,18 +186,10 @@ pub struct LogConfig {
     /// The driver's options, as the user gave them.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
-    /// The container's labels, from which the options `labels` and `labels-regex` choose.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// The container's environment, from which the options `env` and `env-regex` choose.
-    #[serde(default)]
-    pub env: Vec<String>,
-    /// The container's name without `/`, for the option `tag`.
-    #[serde(default)]
-    pub container_name: String,
-    /// The image's name, for the option `tag`.
-    #[serde(default)]
-    pub image_name: String,
+    /// What is written with every line: the outcome of the options `labels`, `labels-regex`, `env`, `env-regex` and
+    /// `tag`, which the daemon works out (`barge_logdriver::attributes`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Where a container's processes are counted.
