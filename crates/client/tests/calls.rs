@@ -1,0 +1,292 @@
+//! The client against a scripted server on a socket: what it asks, and what it makes of the answers.
+
+#![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::JoinHandle;
+
+use barge_api_types::{ContainerCreateRequest, ExecStartRequest};
+use barge_client::{AttachOptions, Client, ClientError, Host, ListOptions, Upload, WaitFor};
+use bytes::Bytes;
+use tempfile::TempDir;
+
+/// A server that runs a script on its listener, and the client of it.
+struct Scripted<T> {
+    client: Client,
+    script: JoinHandle<T>,
+    _folder: TempDir,
+}
+
+fn scripted<T: Send + 'static>(
+    script: impl FnOnce(UnixListener) -> T + Send + 'static,
+) -> Scripted<T> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    Scripted {
+        client: Client::new(Host::Unix(path)),
+        script: std::thread::spawn(move || script(listener)),
+        _folder: folder,
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// Reads one request: its head, and its body by length.
+fn request(stream: &mut UnixStream) -> (String, Vec<u8>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "closed within a head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (head, body)
+}
+
+fn answer(stream: &mut UnixStream, status: &str, body: &str) {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all((head + body).as_bytes()).unwrap();
+}
+
+#[test]
+fn one_connection_serves_calls_that_follow_each_other() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = Vec::new();
+        for body in ["[]", "", r#"{"Id":"abc","Warnings":["w"]}"#] {
+            let (head, _) = request(&mut stream);
+            lines.push(head.lines().next().unwrap().to_owned());
+            answer(&mut stream, "200 OK", body);
+        }
+        lines
+    });
+    run(async {
+        let containers = server.client.containers();
+        let all = ListOptions {
+            all: true,
+            ..ListOptions::default()
+        };
+        assert!(containers.list(&all).await.unwrap().is_empty());
+        containers.start("c1").await.unwrap();
+        let request = ContainerCreateRequest::default();
+        let made = containers.create(Some("n"), None, &request).await.unwrap();
+        assert_eq!(made.id, "abc");
+        assert_eq!(made.warnings, ["w"]);
+    });
+    assert_eq!(
+        server.script.join().unwrap(),
+        [
+            "GET /v1.47/containers/json?all=1 HTTP/1.1",
+            "POST /v1.47/containers/c1/start HTTP/1.1",
+            "POST /v1.47/containers/create?name=n HTTP/1.1",
+        ]
+    );
+}
+
+#[test]
+fn a_connection_that_the_daemon_closed_is_replaced() {
+    let server = scripted(|listener| {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            request(&mut stream);
+            let head = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+            stream.write_all(head).unwrap();
+        }
+    });
+    run(async {
+        server.client.containers().start("a").await.unwrap();
+        server.client.containers().start("b").await.unwrap();
+    });
+    server.script.join().unwrap();
+}
+
+#[test]
+fn the_daemons_words_are_passed_on() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        for (status, body) in [
+            ("404 Not Found", r#"{"message":"No such container: x"}"#),
+            ("500 Internal Server Error", "plain words\n"),
+            ("501 Not Implemented", ""),
+        ] {
+            request(&mut stream);
+            answer(&mut stream, status, body);
+        }
+    });
+    run(async {
+        let containers = server.client.containers();
+        let error = containers.start("x").await.unwrap_err();
+        assert!(error.is_not_found());
+        assert_eq!(
+            error.to_string(),
+            "Error response from daemon: No such container: x"
+        );
+        let error = containers.start("x").await.unwrap_err();
+        assert_eq!(error.to_string(), "Error response from daemon: plain words");
+        let error = containers.start("x").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Error response from daemon: 501 Not Implemented"
+        );
+    });
+    server.script.join().unwrap();
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::Unix(folder.path().join("none.sock"));
+    let client = Client::new(host.clone());
+    let error = run(client.containers().start("x")).unwrap_err();
+    assert!(error.is_unreachable());
+    assert_eq!(
+        error.to_string(),
+        format!("Cannot connect to the barge daemon at {host}. Is the daemon running?")
+    );
+}
+
+#[test]
+fn an_attach_keeps_what_came_with_the_headers_and_closes_one_way() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (head, _) = request(&mut stream);
+        let head_out = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
+             Content-Type: application/vnd.docker.raw-stream\r\n\r\nearly ";
+        stream.write_all(head_out.as_bytes()).unwrap();
+        let mut input = String::new();
+        stream.read_to_string(&mut input).unwrap();
+        stream.write_all(b"late").unwrap();
+        (head, input)
+    });
+    run(async {
+        let options = AttachOptions {
+            stream: true,
+            stdin: true,
+            stdout: true,
+            detach_keys: Some("ctrl-a".to_owned()),
+            ..AttachOptions::default()
+        };
+        let attached = server
+            .client
+            .containers()
+            .attach("c", &options)
+            .await
+            .unwrap();
+        assert!(!attached.is_multiplexed());
+        let (mut reader, mut writer) = attached.into_blocking().unwrap();
+        writer.write_all(b"typed").unwrap();
+        writer.close().unwrap();
+        let mut output = String::new();
+        reader.read_to_string(&mut output).unwrap();
+        assert_eq!(output, "early late");
+    });
+    let (head, input) = server.script.join().unwrap();
+    assert_eq!(input, "typed");
+    assert!(head.starts_with(
+        "POST /v1.47/containers/c/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-a HTTP/1.1"
+    ));
+    assert!(head.contains("upgrade: tcp\r\n"), "{head}");
+    assert!(head.contains("connection: Upgrade\r\n"), "{head}");
+}
+
+#[test]
+fn a_stream_that_was_refused_is_an_error() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        request(&mut stream);
+        answer(&mut stream, "409 Conflict", r#"{"message":"not running"}"#);
+        request(&mut stream);
+        answer(&mut stream, "200 OK", "");
+    });
+    run(async {
+        let request = ExecStartRequest::default();
+        let error = server
+            .client
+            .execs()
+            .start("e", &request)
+            .await
+            .unwrap_err();
+        assert_eq!(error.status().map(|status| status.as_u16()), Some(409));
+        let error = server
+            .client
+            .execs()
+            .start("e", &request)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ClientError::NotHijacked { .. }));
+    });
+    server.script.join().unwrap();
+}
+
+#[test]
+fn a_wait_is_registered_before_its_result_is_there() {
+    let (registered, start) = std::sync::mpsc::channel();
+    let server = scripted(move |listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        request(&mut stream);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        start.recv().unwrap();
+        stream
+            .write_all(b"10\r\n{\"StatusCode\":7}\r\n0\r\n\r\n")
+            .unwrap();
+    });
+    run(async {
+        let containers = server.client.containers();
+        let wait = containers.wait("c", WaitFor::NextExit).await.unwrap();
+        registered.send(()).unwrap();
+        assert_eq!(wait.result().await.unwrap().status_code, 7);
+    });
+    server.script.join().unwrap();
+}
+
+#[test]
+fn an_archive_goes_up_in_chunks_while_progress_comes_back() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (head, _) = request(&mut stream);
+        let mut body = Vec::new();
+        let mut byte = [0];
+        while !body.ends_with(b"0\r\n\r\n") {
+            assert_eq!(stream.read(&mut byte).unwrap(), 1);
+            body.push(byte[0]);
+        }
+        answer(
+            &mut stream,
+            "200 OK",
+            "{\"stream\":\"Loaded image: a\\n\"}\n{\"stream\":\"b\"}\n",
+        );
+        (head, body)
+    });
+    run(async {
+        let (sender, upload) = Upload::channel();
+        tokio::spawn(async move {
+            for chunk in [&b"abc"[..], b"defg"] {
+                sender.send(Ok(Bytes::from_static(chunk))).await.unwrap();
+            }
+        });
+        let mut progress = server.client.images().load(upload, &[]).await.unwrap();
+        let first = progress.next().await.unwrap().unwrap();
+        assert_eq!(first.stream, "Loaded image: a\n");
+        assert_eq!(progress.next().await.unwrap().unwrap().stream, "b");
+        assert!(progress.next().await.unwrap().is_none());
+    });
+    let (head, body) = server.script.join().unwrap();
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    assert_eq!(body, b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n");
+}
