@@ -1,0 +1,59 @@
+//! What can be wrong with a log.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can be wrong with a log or with what was asked of it. The texts about options are Docker's, word for word.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// No driver has this name.
+    #[error("logger: no log driver named '{0}' is registered")]
+    UnknownDriver(String),
+    /// The driver has no such option.
+    #[error("unknown log opt '{option}' for {driver} log driver")]
+    UnknownOption {
+        /// The driver's name.
+        driver: &'static str,
+        /// What was asked.
+        option: String,
+    },
+    /// The option exists and the value is not one.
+    #[error("{reason}")]
+    BadOption {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The driver keeps nothing that could be read.
+    #[error("configured logging driver does not support reading")]
+    NotReadable,
+    /// The file system refused.
+    #[error("cannot {action} log {path}", path = .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl LogError {
+    /// For `map_err`.
+    pub(crate) fn io<E: Into<io::Error>>(
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn bad_option(reason: impl Into<String>) -> Self {
+        Self::BadOption {
+            reason: reason.into(),
+        }
+    }
+}
