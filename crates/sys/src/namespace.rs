@@ -1,0 +1,107 @@
+//! Making and joining namespaces.
+//!
+//! A namespace is changed on a thread of its own that ends afterwards ([`on_own_thread`]), never on one that runs other
+//! work later: a pool thread left in a container's network would serve the next request from there.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+
+/// A set of namespace kinds, as the kernel's `CLONE_NEW…` bits.
+pub use rustix::thread::ThreadNameSpaceType as Kinds;
+
+/// What a container has of its own: all but the user and the time namespace. (`Kinds::all()` has every bit set,
+/// those without a name too.)
+pub const CONTAINER: Kinds = Kinds::MOUNT
+    .union(Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME)
+    .union(Kinds::INTER_PROCESS_COMMUNICATION)
+    .union(Kinds::PROCESS_ID)
+    .union(Kinds::NETWORK)
+    .union(Kinds::CONTROL_GROUP);
+
+/// Runs `work` on a new thread and hands back what it made; a panic of it goes on in the caller.
+pub fn on_own_thread<T, F>(work: F) -> io::Result<T>
+where
+    T: Send,
+    F: FnOnce() -> T + Send,
+{
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("namespace".to_owned())
+            .stack_size(256 * 1024)
+            .spawn_scoped(scope, work)?;
+        thread
+            .join()
+            .map_or_else(|cause| std::panic::resume_unwind(cause), Ok)
+    })
+}
+
+/// A new network namespace that nobody lives in yet; it exists as long as the descriptor (or a mount of it) does.
+pub fn make_netns() -> io::Result<OwnedFd> {
+    on_own_thread(|| {
+        unshare(Kinds::NETWORK)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(
+            CWD,
+            "/proc/thread-self/ns/net",
+            flags,
+            Mode::empty(),
+        )?)
+    })?
+}
+
+/// Runs `work` (which may open sockets that stay there) inside a network namespace.
+pub fn in_netns<T, F>(netns: impl AsFd, work: F) -> io::Result<T>
+where
+    T: Send,
+    F: FnOnce() -> T + Send,
+{
+    let netns = netns.as_fd();
+    on_own_thread(move || {
+        join(netns, Kinds::NETWORK)?;
+        Ok(work())
+    })?
+}
+
+/// Moves the calling thread into the namespace behind `fd`, or into those of `kinds` of the process when `fd` is a
+/// pidfd (Linux 5.8). The pid namespace is the one of later children, not of the caller.
+pub fn join(fd: impl AsFd, kinds: ThreadNameSpaceType) -> io::Result<()> {
+    Ok(rustix::thread::move_into_thread_name_spaces(
+        fd.as_fd(),
+        kinds,
+    )?)
+}
+
+/// Moves the calling thread into new namespaces of these kinds.
+pub fn unshare(kinds: ThreadNameSpaceType) -> io::Result<()> {
+    let flags = UnshareFlags::from_bits_retain(kinds.bits());
+    // SAFETY: what makes unshare(2) unsafe is CLONE_FILES, which takes descriptors away from other threads;
+    // `Kinds` has names for namespaces only, and a foreign bit is masked out here.
+    let result = unsafe { rustix::thread::unshare_unsafe(flags - UnshareFlags::FILES) };
+    Ok(result?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> std::path::PathBuf {
+        std::fs::read_link("/proc/thread-self/ns/net").unwrap()
+    }
+
+    #[test]
+    fn a_new_network_has_only_loopback_and_the_caller_stays_where_it_was() {
+        let before = own();
+        let netns = make_netns().unwrap();
+        let (there, links) = in_netns(&netns, || {
+            let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+            (own(), text.lines().skip(2).count())
+        })
+        .unwrap();
+        assert_ne!(there, before);
+        assert_eq!(links, 1);
+        assert_eq!(own(), before);
+    }
+}

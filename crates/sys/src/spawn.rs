@@ -1,0 +1,406 @@
+//! Starting a program in new namespaces: one `clone3`, one `execveat`, no process in between.
+//!
+//! ```text
+//!   parent                                   child (a copy of us; only system calls until its exec)
+//!   clone3(all namespaces, pidfd) ─────────▶ setns into the namespaces it shares with others
+//!   join cgroup, write uid and gid maps      read one byte …
+//!   write one byte ────────────────────────▶ become uid 0 of its user namespace
+//!                                            dup3 stdio and other files, mark the rest close-on-exec
+//!   read ◀── end of file (exec worked) ───── execveat
+//!        ◀── step and errno (it did not) ──── _exit
+//! ```
+//!
+//! The program is a descriptor that nobody can write through ([`crate::exe`]).
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use crate::exec::CStrings;
+use crate::namespace::{self, Kinds};
+use crate::{check, pidfd};
+
+/// A range of user or group ids: `count` ids from `inside` on are `outside` and following of the parent namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    /// First id inside.
+    pub inside: u32,
+    /// First id outside.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// The maps of a new user namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserMaps {
+    /// User ids; must have a 0 inside.
+    pub uids: Vec<IdMap>,
+    /// Group ids; must have a 0 inside.
+    pub gids: Vec<IdMap>,
+}
+
+/// What to start, and where.
+#[derive(Debug)]
+pub struct SpawnOptions<'a> {
+    /// The program's file.
+    pub program: BorrowedFd<'a>,
+    /// Its arguments, the first being its name.
+    pub arguments: &'a [CString],
+    /// Its environment.
+    pub environment: &'a [CString],
+    /// Namespaces to make.
+    pub namespaces: Kinds,
+    /// Namespaces to join: a namespace's file or a pidfd, and which of it.
+    pub join: &'a [(BorrowedFd<'a>, Kinds)],
+    /// Maps for the new user namespace; needed with [`Kinds::USER`].
+    pub user_maps: Option<&'a UserMaps>,
+    /// A control group of version 2 to be born in.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Files for the program; the first gets descriptor 0, and so on. Everything else is closed.
+    pub fds: &'a [BorrowedFd<'a>],
+}
+
+/// A program that is about to be executed.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its pid as we see it.
+    pub pid: i32,
+    /// Its pid as a file.
+    pub pidfd: OwnedFd,
+    status: UnixStream,
+}
+
+/// Why the program was not executed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step} for a new process")]
+pub struct SpawnError {
+    /// What failed.
+    pub step: &'static str,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl SpawnError {
+    fn at(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { step, source }
+    }
+}
+
+/// What the child does, in the order it does it; the number travels when one fails.
+const STEPS: [&str; 6] = [
+    "join a namespace",
+    "wait for the parent",
+    "become root of the user namespace",
+    "hand over files",
+    "close files",
+    "execute the runtime",
+];
+
+/// Starts the program. `prepare` gets the pid before the program runs: to join control groups, for one.
+///
+/// When it fails, the child is gone and reaped.
+pub fn spawn(
+    options: &SpawnOptions<'_>,
+    prepare: impl FnOnce(i32) -> io::Result<()> + Send,
+) -> Result<Spawned, SpawnError> {
+    // A pid namespace is joined by who clones, not by the child; and a child in a user namespace of its own has no
+    // right to join others. Both are done by a thread that ends right after.
+    let needs_thread = options.namespaces.contains(Kinds::USER) && !options.join.is_empty()
+        || options
+            .join
+            .iter()
+            .any(|(_, kinds)| kinds.contains(Kinds::PROCESS_ID));
+    let child = if needs_thread {
+        namespace::on_own_thread(|| {
+            let user = options.namespaces.contains(Kinds::USER);
+            for (fd, kinds) in options.join {
+                let mine = if user {
+                    *kinds
+                } else {
+                    *kinds & Kinds::PROCESS_ID
+                };
+                if !mine.is_empty() {
+                    namespace::join(fd, mine).map_err(SpawnError::at(STEPS[0]))?;
+                }
+            }
+            let rest = Kinds::all() - Kinds::PROCESS_ID;
+            let join = if user {
+                Vec::new()
+            } else {
+                masked(options.join, rest)
+            };
+            clone(options, &join)
+        })
+        .map_err(SpawnError::at("start a thread"))??
+    } else {
+        clone(options, &masked(options.join, Kinds::all()))?
+    };
+    release(options, child, prepare)
+}
+
+fn masked(join: &[(BorrowedFd<'_>, Kinds)], mask: Kinds) -> Vec<(RawFd, i32)> {
+    join.iter()
+        .map(|(fd, kinds)| (fd.as_raw_fd(), (*kinds & mask).bits().cast_signed()))
+        .filter(|(_, kinds)| *kinds != 0)
+        .collect()
+}
+
+impl Spawned {
+    /// Waits until the program is executed, or tells why it is not (then it is reaped too).
+    pub fn executed(&self) -> Result<(), SpawnError> {
+        let mut report = [0_u8; 8];
+        let mut status = &self.status;
+        let length = loop {
+            match io::Read::read(&mut status, &mut report) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(SpawnError::at("hear"))?,
+            }
+        };
+        if length == 0 {
+            return Ok(());
+        }
+        pidfd::wait(&self.pidfd).map_err(SpawnError::at("reap"))?;
+        let [step, errno] = [0, 4].map(|at| {
+            let mut word = [0; 4];
+            word.copy_from_slice(report.get(at..at + 4).unwrap_or(&[0; 4]));
+            i32::from_ne_bytes(word)
+        });
+        let step = usize::try_from(step)
+            .ok()
+            .and_then(|step| STEPS.get(step))
+            .unwrap_or(&"start");
+        Err(SpawnError {
+            step,
+            source: io::Error::from_raw_os_error(errno),
+        })
+    }
+}
+
+fn release(
+    options: &SpawnOptions<'_>,
+    child: Spawned,
+    prepare: impl FnOnce(i32) -> io::Result<()>,
+) -> Result<Spawned, SpawnError> {
+    let prepared = prepare(child.pid)
+        .map_err(SpawnError::at("prepare"))
+        .and_then(|()| {
+            options
+                .user_maps
+                .map_or(Ok(()), |maps| write_maps(child.pid, maps))
+        });
+    let released = prepared.and_then(|()| {
+        io::Write::write_all(&mut &child.status, &[1]).map_err(SpawnError::at("release"))
+    });
+    if let Err(error) = released {
+        // The child may have failed first, and then knows better.
+        if error.step == "release" {
+            child.executed()?;
+        }
+        pidfd::send_signal(&child.pidfd, libc::SIGKILL).map_err(SpawnError::at("kill"))?;
+        pidfd::wait(&child.pidfd).map_err(SpawnError::at("reap"))?;
+        return Err(error);
+    }
+    Ok(child)
+}
+
+fn write_maps(pid: i32, maps: &UserMaps) -> Result<(), SpawnError> {
+    let text = |ranges: &[IdMap]| {
+        let lines = ranges
+            .iter()
+            .map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count));
+        lines.collect::<String>()
+    };
+    for (file, content) in [("uid_map", text(&maps.uids)), ("gid_map", text(&maps.gids))] {
+        std::fs::write(format!("/proc/{pid}/{file}"), content)
+            .map_err(SpawnError::at("write the user and group ids"))?;
+    }
+    Ok(())
+}
+
+/// Flags of linux/sched.h; libc's are of a type that does not hold the second.
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` up to `cgroup` (Linux 5.7).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// All that the child touches, computed before it exists: it must not allocate.
+struct Plan<'a> {
+    join: &'a [(RawFd, i32)],
+    fds: Vec<RawFd>,
+    program: RawFd,
+    socket: RawFd,
+    becomes_root: bool,
+    arguments: CStrings<'a>,
+    environment: CStrings<'a>,
+}
+
+fn clone(options: &SpawnOptions<'_>, join: &[(RawFd, i32)]) -> Result<Spawned, SpawnError> {
+    let count = RawFd::try_from(options.fds.len()).map_err(|_many| SpawnError {
+        step: STEPS[3],
+        source: io::ErrorKind::InvalidInput.into(),
+    })?;
+    let (ours, theirs) = UnixStream::pair().map_err(SpawnError::at("make a socket"))?;
+    // No source may have a number that is handed out below: those are moved out of the way here.
+    let mut moved = Vec::new();
+    let mut above = |fd: RawFd| -> io::Result<RawFd> {
+        if fd >= count {
+            return Ok(fd);
+        }
+        // SAFETY: every descriptor that comes in here is borrowed by `options` or owned above: it is open.
+        let open = unsafe { BorrowedFd::borrow_raw(fd) };
+        let copy = rustix::io::fcntl_dupfd_cloexec(open, count)?;
+        let number = copy.as_raw_fd();
+        moved.push(copy);
+        Ok(number)
+    };
+    let mut move_up = |fd: RawFd| above(fd).map_err(SpawnError::at(STEPS[3]));
+    let plan = Plan {
+        join,
+        fds: options
+            .fds
+            .iter()
+            .map(|fd| move_up(fd.as_raw_fd()))
+            .collect::<Result<Vec<_>, _>>()?,
+        program: move_up(options.program.as_raw_fd())?,
+        socket: move_up(theirs.as_raw_fd())?,
+        becomes_root: options.user_maps.is_some(),
+        arguments: CStrings::new(options.arguments),
+        environment: CStrings::new(options.environment),
+    };
+    let mut flags = u64::from(options.namespaces.bits()) | CLONE_PIDFD;
+    if options.cgroup.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
+    let mut pidfd: RawFd = -1;
+    let arguments = CloneArgs {
+        flags,
+        pidfd: (&raw mut pidfd).addr() as u64,
+        exit_signal: libc::SIGCHLD.unsigned_abs().into(),
+        cgroup: options
+            .cgroup
+            .map_or(0, |fd| fd.as_raw_fd().unsigned_abs().into()),
+        ..CloneArgs::default()
+    };
+    // SAFETY: without CLONE_VM the child is a copy of us, as after fork(2), that runs on a copy of this stack; it only
+    // makes system calls (see `run_child`), which is all that a copy of a process with threads may do. The arguments
+    // outlive the call, and `pidfd` is where the kernel writes one int.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<CloneArgs>(),
+        )
+    };
+    if pid == 0 {
+        run_child(&plan);
+    }
+    let pid = check(pid).map_err(SpawnError::at("clone"))?;
+    // SAFETY: clone3 succeeded with CLONE_PIDFD: the descriptor is open and nobody else's.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let pid = i32::try_from(pid).unwrap_or(i32::MAX);
+    Ok(Spawned {
+        pid,
+        pidfd,
+        status: ours,
+    })
+}
+
+/// The child's life up to its exec: system calls on memory that was ready before, and nothing else.
+fn run_child(plan: &Plan<'_>) -> ! {
+    let (step, errno) = match try_child(plan) {
+        Ok(()) => (STEPS.len() - 1, last_errno()),
+        Err(step) => (step, last_errno()),
+    };
+    let mut report = [0_u8; 8];
+    // At most five: fits.
+    let step = i32::try_from(step).unwrap_or(0).to_ne_bytes();
+    for (to, from) in report
+        .iter_mut()
+        .zip(step.into_iter().chain(errno.to_ne_bytes()))
+    {
+        *to = from;
+    }
+    // SAFETY: write(2) reads the 8 bytes of `report`. When it fails there is nobody left to tell.
+    unsafe { libc::write(plan.socket, report.as_ptr().cast(), report.len()) };
+    // SAFETY: _exit(2) runs no handlers and never returns.
+    unsafe { libc::_exit(127) }
+}
+
+fn last_errno() -> i32 {
+    // SAFETY: the location of this thread's errno is always valid to read.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Comes back only when something failed: with the step, or `Ok` when the exec itself did.
+fn try_child(plan: &Plan<'_>) -> Result<(), usize> {
+    let done = |step: usize, result: libc::c_long| if result < 0 { Err(step) } else { Ok(()) };
+    for (fd, kinds) in plan.join {
+        // SAFETY: setns(2) takes numbers only.
+        done(0, unsafe { libc::setns(*fd, *kinds) }.into())?;
+    }
+    let mut go = 0_u8;
+    // SAFETY: read(2) writes at most one byte to `go`.
+    let length = unsafe { libc::read(plan.socket, (&raw mut go).cast(), 1) };
+    if length != 1 {
+        // The parent gave up (end of file, a signal): so do we.
+        return Err(1);
+    }
+    if plan.becomes_root {
+        let nobody = std::ptr::null::<libc::gid_t>();
+        // Raw calls: the C library's would try to make every thread follow, and here are none.
+        // SAFETY: setgroups(2) with a count of 0 reads no memory.
+        done(2, unsafe { libc::syscall(libc::SYS_setgroups, 0, nobody) })?;
+        // SAFETY: setresgid(2) takes numbers only.
+        done(2, unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
+        // SAFETY: setresuid(2) takes numbers only.
+        done(2, unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) })?;
+    }
+    let mut next: RawFd = 0;
+    for fd in &plan.fds {
+        // SAFETY: dup3(2) takes numbers only; whatever had the number `next` is given up on purpose.
+        done(3, unsafe { libc::dup3(*fd, next, 0) }.into())?;
+        next += 1;
+    }
+    // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC takes numbers only and closes nothing yet.
+    let closed = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            next,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    done(4, closed)?;
+    // SAFETY: as in `crate::exec::fexecve`; the arrays were made before the clone and are in our copy of memory.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            plan.program,
+            c"".as_ptr(),
+            plan.arguments.as_ptr(),
+            plan.environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
