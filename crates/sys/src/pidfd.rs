@@ -100,6 +100,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
+    #[allow(clippy::zombie_processes, reason = "reaped by what is tested here")]
     fn start(program: &str) -> OwnedFd {
         let child = Command::new("/bin/sh")
             .args(["-c", program])

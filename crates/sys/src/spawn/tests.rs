@@ -146,7 +146,6 @@ fn a_network_is_shared_by_a_user_namespace_that_may_not_join_it_itself() {
             namespaces: Some(Kinds::USER),
             user_maps: Some(&maps),
             join: &join,
-            ..Place::default()
         },
     );
     assert_eq!(exit, Exit::Code(0));
