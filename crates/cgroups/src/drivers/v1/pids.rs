@@ -1,0 +1,16 @@
+//! `pids` of version 1: how many tasks there may be.
+
+use barge_oci::runtime::LinuxPids;
+
+use crate::{directory::Directory, error::Result, resources::pids_limit, stats::PidsStats};
+
+pub(super) fn set(group: &Directory, limits: LinuxPids) -> Result<()> {
+    group.write("pids.max", &pids_limit(limits.limit))
+}
+
+pub(super) fn stats(group: &Directory) -> Result<PidsStats> {
+    Ok(PidsStats {
+        current: group.read_number_or_zero("pids.current")?,
+        limit: Some(group.read_number("pids.max")?).filter(|&limit| limit != u64::MAX),
+    })
+}
