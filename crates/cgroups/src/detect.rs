@@ -231,10 +231,7 @@ mod tests {
                      32 24 0:28 / /cg/systemd rw - cgroup cgroup rw,xattr,name=systemd\n";
         let mounts = v1_mounts(table);
         assert_eq!(mounts.len(), 2);
-        assert_eq!(
-            mounts[&Controller::Cpu],
-            PathBuf::from("/cg/cpu,cpuacct")
-        );
+        assert_eq!(mounts[&Controller::Cpu], PathBuf::from("/cg/cpu,cpuacct"));
         assert_eq!(mounts[&Controller::Cpu], mounts[&Controller::Cpuacct]);
     }
 

@@ -62,12 +62,10 @@ impl Directory {
     pub(crate) fn read_number_or_zero(&self, name: &str) -> Result<u64> {
         match self.read_optional(name)? {
             None => Ok(0),
-            Some(text) => {
-                parse_number(text.trim()).ok_or_else(|| CgroupError::Unreadable {
-                    path: self.file(name),
-                    text,
-                })
-            }
+            Some(text) => parse_number(text.trim()).ok_or_else(|| CgroupError::Unreadable {
+                path: self.file(name),
+                text,
+            }),
         }
     }
 

@@ -22,7 +22,6 @@ use std::{
     time::Duration,
 };
 
-use barge_oci::runtime::LinuxResources;
 use crate::{
     detect::Controller,
     directory::{Directory, io_error},
@@ -32,6 +31,7 @@ use crate::{
     stats::Stats,
     wait::{self, Deadline},
 };
+use barge_oci::runtime::LinuxResources;
 
 /// How long a removal waits for processes that were killed to be gone.
 const REMOVAL: Duration = Duration::from_secs(5);
@@ -124,10 +124,12 @@ impl CgroupManager for V1 {
     }
 
     fn set(&self, resources: &LinuxResources) -> Result<()> {
-        let unsupported = |what| Err(CgroupError::Unsupported {
-            what,
-            version: "v1",
-        });
+        let unsupported = |what| {
+            Err(CgroupError::Unsupported {
+                what,
+                version: "v1",
+            })
+        };
         if !resources.unified.is_empty() {
             return unsupported("files of cgroup v2");
         }

@@ -56,10 +56,7 @@ pub(super) fn set(group: &Directory, limits: &LinuxCpu) -> Result<()> {
 }
 
 /// `QUOTA PERIOD`. The part that is not given is kept: the kernel keeps the period by itself, the quota it does not.
-fn max_text(
-    limits: &LinuxCpu,
-    present: impl FnOnce() -> Result<String>,
-) -> Result<Option<String>> {
+fn max_text(limits: &LinuxCpu, present: impl FnOnce() -> Result<String>) -> Result<Option<String>> {
     let quota = limits.quota.filter(|&quota| quota != 0);
     let period = limits.period.filter(|&period| period != 0);
     Ok(match (quota, period) {

@@ -5,10 +5,7 @@ use barge_oci::runtime::LinuxCpu;
 use crate::{directory::Directory, error::Result};
 
 pub(super) fn set(group: &Directory, limits: &LinuxCpu) -> Result<()> {
-    for (file, value) in [
-        ("cpuset.cpus", &limits.cpus),
-        ("cpuset.mems", &limits.mems),
-    ] {
+    for (file, value) in [("cpuset.cpus", &limits.cpus), ("cpuset.mems", &limits.mems)] {
         if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
             group.write(file, value)?;
         }

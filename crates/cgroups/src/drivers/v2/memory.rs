@@ -10,10 +10,12 @@ use crate::{
 };
 
 pub(super) fn set(group: &Directory, memory: &LinuxMemory) -> Result<()> {
-    let unsupported = |what| Err(CgroupError::Unsupported {
-        what,
-        version: "v2",
-    });
+    let unsupported = |what| {
+        Err(CgroupError::Unsupported {
+            what,
+            version: "v2",
+        })
+    };
     if memory.disable_oom_killer == Some(true) {
         return unsupported("disabling the OOM killer");
     }

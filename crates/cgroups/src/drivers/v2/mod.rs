@@ -151,10 +151,12 @@ impl CgroupManager for V2 {
     }
 
     fn set(&self, resources: &LinuxResources) -> Result<()> {
-        let unsupported = |what| Err(CgroupError::Unsupported {
-            what,
-            version: "v2",
-        });
+        let unsupported = |what| {
+            Err(CgroupError::Unsupported {
+                what,
+                version: "v2",
+            })
+        };
         if resources.network.is_some() {
             return unsupported("network classes and priorities");
         }
