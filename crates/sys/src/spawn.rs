@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!   parent                                   child (a copy of us; only system calls until its exec)
-//!   clone3(all namespaces, pidfd) ─────────▶ setns into the namespaces it shares with others
-//!   join cgroup, write uid and gid maps      read one byte …
+//!   clone3(all namespaces, pidfd) ─────────▶ enter the cgroup, then make the namespace of cgroups
+//!                                            setns into the namespaces it shares with others
+//!   with a user namespace only:
+//!   write uid and gid maps                   read one byte …
 //!   write one byte ────────────────────────▶ become uid 0 of its user namespace
 //!                                            dup3 stdio and other files, mark the rest close-on-exec
 //!   read ◀── end of file (exec worked) ───── execveat
@@ -11,6 +13,10 @@
 //! ```
 //!
 //! The program is a descriptor that nobody can write through ([`crate::exe`]).
+//!
+//! The child enters its cgroup itself because moving another process waits for a grace period of RCU, some 25 ms; and
+//! its namespace of cgroups is made after that, because `clone3` roots it at the parent's cgroup even with
+//! `CLONE_INTO_CGROUP` (`copy_cgroup_ns` in kernel/cgroup/namespace.c).
 
 use std::ffi::CString;
 use std::io;
@@ -56,10 +62,21 @@ pub struct SpawnOptions<'a> {
     pub join: &'a [(BorrowedFd<'a>, Kinds)],
     /// Maps for the new user namespace; needed with [`Kinds::USER`].
     pub user_maps: Option<&'a UserMaps>,
-    /// A control group of version 2 to be born in.
-    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Its control group.
+    pub cgroup: Cgroup<'a>,
     /// Files for the program; the first gets descriptor 0, and so on. Everything else is closed.
     pub fds: &'a [BorrowedFd<'a>],
+}
+
+/// Where a process is to be accounted.
+#[derive(Clone, Copy, Debug)]
+pub enum Cgroup<'a> {
+    /// Where its parent is.
+    Inherit,
+    /// Born in this folder of a version 2 hierarchy.
+    Into(BorrowedFd<'a>),
+    /// It writes `0` to each of these (`cgroup.procs` or `tasks`, opened by the parent).
+    Enter(&'a [BorrowedFd<'a>]),
 }
 
 /// A program that is about to be executed.
@@ -89,7 +106,9 @@ impl SpawnError {
 }
 
 /// What the child does, in the order it does it; the number travels when one fails.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 8] = [
+    "enter the cgroup",
+    "make a namespace of cgroups",
     "join a namespace",
     "wait for the parent",
     "become root of the user namespace",
@@ -97,54 +116,48 @@ const STEPS: [&str; 6] = [
     "close files",
     "execute the runtime",
 ];
+const ENTER: usize = 0;
+const UNSHARE: usize = 1;
+const JOIN: usize = 2;
+const WAIT: usize = 3;
+const BECOME_ROOT: usize = 4;
+const FILES: usize = 5;
+const CLOSE: usize = 6;
+const EXECUTE: usize = 7;
 
-/// Starts the program. `prepare` gets the pid before the program runs: to join control groups, for one.
-///
-/// When it fails, the child is gone and reaped.
-pub fn spawn(
-    options: &SpawnOptions<'_>,
-    prepare: impl FnOnce(i32) -> io::Result<()> + Send,
-) -> Result<Spawned, SpawnError> {
+/// Starts the program. When it fails, the child is gone and reaped.
+pub fn spawn(options: &SpawnOptions<'_>) -> Result<Spawned, SpawnError> {
     // A pid namespace is joined by who clones, not by the child; and a child in a user namespace of its own has no
     // right to join others. Both are done by a thread that ends right after.
-    let needs_thread = options.namespaces.contains(Kinds::USER) && !options.join.is_empty()
-        || options
-            .join
-            .iter()
-            .any(|(_, kinds)| kinds.contains(Kinds::PROCESS_ID));
-    let child = if needs_thread {
+    let user = options.namespaces.contains(Kinds::USER);
+    let mine = if user { NOT_NONE } else { Kinds::PROCESS_ID };
+    let (by_thread, by_child): (Vec<_>, Vec<_>) = (
+        masked(options.join, mine),
+        masked(options.join, NOT_NONE - mine),
+    );
+    let child = if by_thread.is_empty() {
+        clone(options, &by_child)?
+    } else {
         namespace::on_own_thread(|| {
-            let user = options.namespaces.contains(Kinds::USER);
-            for (fd, kinds) in options.join {
-                let mine = if user {
-                    *kinds
-                } else {
-                    *kinds & Kinds::PROCESS_ID
-                };
-                if !mine.is_empty() {
-                    namespace::join(fd, mine).map_err(SpawnError::at(STEPS[0]))?;
-                }
+            for (fd, kinds) in by_thread {
+                namespace::join(fd, kinds).map_err(SpawnError::at("join a namespace"))?;
             }
-            let rest = Kinds::all() - Kinds::PROCESS_ID;
-            let join = if user {
-                Vec::new()
-            } else {
-                masked(options.join, rest)
-            };
-            clone(options, &join)
+            clone(options, &by_child)
         })
         .map_err(SpawnError::at("start a thread"))??
-    } else {
-        clone(options, &masked(options.join, Kinds::all()))?
     };
-    release(options, child, prepare)
+    match options.user_maps {
+        Some(maps) => release(child, maps),
+        None => Ok(child),
+    }
 }
 
-fn masked(join: &[(BorrowedFd<'_>, Kinds)], mask: Kinds) -> Vec<(RawFd, i32)> {
-    join.iter()
-        .map(|(fd, kinds)| (fd.as_raw_fd(), (*kinds & mask).bits().cast_signed()))
-        .filter(|(_, kinds)| *kinds != 0)
-        .collect()
+/// Every bit of a set of namespaces.
+const NOT_NONE: Kinds = Kinds::all();
+
+fn masked<'a>(join: &[(BorrowedFd<'a>, Kinds)], mask: Kinds) -> Vec<(BorrowedFd<'a>, Kinds)> {
+    let both = join.iter().map(|(fd, kinds)| (*fd, *kinds & mask));
+    both.filter(|(_, kinds)| !kinds.is_empty()).collect()
 }
 
 impl Spawned {
@@ -178,26 +191,11 @@ impl Spawned {
     }
 }
 
-fn release(
-    options: &SpawnOptions<'_>,
-    child: Spawned,
-    prepare: impl FnOnce(i32) -> io::Result<()>,
-) -> Result<Spawned, SpawnError> {
-    let prepared = prepare(child.pid)
-        .map_err(SpawnError::at("prepare"))
-        .and_then(|()| {
-            options
-                .user_maps
-                .map_or(Ok(()), |maps| write_maps(child.pid, maps))
-        });
-    let released = prepared.and_then(|()| {
+fn release(child: Spawned, maps: &UserMaps) -> Result<Spawned, SpawnError> {
+    let released = write_maps(child.pid, maps).and_then(|()| {
         io::Write::write_all(&mut &child.status, &[1]).map_err(SpawnError::at("release"))
     });
     if let Err(error) = released {
-        // The child may have failed first, and then knows better.
-        if error.step == "release" {
-            child.executed()?;
-        }
         pidfd::send_signal(&child.pidfd, libc::SIGKILL).map_err(SpawnError::at("kill"))?;
         pidfd::wait(&child.pidfd).map_err(SpawnError::at("reap"))?;
         return Err(error);
@@ -242,7 +240,10 @@ struct CloneArgs {
 
 /// All that the child touches, computed before it exists: it must not allocate.
 struct Plan<'a> {
-    join: &'a [(RawFd, i32)],
+    cgroup: &'a [BorrowedFd<'a>],
+    unshare_cgroup: bool,
+    join: &'a [(BorrowedFd<'a>, Kinds)],
+    waits: bool,
     fds: Vec<RawFd>,
     program: RawFd,
     socket: RawFd,
@@ -251,11 +252,11 @@ struct Plan<'a> {
     environment: CStrings<'a>,
 }
 
-fn clone(options: &SpawnOptions<'_>, join: &[(RawFd, i32)]) -> Result<Spawned, SpawnError> {
-    let count = RawFd::try_from(options.fds.len()).map_err(|_many| SpawnError {
-        step: STEPS[3],
-        source: io::ErrorKind::InvalidInput.into(),
-    })?;
+fn clone(
+    options: &SpawnOptions<'_>,
+    join: &[(BorrowedFd<'_>, Kinds)],
+) -> Result<Spawned, SpawnError> {
+    let count = RawFd::try_from(options.fds.len()).unwrap_or(RawFd::MAX);
     let (ours, theirs) = UnixStream::pair().map_err(SpawnError::at("make a socket"))?;
     // No source may have a number that is handed out below: those are moved out of the way here.
     let mut moved = Vec::new();
@@ -270,9 +271,22 @@ fn clone(options: &SpawnOptions<'_>, join: &[(RawFd, i32)]) -> Result<Spawned, S
         moved.push(copy);
         Ok(number)
     };
-    let mut move_up = |fd: RawFd| above(fd).map_err(SpawnError::at(STEPS[3]));
+    let mut move_up = |fd: RawFd| above(fd).map_err(SpawnError::at("hand over files"));
+    let moves_cgroup = !matches!(options.cgroup, Cgroup::Inherit);
+    let joins_user = options
+        .join
+        .iter()
+        .any(|(_, kinds)| kinds.contains(Kinds::USER));
     let plan = Plan {
+        cgroup: if let Cgroup::Enter(files) = options.cgroup {
+            files
+        } else {
+            &[]
+        },
+        unshare_cgroup: moves_cgroup && options.namespaces.contains(Kinds::CONTROL_GROUP),
         join,
+        waits: options.user_maps.is_some(),
+        becomes_root: options.user_maps.is_some() || joins_user,
         fds: options
             .fds
             .iter()
@@ -280,22 +294,25 @@ fn clone(options: &SpawnOptions<'_>, join: &[(RawFd, i32)]) -> Result<Spawned, S
             .collect::<Result<Vec<_>, _>>()?,
         program: move_up(options.program.as_raw_fd())?,
         socket: move_up(theirs.as_raw_fd())?,
-        becomes_root: options.user_maps.is_some(),
         arguments: CStrings::new(options.arguments),
         environment: CStrings::new(options.environment),
     };
-    let mut flags = u64::from(options.namespaces.bits()) | CLONE_PIDFD;
-    if options.cgroup.is_some() {
+    let mut namespaces = options.namespaces;
+    if plan.unshare_cgroup {
+        namespaces -= Kinds::CONTROL_GROUP;
+    }
+    let mut flags = u64::from(namespaces.bits()) | CLONE_PIDFD;
+    let mut cgroup = 0;
+    if let Cgroup::Into(folder) = options.cgroup {
         flags |= CLONE_INTO_CGROUP;
+        cgroup = folder.as_raw_fd().unsigned_abs().into();
     }
     let mut pidfd: RawFd = -1;
     let arguments = CloneArgs {
         flags,
         pidfd: (&raw mut pidfd).addr() as u64,
         exit_signal: libc::SIGCHLD.unsigned_abs().into(),
-        cgroup: options
-            .cgroup
-            .map_or(0, |fd| fd.as_raw_fd().unsigned_abs().into()),
+        cgroup,
         ..CloneArgs::default()
     };
     // SAFETY: without CLONE_VM the child is a copy of us, as after fork(2), that runs on a copy of this stack; it only
@@ -324,13 +341,11 @@ fn clone(options: &SpawnOptions<'_>, join: &[(RawFd, i32)]) -> Result<Spawned, S
 
 /// The child's life up to its exec: system calls on memory that was ready before, and nothing else.
 fn run_child(plan: &Plan<'_>) -> ! {
-    let (step, errno) = match try_child(plan) {
-        Ok(()) => (STEPS.len() - 1, last_errno()),
-        Err(step) => (step, last_errno()),
-    };
+    let step = try_child(plan).err().unwrap_or(EXECUTE);
+    // Allocates nothing: an error of the system is its number.
+    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
     let mut report = [0_u8; 8];
-    // At most five: fits.
-    let step = i32::try_from(step).unwrap_or(0).to_ne_bytes();
+    let step = u32::try_from(step).unwrap_or(0).to_ne_bytes();
     for (to, from) in report
         .iter_mut()
         .zip(step.into_iter().chain(errno.to_ne_bytes()))
@@ -343,51 +358,31 @@ fn run_child(plan: &Plan<'_>) -> ! {
     unsafe { libc::_exit(127) }
 }
 
-fn last_errno() -> i32 {
-    // Allocates nothing: an error of the system is its number.
-    io::Error::last_os_error().raw_os_error().unwrap_or(0)
-}
-
 /// Comes back only when something failed: with the step, or `Ok` when the exec itself did.
 fn try_child(plan: &Plan<'_>) -> Result<(), usize> {
-    let done = |step: usize, result: libc::c_long| if result < 0 { Err(step) } else { Ok(()) };
-    for (fd, kinds) in plan.join {
-        // SAFETY: setns(2) takes numbers only.
-        done(0, unsafe { libc::setns(*fd, *kinds) }.into())?;
-    }
-    let mut go = 0_u8;
-    // SAFETY: read(2) writes at most one byte to `go`.
-    let length = unsafe { libc::read(plan.socket, (&raw mut go).cast(), 1) };
-    if length != 1 {
-        // The parent gave up (end of file, a signal): so do we.
-        return Err(1);
+    enter(plan)?;
+    if plan.waits {
+        let mut go = 0_u8;
+        // SAFETY: read(2) writes at most one byte to `go`.
+        if unsafe { libc::read(plan.socket, (&raw mut go).cast(), 1) } != 1 {
+            // The parent gave up (end of file): so do we.
+            return Err(WAIT);
+        }
     }
     if plan.becomes_root {
-        let nobody = std::ptr::null::<libc::gid_t>();
-        // Raw calls: the C library's would try to make every thread follow, and here are none.
-        // SAFETY: setgroups(2) with a count of 0 reads no memory.
-        done(2, unsafe { libc::syscall(libc::SYS_setgroups, 0, nobody) })?;
-        // SAFETY: setresgid(2) takes numbers only.
-        done(2, unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
-        // SAFETY: setresuid(2) takes numbers only.
-        done(2, unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) })?;
+        become_root()?;
     }
     let mut next: RawFd = 0;
     for fd in &plan.fds {
         // SAFETY: dup3(2) takes numbers only; whatever had the number `next` is given up on purpose.
-        done(3, unsafe { libc::dup3(*fd, next, 0) }.into())?;
+        done(FILES, unsafe { libc::dup3(*fd, next, 0) }.into())?;
         next += 1;
     }
+    let (last, flags) = (libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
     // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC takes numbers only and closes nothing yet.
-    let closed = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            next,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    done(4, closed)?;
+    done(CLOSE, unsafe {
+        libc::syscall(libc::SYS_close_range, next, last, flags)
+    })?;
     // SAFETY: as in `crate::exec::fexecve`; the arrays were made before the clone and are in our copy of memory.
     unsafe {
         libc::syscall(
@@ -400,6 +395,46 @@ fn try_child(plan: &Plan<'_>) -> Result<(), usize> {
         )
     };
     Ok(())
+}
+
+fn done(step: usize, result: libc::c_long) -> Result<(), usize> {
+    if result < 0 { Err(step) } else { Ok(()) }
+}
+
+fn enter(plan: &Plan<'_>) -> Result<(), usize> {
+    for file in plan.cgroup {
+        // SAFETY: write(2) reads one byte of a constant; the descriptor is borrowed, therefore open.
+        let written = unsafe { libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) };
+        done(ENTER, if written == 1 { 0 } else { -1 })?;
+    }
+    if plan.unshare_cgroup {
+        // SAFETY: unshare(2) takes a number; this process has one thread.
+        let unshared = unsafe { libc::unshare(libc::CLONE_NEWCGROUP) };
+        done(UNSHARE, unshared.into())?;
+    }
+    for (fd, kinds) in plan.join {
+        // SAFETY: setns(2) takes numbers only.
+        let joined = unsafe { libc::setns(fd.as_raw_fd(), kinds.bits().cast_signed()) };
+        done(JOIN, joined.into())?;
+    }
+    Ok(())
+}
+
+/// Raw calls: the C library's would try to make every thread follow, and here are none.
+fn become_root() -> Result<(), usize> {
+    let nobody = std::ptr::null::<libc::gid_t>();
+    // SAFETY: setgroups(2) with a count of 0 reads no memory.
+    done(BECOME_ROOT, unsafe {
+        libc::syscall(libc::SYS_setgroups, 0, nobody)
+    })?;
+    // SAFETY: setresgid(2) takes numbers only.
+    done(BECOME_ROOT, unsafe {
+        libc::syscall(libc::SYS_setresgid, 0, 0, 0)
+    })?;
+    // SAFETY: setresuid(2) takes numbers only.
+    done(BECOME_ROOT, unsafe {
+        libc::syscall(libc::SYS_setresuid, 0, 0, 0)
+    })
 }
 
 #[cfg(test)]

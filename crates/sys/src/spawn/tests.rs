@@ -14,6 +14,7 @@ struct Place<'a> {
     namespaces: Option<Kinds>,
     join: &'a [(BorrowedFd<'a>, Kinds)],
     user_maps: Option<&'a UserMaps>,
+    cgroup: Option<&'a [BorrowedFd<'a>]>,
 }
 
 /// Runs a shell script of busybox with its output on descriptor 1; the text and how it ended.
@@ -22,16 +23,14 @@ fn run(script: &str, place: &Place<'_>) -> (String, Exit) {
     let arguments = ["sh", "-c", script].map(|text| CString::new(text).unwrap());
     let null = std::fs::File::open("/dev/null").unwrap();
     let (mut output, writer) = io::pipe().unwrap();
-    let child = spawn(
-        &SpawnOptions {
-            namespaces: place.namespaces.unwrap_or(Kinds::empty()),
-            join: place.join,
-            user_maps: place.user_maps,
-            fds: &[null.as_fd(), writer.as_fd(), writer.as_fd()],
-            ..options(program.as_fd(), &arguments)
-        },
-        |_| Ok(()),
-    )
+    let child = spawn(&SpawnOptions {
+        namespaces: place.namespaces.unwrap_or(Kinds::empty()),
+        join: place.join,
+        user_maps: place.user_maps,
+        cgroup: place.cgroup.map_or(Cgroup::Inherit, Cgroup::Enter),
+        fds: &[null.as_fd(), writer.as_fd(), writer.as_fd()],
+        ..options(program.as_fd(), &arguments)
+    })
     .unwrap();
     child.executed().unwrap();
     drop(writer);
@@ -146,6 +145,7 @@ fn a_network_is_shared_by_a_user_namespace_that_may_not_join_it_itself() {
             namespaces: Some(Kinds::USER),
             user_maps: Some(&maps),
             join: &join,
+            ..Place::default()
         },
     );
     assert_eq!(exit, Exit::Code(0));
@@ -159,19 +159,16 @@ fn a_process_joins_all_namespaces_of_another() {
     let program = exe::open_read_only(Path::new("/bin/busybox")).unwrap();
     let script = format!("{OWN_PROC} echo ready; read x");
     let arguments = ["sh", "-c", &script].map(|text| CString::new(text).unwrap());
-    let first = spawn(
-        &SpawnOptions {
-            program: program.as_fd(),
-            arguments: &arguments,
-            environment: &[],
-            namespaces: namespace::CONTAINER,
-            join: &[],
-            user_maps: None,
-            cgroup: None,
-            fds: &[hold.as_fd(), writer.as_fd(), writer.as_fd()],
-        },
-        |_| Ok(()),
-    )
+    let first = spawn(&SpawnOptions {
+        program: program.as_fd(),
+        arguments: &arguments,
+        environment: &[],
+        namespaces: namespace::CONTAINER,
+        join: &[],
+        user_maps: None,
+        cgroup: Cgroup::Inherit,
+        fds: &[hold.as_fd(), writer.as_fd(), writer.as_fd()],
+    })
     .unwrap();
     let mut text = [0; 6];
     ready.read_exact(&mut text).unwrap();
@@ -203,7 +200,7 @@ fn options<'a>(program: BorrowedFd<'a>, arguments: &'a [CString]) -> SpawnOption
         namespaces: Kinds::empty(),
         join: &[],
         user_maps: None,
-        cgroup: None,
+        cgroup: Cgroup::Inherit,
         fds: &[],
     }
 }
@@ -212,22 +209,44 @@ fn options<'a>(program: BorrowedFd<'a>, arguments: &'a [CString]) -> SpawnOption
 fn a_file_that_is_no_program_is_reported_with_its_step() {
     let file = std::fs::File::open("/etc/passwd").unwrap();
     let arguments = [CString::new("x").unwrap()];
-    let child = spawn(&options(file.as_fd(), &arguments), |_| Ok(())).unwrap();
+    let child = spawn(&options(file.as_fd(), &arguments)).unwrap();
     let error = child.executed().unwrap_err();
     assert_eq!(error.step, "execute the runtime");
     assert_eq!(error.source.kind(), io::ErrorKind::PermissionDenied);
 }
 
 #[test]
-fn a_preparation_that_fails_leaves_no_child() {
+fn a_cgroup_is_entered_before_its_namespace_is_made() {
+    let folder = std::path::PathBuf::from(format!(
+        "/sys/fs/cgroup/pids/barge-sys-{}",
+        std::process::id()
+    ));
+    std::fs::create_dir(&folder).unwrap();
+    let door = std::fs::OpenOptions::new()
+        .write(true)
+        .open(folder.join("cgroup.procs"))
+        .unwrap();
+    let (text, exit) = run(
+        &format!("{OWN_PROC} busybox grep pids: /proc/self/cgroup"),
+        &Place {
+            namespaces: Some(namespace::CONTAINER),
+            cgroup: Some(&[door.as_fd()]),
+            ..Place::default()
+        },
+    );
+    std::fs::remove_dir(&folder).unwrap();
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    assert!(text.ends_with("pids:/"), "{text}");
+}
+
+#[test]
+fn a_closed_door_of_a_cgroup_is_reported() {
     let program = exe::open_read_only(Path::new("/bin/busybox")).unwrap();
-    let arguments = ["busybox", "true"].map(|text| CString::new(text).unwrap());
-    let mut seen = 0;
-    let error = spawn(&options(program.as_fd(), &arguments), |pid| {
-        seen = pid;
-        Err(io::ErrorKind::StorageFull.into())
+    let read_only = std::fs::File::open("/dev/null").unwrap();
+    let child = spawn(&SpawnOptions {
+        cgroup: Cgroup::Enter(&[read_only.as_fd()]),
+        ..options(program.as_fd(), &[])
     })
-    .unwrap_err();
-    assert_eq!(error.source.kind(), io::ErrorKind::StorageFull);
-    assert!(!Path::new(&format!("/proc/{seen}")).exists());
+    .unwrap();
+    assert_eq!(child.executed().unwrap_err().step, "enter the cgroup");
 }
