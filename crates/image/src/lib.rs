@@ -1,1 +1,39 @@
-//! Images: blobs by digest, manifests, configurations, references, archives.
+//! Images: blobs by digest, layers by chain id, configurations, references, archives in and out.
+//!
+//! An image is what its configuration says: its id is the digest of the configuration's bytes, which are kept as they came.
+//! Layers live in the storage driver, their archives in the content store, so that an image goes out as it came in.
+//! Everything is synchronous and holds no lock while a layer is read; one rename publishes an image with its names, and
+//! what a killed process left is swept at the next start.
+
+mod changes;
+mod content;
+mod durable;
+mod error;
+mod faults;
+mod history;
+mod image;
+mod import;
+mod index;
+mod layers;
+mod load;
+mod remove;
+mod resolve;
+mod save;
+mod store;
+mod unpack;
+
+pub use changes::apply as apply_changes;
+pub use content::{BlobWriter, ContentStore};
+pub use error::{ImageError, Result};
+pub use history::HistoryEntry;
+pub use image::Image;
+pub use import::ImportOptions;
+pub use layers::{BlobFormat, Layer, LayerBlob, chain_id, chain_ids};
+pub use load::{LoadProgress, Loaded};
+pub use remove::{ImageUsage, Removal, Removed, UnusedImages, User, UserState};
+pub use resolve::Found;
+pub use save::Save;
+pub use store::{Held, ImageStore};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Which images there are and what they are called: one file, so that one rename publishes an image with its names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use barge_types::{ImageId, Reference};
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+use crate::error::{ImageError, Result};
+
+/// The version of the file's form.
+const VERSION: u32 = 1;
+
+/// What is kept of an image beside its configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    /// When it last got a name, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_tagged: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IndexRecord {
+    version: u32,
+    images: BTreeMap<String, ImageRecord>,
+    references: BTreeMap<Reference, ImageId>,
+}
+
+/// Images and references.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    images: BTreeMap<ImageId, ImageRecord>,
+    references: BTreeMap<Reference, ImageId>,
+    names: HashMap<ImageId, BTreeSet<Reference>>,
+}
+
+impl Index {
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(ImageError::io("read", path)(error)),
+        };
+        let what = || path.display().to_string();
+        let record: IndexRecord =
+            serde_json::from_slice(&text).map_err(ImageError::json(what()))?;
+        let mut index = Self::default();
+        for (id, image) in record.images {
+            let id = id
+                .parse()
+                .map_err(|_| ImageError::archive(format!("bad id in {}", what())))?;
+            index.images.insert(id, image);
+        }
+        for (reference, id) in record.references {
+            index.point(reference, id);
+        }
+        Ok(index)
+    }
+
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let record = IndexRecord {
+            version: VERSION,
+            images: self
+                .images
+                .iter()
+                .map(|(id, image)| (id.to_string(), image.clone()))
+                .collect(),
+            references: self.references.clone(),
+        };
+        let text = serde_json::to_vec(&record).map_err(ImageError::json("the image index"))?;
+        durable::write(path, &text)
+    }
+
+    pub(crate) fn images(&self) -> impl Iterator<Item = &ImageId> {
+        self.images.keys()
+    }
+
+    pub(crate) fn image(&self, id: &ImageId) -> Option<&ImageRecord> {
+        self.images.get(id)
+    }
+
+    pub(crate) fn insert(&mut self, id: ImageId) {
+        self.images.entry(id).or_default();
+    }
+
+    /// Removes an image and its names.
+    pub(crate) fn remove(&mut self, id: &ImageId) {
+        self.images.remove(id);
+        self.references.retain(|_, target| target != id);
+        self.names.remove(id);
+    }
+
+    pub(crate) fn target(&self, reference: &Reference) -> Option<ImageId> {
+        self.references.get(reference).copied()
+    }
+
+    pub(crate) fn references(&self) -> impl Iterator<Item = (&Reference, &ImageId)> {
+        self.references.iter()
+    }
+
+    /// The names of an image, sorted.
+    pub(crate) fn names(&self, id: &ImageId) -> Vec<Reference> {
+        self.names
+            .get(id)
+            .map(|names| names.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Gives an image a name; returns the image that had it before.
+    pub(crate) fn tag(&mut self, reference: &Reference, id: ImageId, now: &str) -> Option<ImageId> {
+        if let Some(image) = self.images.get_mut(&id) {
+            image.last_tagged = Some(now.to_owned());
+        }
+        self.point(reference.clone(), id)
+    }
+
+    fn point(&mut self, reference: Reference, id: ImageId) -> Option<ImageId> {
+        let before = self.untag(&reference);
+        self.names.entry(id).or_default().insert(reference.clone());
+        self.references.insert(reference, id);
+        before.filter(|before| *before != id)
+    }
+
+    /// Takes a name away; returns the image that had it.
+    pub(crate) fn untag(&mut self, reference: &Reference) -> Option<ImageId> {
+        let id = self.references.remove(reference)?;
+        if let Some(names) = self.names.get_mut(&id) {
+            names.remove(reference);
+        }
+        Some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use barge_types::Digest;
+
+    fn id(n: u8) -> ImageId {
+        ImageId::new(Digest::from_bytes([n; 32]))
+    }
+
+    #[test]
+    fn an_index_survives_the_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("index.json");
+        assert_eq!(Index::load(&path).unwrap().images().count(), 0);
+        let mut index = Index::default();
+        index.insert(id(1));
+        let name: Reference = "box:1".parse().unwrap();
+        index.tag(&name, id(1), "2024-01-01T00:00:00Z");
+        index.save(&path).unwrap();
+        let index = Index::load(&path).unwrap();
+        assert_eq!(index.target(&name), Some(id(1)));
+        assert_eq!(index.names(&id(1)), [name]);
+        assert_eq!(
+            index.image(&id(1)).unwrap().last_tagged.as_deref(),
+            Some("2024-01-01T00:00:00Z")
+        );
+    }
+
+    #[test]
+    fn a_name_moves_and_the_old_image_stays() {
+        let mut index = Index::default();
+        index.insert(id(1));
+        index.insert(id(2));
+        let name: Reference = "box".parse().unwrap();
+        assert_eq!(index.tag(&name, id(1), ""), None);
+        assert_eq!(index.tag(&name, id(1), ""), None);
+        assert_eq!(index.tag(&name, id(2), ""), Some(id(1)));
+        assert!(index.names(&id(1)).is_empty());
+        assert_eq!(index.images().count(), 2);
+        index.remove(&id(2));
+        assert_eq!(index.target(&name), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! The outer archive: spooled to a file, indexed by name, read by place.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use barge_archive::compression::Decoder;
+use barge_archive::path;
+use barge_archive::tar::{EntryKind, Reader};
+use barge_archive::{ArchiveError, Digester};
+use barge_types::Digest;
+
+use crate::error::{ImageError, Result};
+
+/// More entries than any archive of images has: the index stays small whatever comes.
+const ENTRIES: usize = 200_000;
+/// The longest JSON document that is read into memory, as containerd limits it.
+const DOCUMENT: u64 = 16 << 20;
+/// Links to links, further than anyone goes.
+const LINKS: usize = 8;
+
+#[derive(Clone, Debug)]
+enum Entry {
+    File {
+        offset: u64,
+        size: u64,
+    },
+    /// Another name, made clean.
+    Link(Vec<u8>),
+}
+
+/// A spooled archive.
+#[derive(Debug)]
+pub(super) struct Archive {
+    file: Arc<File>,
+    entries: HashMap<Vec<u8>, Entry>,
+}
+
+impl Archive {
+    /// Reads a stream, plain or compressed, into `file` and looks what is in it.
+    pub(super) fn spool(stream: &mut dyn Read, mut file: File) -> Result<Self> {
+        let mut plain = Decoder::new(stream).map_err(ImageError::ReadArchive)?;
+        io::copy(&mut plain, &mut file)
+            .map_err(|source| ImageError::ReadArchive(ArchiveError::Read { offset: 0, source }))?;
+        let file = Arc::new(file);
+        let whole = Section {
+            file: Arc::clone(&file),
+            offset: 0,
+            left: u64::MAX,
+        };
+        Ok(Self {
+            entries: index(whole)?,
+            file,
+        })
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.find(name).is_ok()
+    }
+
+    /// Follows links; what an archive of images links is a layer that several of its images share.
+    fn find(&self, name: &str) -> Result<(u64, u64)> {
+        let mut clean = path::clean(name.as_bytes()).map_err(ImageError::ReadArchive)?;
+        for _ in 0..LINKS {
+            match self.entries.get(&clean) {
+                Some(Entry::File { offset, size }) => return Ok((*offset, *size)),
+                Some(Entry::Link(target)) => clean.clone_from(target),
+                None => return Err(ImageError::archive(format!("{name} is not in it"))),
+            }
+        }
+        Err(ImageError::archive(format!(
+            "{name} is a link that leads nowhere"
+        )))
+    }
+
+    /// The size of a file.
+    pub(super) fn size(&self, name: &str) -> Result<u64> {
+        Ok(self.find(name)?.1)
+    }
+
+    /// A file as a stream, and its size.
+    pub(super) fn open(&self, name: &str) -> Result<(Section, u64)> {
+        let (offset, size) = self.find(name)?;
+        Ok((
+            Section {
+                file: Arc::clone(&self.file),
+                offset,
+                left: size,
+            },
+            size,
+        ))
+    }
+
+    /// A document as a whole, checked against the digest that names it.
+    pub(super) fn read(&self, name: &str, expected: Option<Digest>) -> Result<Vec<u8>> {
+        let (section, size) = self.open(name)?;
+        if size > DOCUMENT {
+            return Err(ImageError::archive(format!(
+                "{name} is too long: {size} bytes"
+            )));
+        }
+        let mut bytes = Vec::new();
+        section
+            .take(DOCUMENT)
+            .read_to_end(&mut bytes)
+            .map_err(|source| ImageError::ReadArchive(ArchiveError::Read { offset: 0, source }))?;
+        let got = Digester::of(&bytes);
+        match expected {
+            Some(expected) if expected != got => Err(ImageError::WrongDigest {
+                what: name.to_owned(),
+                expected,
+                got,
+            }),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// Names and places. Devices, pipes and names that lead out have no business in an archive of images.
+fn index(whole: Section) -> Result<HashMap<Vec<u8>, Entry>> {
+    let mut reader = Reader::new(whole);
+    let mut entries = HashMap::new();
+    loop {
+        let (header, is_whole) = match reader.next_entry().map_err(ImageError::ReadArchive)? {
+            None => return Ok(entries),
+            Some(entry) => {
+                let stored: u64 = entry.segments().iter().map(|segment| segment.length).sum();
+                (entry.header().clone(), stored == entry.header().size)
+            }
+        };
+        let name = path::clean(&header.path).map_err(ImageError::ReadArchive)?;
+        let shown = || String::from_utf8_lossy(&header.path).into_owned();
+        let entry = match header.kind {
+            EntryKind::Directory => continue,
+            EntryKind::Regular if is_whole => Entry::File {
+                offset: reader.offset(),
+                size: header.size,
+            },
+            EntryKind::Regular => {
+                return Err(ImageError::archive(format!(
+                    "{:?} is a sparse file",
+                    shown()
+                )));
+            }
+            EntryKind::HardLink => {
+                Entry::Link(path::clean(&header.link).map_err(ImageError::ReadArchive)?)
+            }
+            EntryKind::Symlink if header.link.first() == Some(&b'/') => {
+                return Err(ImageError::archive(format!(
+                    "{:?} links out of it",
+                    shown()
+                )));
+            }
+            EntryKind::Symlink => {
+                let target = path::join(path::split(&name).0, &header.link);
+                Entry::Link(path::clean(&target).map_err(ImageError::ReadArchive)?)
+            }
+            EntryKind::CharDevice
+            | EntryKind::BlockDevice
+            | EntryKind::Fifo
+            | EntryKind::Other(_) => {
+                return Err(ImageError::archive(format!("{:?} is not a file", shown())));
+            }
+        };
+        if entries.len() == ENTRIES {
+            return Err(ImageError::archive("too many entries are in it"));
+        }
+        entries.insert(name, entry);
+    }
+}
+
+/// A part of a file as a stream.
+#[derive(Debug)]
+pub(super) struct Section {
+    file: Arc<File>,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let Some(part) = buffer.get_mut(..most) else {
+            return Ok(0);
+        };
+        let count = self.file.read_at(part, self.offset)?;
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}

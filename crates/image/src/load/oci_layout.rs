@@ -1,0 +1,135 @@
+//! An OCI image layout: `index.json`, manifests, blobs.
+
+use barge_oci::image::{Descriptor, Index, Manifest, media_type};
+use barge_types::{Digest, Platform, Reference};
+
+use super::archive::Archive;
+use super::{Plan, PlannedConfig, PlannedLayer};
+use crate::error::{ImageError, Result};
+
+/// Indexes within indexes, deeper than anyone nests them.
+const DEPTH: usize = 4;
+/// The whole name, as containerd and Docker write it.
+const NAME: &str = "io.containerd.image.name";
+/// A name or only a tag, as the specification has it.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+pub(super) fn plan(archive: &Archive) -> Result<Vec<Plan>> {
+    let text = archive.read("index.json", None)?;
+    let index: Index = serde_json::from_slice(&text).map_err(ImageError::json("index.json"))?;
+    let mut plans: Vec<Plan> = Vec::new();
+    for descriptor in index
+        .manifests
+        .iter()
+        .filter(|descriptor| is_image(descriptor))
+    {
+        let reference = name_of(descriptor);
+        let mut plan = plan_one(archive, descriptor, DEPTH)?;
+        plan.references.extend(reference);
+        plans.push(plan);
+    }
+    Ok(plans)
+}
+
+/// A name, when the annotations have a whole one: a tag alone names nothing.
+fn name_of(descriptor: &Descriptor) -> Option<Reference> {
+    let annotation = |key: &str| descriptor.annotations.get(key);
+    let name = annotation(NAME)
+        .or_else(|| annotation(REF_NAME).filter(|name| name.contains(['/', ':'])))?;
+    name.parse()
+        .ok()
+        .filter(|name: &Reference| name.digest().is_none())
+}
+
+/// Attestations are listed beside the images they are about.
+fn is_image(descriptor: &Descriptor) -> bool {
+    let is_unknown = |platform: &barge_oci::image::Platform| platform.os == "unknown";
+    !descriptor
+        .annotations
+        .contains_key("vnd.docker.reference.type")
+        && !descriptor.platform.as_ref().is_some_and(is_unknown)
+}
+
+fn plan_one(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<Plan> {
+    let bytes = read_blob(archive, descriptor)?;
+    if !media_type::is_index(&descriptor.media_type) {
+        return plan_manifest(archive, &bytes);
+    }
+    let index: Index =
+        serde_json::from_slice(&bytes).map_err(ImageError::json(descriptor.digest.clone()))?;
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(ImageError::archive("its indexes are nested too deep"));
+    };
+    let chosen = choose(archive, &index)?;
+    plan_one(archive, chosen, depth)
+}
+
+/// The image for this machine, among those that are in the archive; the only one whatever it is for.
+fn choose<'a>(archive: &Archive, index: &'a Index) -> Result<&'a Descriptor> {
+    let is_there = |descriptor: &&Descriptor| {
+        is_image(descriptor)
+            && entry_of(descriptor).is_ok_and(|(entry, _)| archive.contains(&entry))
+    };
+    let there: Vec<&Descriptor> = index.manifests.iter().filter(is_there).collect();
+    let host = Platform::host();
+    let fits = |descriptor: &&&Descriptor| {
+        descriptor.platform.as_ref().is_some_and(|platform| {
+            platform.os == host.os() && platform.architecture == host.architecture()
+        })
+    };
+    match (there.iter().find(fits), there.as_slice()) {
+        (Some(descriptor), _) | (None, [descriptor]) => Ok(descriptor),
+        _ => Err(ImageError::archive(format!("no image for {host} is in it"))),
+    }
+}
+
+fn plan_manifest(archive: &Archive, bytes: &[u8]) -> Result<Plan> {
+    let manifest: Manifest =
+        serde_json::from_slice(bytes).map_err(ImageError::json("a manifest"))?;
+    let kind = manifest.config.media_type.as_str();
+    if !matches!(kind, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG) {
+        return Err(ImageError::archive(format!(
+            "{kind:?} is no configuration of an image"
+        )));
+    }
+    let config = read_blob(archive, &manifest.config)?;
+    let layers = manifest.layers.iter().map(|layer| {
+        let (entry, digest) = entry_of(layer)?;
+        check_size(archive, &entry, layer)?;
+        Ok(PlannedLayer {
+            entry,
+            blob: Some(digest),
+        })
+    });
+    Ok(Plan {
+        config: PlannedConfig::Bytes(config),
+        references: Vec::new(),
+        layers: layers.collect::<Result<_>>()?,
+    })
+}
+
+fn entry_of(descriptor: &Descriptor) -> Result<(String, Digest)> {
+    let digest: Digest = descriptor
+        .digest
+        .parse()
+        .map_err(|error: barge_types::DigestError| ImageError::archive(error.to_string()))?;
+    Ok((format!("blobs/sha256/{}", digest.hex()), digest))
+}
+
+fn read_blob(archive: &Archive, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let (entry, digest) = entry_of(descriptor)?;
+    check_size(archive, &entry, descriptor)?;
+    archive.read(&entry, Some(digest))
+}
+
+fn check_size(archive: &Archive, entry: &str, descriptor: &Descriptor) -> Result<()> {
+    let size = archive.size(entry)?;
+    if u64::try_from(descriptor.size) == Ok(size) {
+        Ok(())
+    } else {
+        let wanted = descriptor.size;
+        Err(ImageError::archive(format!(
+            "{entry} has {size} bytes and should have {wanted}"
+        )))
+    }
+}

@@ -1,0 +1,285 @@
+//! `save`: images as one archive, an OCI layout with Docker's `manifest.json` beside it, as Docker writes since 25.
+//!
+//! Layers go out plain, byte for byte as they were when their diff id was made. Everything is looked up and held before the
+//! first byte is written, so that a wrong name is an answer and not half an archive.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{Read, Write};
+
+use barge_archive::compression::Decoder;
+use barge_archive::tar::{EntryKind, Header, Writer};
+use barge_archive::{ArchiveError, DigestReader, Digester};
+use barge_oci::image::{Descriptor, ImageLayout, Index, Manifest, media_type};
+use barge_types::{Digest, ImageId, Reference};
+use serde::Serialize;
+
+use crate::error::{ImageError, Result};
+use crate::layers::Layer;
+use crate::resolve::Found;
+use crate::store::{Held, ImageStore};
+
+/// Images that are looked up, to be written.
+#[derive(Debug)]
+pub struct Save<'a> {
+    store: &'a ImageStore,
+    images: Vec<Saved>,
+}
+
+#[derive(Debug)]
+struct Saved {
+    image: Held,
+    references: Vec<Reference>,
+    config: Vec<u8>,
+    layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item {
+    config: String,
+    repo_tags: Vec<String>,
+    layers: Vec<String>,
+    layer_sources: BTreeMap<String, Descriptor>,
+}
+
+impl ImageStore {
+    /// Looks images up. A name with a tag saves that name, one without all tags of its repository, an id no name.
+    pub fn save(&self, names: &[&str]) -> Result<Save<'_>> {
+        let mut chosen: Vec<(ImageId, Vec<Reference>)> = Vec::new();
+        for name in names {
+            for (id, reference) in self.chosen(name)? {
+                match chosen.iter_mut().find(|(known, _)| *known == id) {
+                    Some((_, references)) => references.extend(reference),
+                    None => chosen.push((id, reference.into_iter().collect())),
+                }
+            }
+        }
+        let mut images = Vec::with_capacity(chosen.len());
+        for (id, mut references) in chosen {
+            references.sort();
+            references.dedup();
+            let image = self.hold(&id.to_string())?;
+            let layer = |chain_id| self.layer(chain_id);
+            let layers: Vec<Layer> = image.chain_ids.iter().filter_map(layer).collect();
+            images.push(Saved {
+                config: self.config_bytes(&id)?,
+                image,
+                references,
+                layers,
+            });
+        }
+        Ok(Save {
+            store: self,
+            images,
+        })
+    }
+
+    fn chosen(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
+        if let Ok(reference) = name.parse::<Reference>() {
+            let has_tag = reference
+                .tag()
+                .is_some_and(|tag| name.ends_with(&format!(":{tag}")));
+            if !has_tag && reference.digest().is_none() {
+                let repository = reference.repository();
+                let state = self.read();
+                let of_repository: Vec<_> = state
+                    .index
+                    .references()
+                    .filter(|(known, id)| {
+                        known.repository() == repository
+                            && known.digest().is_none()
+                            && state.known.contains_key(id)
+                    })
+                    .map(|(known, id)| (*id, Some(known.clone())))
+                    .collect();
+                if !of_repository.is_empty() {
+                    return Ok(of_repository);
+                }
+            }
+        }
+        Ok(match self.resolve(name)? {
+            Found::ById(id) => vec![(id, None)],
+            Found::ByName(reference, id) => {
+                vec![(
+                    id,
+                    Some(reference).filter(|reference| reference.digest().is_none()),
+                )]
+            }
+        })
+    }
+}
+
+impl Save<'_> {
+    /// Writes the archive.
+    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
+        let mut tar = Writer::new(out);
+        let mut written = HashSet::new();
+        for folder in ["blobs/", "blobs/sha256/"] {
+            let header = Header::new(folder, EntryKind::Directory);
+            tar.append_bytes(&header, &[])
+                .map_err(ImageError::ReadArchive)?;
+        }
+        let mut index = Index {
+            schema_version: 2,
+            media_type: media_type::OCI_INDEX.to_owned(),
+            ..Index::default()
+        };
+        let mut items = Vec::new();
+        for saved in &self.images {
+            self.write_layers(saved, (&mut tar, &mut written))?;
+            blob(&mut tar, &mut written, &saved.config)?;
+            let manifest = to_json(&saved.manifest())?;
+            let digest = blob(&mut tar, &mut written, &manifest)?;
+            let described = described(media_type::OCI_MANIFEST, digest, manifest.len() as u64);
+            index.manifests.extend(saved.listed(&described));
+            items.push(saved.item());
+        }
+        let repositories = self.repositories();
+        file(&mut tar, "index.json", &to_json(&index)?)?;
+        file(&mut tar, "manifest.json", &to_json(&items)?)?;
+        file(&mut tar, "oci-layout", &to_json(&ImageLayout::default())?)?;
+        if !repositories.is_empty() {
+            file(&mut tar, "repositories", &to_json(&repositories)?)?;
+        }
+        tar.finish().map_err(ImageError::ReadArchive)?;
+        Ok(())
+    }
+
+    fn write_layers<W: Write>(
+        &self,
+        saved: &Saved,
+        (tar, written): (&mut Writer<W>, &mut HashSet<Digest>),
+    ) -> Result<()> {
+        for layer in &saved.layers {
+            if !written.insert(layer.diff_id) {
+                continue;
+            }
+            let blob = self.store.content.open_blob(&layer.blob.digest)?;
+            let plain = Decoder::new(blob).map_err(ImageError::ReadArchive)?;
+            let mut plain = DigestReader::new(plain.take(layer.tar_size));
+            let mut header = Header::new(blob_name(&layer.diff_id), EntryKind::Regular);
+            header.size = layer.tar_size;
+            tar.append(&header, &mut plain)
+                .map_err(ImageError::ReadArchive)?;
+            let (got, _, _) = plain.finish();
+            if got != layer.diff_id {
+                return Err(ImageError::WrongDigest {
+                    what: format!("blob {}", layer.blob.digest),
+                    expected: layer.diff_id,
+                    got,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The oldest table of contents: repository → tag → topmost layer. Nothing reads it but what is older than Docker 1.10.
+    fn repositories(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for saved in &self.images {
+            let Some(top) = saved.layers.last() else {
+                continue;
+            };
+            for reference in &saved.references {
+                repositories
+                    .entry(reference.familiar_name())
+                    .or_default()
+                    .insert(
+                        reference.tag().unwrap_or_default().to_owned(),
+                        top.diff_id.hex(),
+                    );
+            }
+        }
+        repositories
+    }
+}
+
+impl Saved {
+    fn manifest(&self) -> Manifest {
+        Manifest {
+            schema_version: 2,
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            config: described(
+                media_type::OCI_CONFIG,
+                self.image.id.digest(),
+                self.config.len() as u64,
+            ),
+            layers: self.layers.iter().map(described_layer).collect(),
+            ..Manifest::default()
+        }
+    }
+
+    /// The manifest once for each name, or once without one.
+    fn listed(&self, manifest: &Descriptor) -> Vec<Descriptor> {
+        if self.references.is_empty() {
+            return vec![manifest.clone()];
+        }
+        let named = |reference: &Reference| {
+            let mut named = manifest.clone();
+            let tag = reference.tag().unwrap_or_default().to_owned();
+            named.annotations = BTreeMap::from([
+                ("io.containerd.image.name".to_owned(), reference.to_string()),
+                ("org.opencontainers.image.ref.name".to_owned(), tag),
+            ]);
+            named
+        };
+        self.references.iter().map(named).collect()
+    }
+
+    fn item(&self) -> Item {
+        Item {
+            config: blob_name(&self.image.id.digest()),
+            repo_tags: self.references.iter().map(Reference::familiar).collect(),
+            layers: self
+                .layers
+                .iter()
+                .map(|layer| blob_name(&layer.diff_id))
+                .collect(),
+            layer_sources: self
+                .layers
+                .iter()
+                .map(|layer| (layer.diff_id.to_string(), described_layer(layer)))
+                .collect(),
+        }
+    }
+}
+
+fn described(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+    Descriptor {
+        media_type: media_type.to_owned(),
+        digest: digest.to_string(),
+        size: i64::try_from(size).unwrap_or(i64::MAX),
+        ..Descriptor::default()
+    }
+}
+
+fn described_layer(layer: &Layer) -> Descriptor {
+    described(media_type::OCI_LAYER, layer.diff_id, layer.tar_size)
+}
+
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(ImageError::json("the archive's table of contents"))
+}
+
+fn blob<W: Write>(
+    tar: &mut Writer<W>,
+    written: &mut HashSet<Digest>,
+    bytes: &[u8],
+) -> Result<Digest> {
+    let digest = Digester::of(bytes);
+    if written.insert(digest) {
+        file(tar, &blob_name(&digest), bytes)?;
+    }
+    Ok(digest)
+}
+
+fn file<W: Write>(tar: &mut Writer<W>, name: &str, bytes: &[u8]) -> Result<()> {
+    let mut header = Header::new(name, EntryKind::Regular);
+    header.size = bytes.len() as u64;
+    let done: std::result::Result<(), ArchiveError> = tar.append_bytes(&header, bytes);
+    done.map_err(ImageError::ReadArchive)
+}

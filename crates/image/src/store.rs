@@ -1,0 +1,487 @@
+//! The store: opening, looking up, naming, holding.
+//!
+//! Memory follows the disk: a change is written, then shown. Changes wait for each other, readers for nobody.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use barge_archive::Digester;
+use barge_oci::image::ImageConfig;
+use barge_storage::{LayerId, StorageDriver, StorageError};
+use barge_types::{Digest, ImageId, Reference};
+
+use crate::content::ContentStore;
+use crate::durable;
+use crate::error::{ImageError, Result};
+use crate::image::Image;
+use crate::index::Index;
+use crate::layers::{Layer, LayerFolder, chain_ids};
+use crate::remove::ImageUsage;
+
+/// What is known of a whole image.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) config: Arc<ImageConfig>,
+    pub(crate) diff_ids: Vec<Digest>,
+    pub(crate) chain_ids: Vec<Digest>,
+}
+
+impl Known {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let config: ImageConfig =
+            serde_json::from_slice(bytes).map_err(ImageError::json("the image configuration"))?;
+        let diff_ids = config
+            .rootfs
+            .diff_ids
+            .iter()
+            .map(|text| text.parse())
+            .collect::<std::result::Result<Vec<Digest>, _>>()
+            .map_err(|error| ImageError::archive(error.to_string()))?;
+        let chain_ids = chain_ids(&diff_ids);
+        Ok(Self {
+            config: Arc::new(config),
+            diff_ids,
+            chain_ids,
+        })
+    }
+}
+
+/// What readers see.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) index: Index,
+    pub(crate) known: BTreeMap<ImageId, Known>,
+    pub(crate) layers: HashMap<Digest, Layer>,
+    /// How often a layer is needed by something under way.
+    pins: HashMap<Digest, usize>,
+}
+
+impl State {
+    /// Layers that images or work under way need.
+    fn needed(&self) -> HashSet<Digest> {
+        let of_images = self.known.values().flat_map(|known| &known.chain_ids);
+        let parents = self
+            .layers
+            .values()
+            .filter_map(|layer| layer.parent.as_ref());
+        of_images
+            .chain(self.pins.keys())
+            .chain(parents)
+            .copied()
+            .collect()
+    }
+
+    /// Shows a recorded layer, pinned.
+    pub(crate) fn add_layer(&mut self, layer: Layer, shared: &Shared) -> Pin {
+        let chain_id = layer.chain_id;
+        self.layers.insert(chain_id, layer);
+        *self.pins.entry(chain_id).or_default() += 1;
+        Pin {
+            state: Arc::clone(shared),
+            chain_id,
+        }
+    }
+
+    fn image(&self, id: &ImageId) -> Option<Image> {
+        let known = self.known.get(id)?;
+        let layers = || {
+            known
+                .chain_ids
+                .iter()
+                .filter_map(|chain| self.layers.get(chain))
+        };
+        Some(Image {
+            id: *id,
+            config: Arc::clone(&known.config),
+            references: self.index.names(id),
+            size: layers().map(|layer| layer.size).sum(),
+            diff_ids: known.diff_ids.clone(),
+            chain_ids: known.chain_ids.clone(),
+            top_layer: layers().last().map(|layer| layer.cache_id.clone()),
+            last_tagged: self
+                .index
+                .image(id)
+                .and_then(|record| record.last_tagged.clone()),
+        })
+    }
+}
+
+pub(crate) type Shared = Arc<RwLock<State>>;
+
+/// Keeps a layer while something that needs it is under way.
+pub(crate) struct Pin {
+    state: Shared,
+    chain_id: Digest,
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pin").field(&self.chain_id).finish()
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = state.pins.get_mut(&self.chain_id) {
+            *count -= 1;
+            if *count == 0 {
+                state.pins.remove(&self.chain_id);
+            }
+        }
+    }
+}
+
+/// An image whose layers stay as long as this lives, so that a container can be made of it while others remove it.
+#[derive(Debug)]
+pub struct Held {
+    image: Image,
+    _pin: Option<Pin>,
+}
+
+impl Deref for Held {
+    type Target = Image;
+
+    fn deref(&self) -> &Image {
+        &self.image
+    }
+}
+
+/// An image whose layers are there and pinned, to be made visible.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) id: ImageId,
+    pub(crate) config: Vec<u8>,
+    pub(crate) known: Known,
+    pub(crate) references: Vec<Reference>,
+}
+
+impl Prepared {
+    pub(crate) fn new(config: Vec<u8>, references: Vec<Reference>) -> Result<Self> {
+        let known = Known::parse(&config)?;
+        Ok(Self {
+            id: ImageId::new(Digester::of(&config)),
+            config,
+            known,
+            references,
+        })
+    }
+}
+
+/// The images of a data root and a storage driver.
+#[derive(Debug)]
+pub struct ImageStore {
+    pub(crate) content: ContentStore,
+    pub(crate) driver: Arc<dyn StorageDriver>,
+    pub(crate) layer_folder: LayerFolder,
+    /// `image/<driver>`.
+    pub(crate) folder: PathBuf,
+    state: Shared,
+    writer: Mutex<()>,
+    damaged: Vec<ImageError>,
+}
+
+impl ImageStore {
+    /// Opens the store of a data root. What a killed process left half done is removed; an image that lost its
+    /// configuration or a layer is left out and told by [`Self::damaged`].
+    pub fn open(root: &Path, driver: Arc<dyn StorageDriver>) -> Result<Self> {
+        let content = ContentStore::open(root)?;
+        let folder = root.join("image").join(driver.name());
+        durable::create_folder(&folder)?;
+        durable::sweep(&folder)?;
+        let layer_folder = LayerFolder::open(folder.join("layers"))?;
+        let mut damaged = Vec::new();
+        let layers = layer_folder.load(driver.as_ref(), &mut damaged)?;
+        let index = Index::load(&folder.join("index.json"))?;
+        let mut known = BTreeMap::new();
+        for id in index.images() {
+            match known_image(&content, &layers, id) {
+                Ok(image) => {
+                    known.insert(*id, image);
+                }
+                Err(error) => damaged.push(error),
+            }
+        }
+        let state = State {
+            index,
+            known,
+            layers,
+            pins: HashMap::new(),
+        };
+        Ok(Self {
+            content,
+            driver,
+            layer_folder,
+            folder,
+            state: Arc::new(RwLock::new(state)),
+            writer: Mutex::new(()),
+            damaged,
+        })
+    }
+
+    /// What could not be used when the store was opened.
+    #[must_use]
+    pub fn damaged(&self) -> &[ImageError] {
+        &self.damaged
+    }
+
+    /// The blobs.
+    #[must_use]
+    pub fn content(&self) -> &ContentStore {
+        &self.content
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.state
+    }
+
+    /// To be held by whoever changes the disk. Never while a layer is unpacked.
+    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the index on disk, then in memory. The caller holds [`Self::changing`].
+    pub(crate) fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T> {
+        let mut index = self.read().index.clone();
+        let result = change(&mut index);
+        index.save(&self.folder.join("index.json"))?;
+        self.write().index = index;
+        Ok(result)
+    }
+
+    /// Keeps a layer that is there.
+    pub(crate) fn pin(&self, chain_id: &Digest) -> Option<Pin> {
+        let mut state = self.write();
+        if !state.layers.contains_key(chain_id) {
+            return None;
+        }
+        *state.pins.entry(*chain_id).or_default() += 1;
+        Some(Pin {
+            state: Arc::clone(&self.state),
+            chain_id: *chain_id,
+        })
+    }
+
+    /// The image of a name, an id or the beginning of an id.
+    pub fn get(&self, name: &str) -> Result<Image> {
+        let id = self.resolve(name)?.id();
+        self.image(&id)
+    }
+
+    /// The image of an id.
+    pub fn image(&self, id: &ImageId) -> Result<Image> {
+        self.read()
+            .image(id)
+            .ok_or_else(|| ImageError::NoSuchImage(id.to_string()))
+    }
+
+    /// The image of a name, held: see [`Held`].
+    pub fn hold(&self, name: &str) -> Result<Held> {
+        let image = self.get(name)?;
+        let pin = image
+            .chain_ids
+            .last()
+            .and_then(|chain_id| self.pin(chain_id));
+        if pin.is_none() && !image.chain_ids.is_empty() {
+            return Err(ImageError::no_such(name));
+        }
+        Ok(Held { image, _pin: pin })
+    }
+
+    /// All images, by id.
+    #[must_use]
+    pub fn list(&self) -> Vec<Image> {
+        let state = self.read();
+        state
+            .known
+            .keys()
+            .filter_map(|id| state.image(id))
+            .collect()
+    }
+
+    /// The configuration's bytes as they came.
+    pub fn config_bytes(&self, id: &ImageId) -> Result<Vec<u8>> {
+        self.image(id)?;
+        self.content.read(&id.digest())
+    }
+
+    /// A layer by its chain id.
+    #[must_use]
+    pub fn layer(&self, chain_id: &Digest) -> Option<Layer> {
+        self.read().layers.get(chain_id).cloned()
+    }
+
+    /// Every layer of the driver that belongs to the store, for the driver's sweep.
+    #[must_use]
+    pub fn layer_ids(&self) -> HashSet<LayerId> {
+        self.read()
+            .layers
+            .values()
+            .map(|layer| layer.cache_id.clone())
+            .collect()
+    }
+
+    /// Gives an image a name. The image that had it before is returned and stays, perhaps without a name.
+    pub fn tag(&self, id: &ImageId, reference: &Reference) -> Result<Option<ImageId>> {
+        if reference.digest().is_some() {
+            return Err(ImageError::TagWithDigest);
+        }
+        let _changing = self.changing();
+        self.image(id)?;
+        self.change_index(|index| index.tag(reference, *id, &now()))
+    }
+
+    /// Makes images visible with their names, all or none: what unpacking has prepared. Returns for each name the image
+    /// that had it before.
+    pub(crate) fn publish(&self, images: Vec<Prepared>) -> Result<Vec<(Reference, ImageId)>> {
+        let _changing = self.changing();
+        let now = now();
+        for image in &images {
+            self.content.put(&image.config)?;
+        }
+        let displaced = self.change_index(|index| {
+            let mut displaced = Vec::new();
+            for image in &images {
+                index.insert(image.id);
+                for reference in &image.references {
+                    let before = index.tag(reference, image.id, &now);
+                    displaced.extend(before.map(|before| (reference.clone(), before)));
+                }
+            }
+            displaced
+        })?;
+        let mut state = self.write();
+        for image in images {
+            state.known.insert(image.id, image.known);
+        }
+        Ok(displaced)
+    }
+
+    /// Removes those of some layers that nothing needs, children before their parents; returns which. Layers that the
+    /// driver says are stood upon are a container's and stay.
+    pub(crate) fn remove_unneeded(
+        &self,
+        top_first: &[Digest],
+        in_use: &HashSet<LayerId>,
+    ) -> Result<Vec<Digest>> {
+        let mut removed = Vec::new();
+        for chain_id in top_first {
+            let layer = {
+                let state = self.read();
+                match state.layers.get(chain_id) {
+                    Some(layer) if !state.needed().contains(chain_id) => layer.clone(),
+                    _ => continue,
+                }
+            };
+            if in_use.contains(&layer.cache_id) {
+                continue;
+            }
+            match self.driver.remove(&layer.cache_id) {
+                Ok(()) | Err(StorageError::NoSuchLayer(_)) => {}
+                Err(StorageError::HasChildren { .. } | StorageError::Mounted(_)) => continue,
+                Err(error) => return Err(ImageError::storage("remove a layer")(error)),
+            }
+            self.layer_folder.remove(chain_id)?;
+            self.write().layers.remove(chain_id);
+            removed.push(*chain_id);
+            self.remove_blob_if_unneeded(&layer.blob.digest)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes a blob that no image or layer of this store names, unless another driver's store shares it.
+    pub(crate) fn remove_blob_if_unneeded(&self, digest: &Digest) -> Result<()> {
+        let needed = {
+            let state = self.read();
+            state.index.images().any(|id| id.digest() == *digest)
+                || state
+                    .layers
+                    .values()
+                    .any(|layer| layer.blob.digest == *digest)
+        };
+        if needed || self.others_need(digest)? {
+            Ok(())
+        } else {
+            self.content.remove(digest)
+        }
+    }
+
+    /// Whether the store of another driver in the same data root names a blob.
+    fn others_need(&self, digest: &Digest) -> Result<bool> {
+        let Some(stores) = self.folder.parent() else {
+            return Ok(false);
+        };
+        for name in durable::names(stores)? {
+            if name == self.driver.name() {
+                continue;
+            }
+            let mut ignored = Vec::new();
+            let folder = stores.join(name);
+            let layers = crate::layers::read_all(&folder.join("layers"), &mut ignored)?;
+            if layers.iter().any(|layer| layer.blob.digest == *digest)
+                || Index::load(&folder.join("index.json"))?
+                    .images()
+                    .any(|id| id.digest() == *digest)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes layers and blobs that nothing names: what failed loads and crashes left, and layers whose image was
+    /// forced away while a container still stood on them. To be called at start, before
+    /// [`StorageDriver::sweep`], and may be called at any time.
+    pub fn sweep(&self, usage: &dyn ImageUsage) -> Result<()> {
+        let _changing = self.changing();
+        let in_use = usage.layers_in_use();
+        loop {
+            let layers: Vec<Digest> = self.read().layers.keys().copied().collect();
+            if self.remove_unneeded(&layers, &in_use)?.is_empty() {
+                break;
+            }
+        }
+        // A damaged image may come back (a disk mounted late): its blobs stay.
+        if self.damaged.is_empty() {
+            for digest in self.content.list()? {
+                self.remove_blob_if_unneeded(&digest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn known_image(
+    content: &ContentStore,
+    layers: &HashMap<Digest, Layer>,
+    id: &ImageId,
+) -> Result<Known> {
+    let known = Known::parse(&content.read(&id.digest())?)?;
+    match known
+        .chain_ids
+        .iter()
+        .find(|chain_id| !layers.contains_key(chain_id))
+    {
+        None => Ok(known),
+        Some(missing) => Err(ImageError::Damaged {
+            image: id.to_string(),
+            missing: format!("layer {missing}"),
+        }),
+    }
+}
+
+/// The time as configurations and records have it.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
