@@ -1,0 +1,143 @@
+//! Serving: accepting connections, running HTTP on them, and stopping without cutting answers off.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::app::App;
+use crate::listen::Listener;
+use crate::stream::Stream;
+use crate::takeover::Takeover;
+
+/// Connections at one time, over all sockets; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 8192;
+/// How long a client may take for the head of a request, and how long an idle connection is kept. dockerd's value.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// How much of a head is read; Go's server allows a megabyte, Docker's clients need two kilobytes.
+const MAX_HEAD: usize = 64 << 10;
+/// How long answers under way may take after the order to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts and serves until `stop` is done; then lets answers under way end, but not for long: a client that follows
+/// events or a log would keep a daemon alive for ever.
+pub(crate) async fn serve<S>(
+    app: Arc<App<S>>,
+    listeners: Vec<Listener>,
+    stop: impl Future<Output = ()>,
+) where
+    S: Clone + Send + Sync + 'static,
+{
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stopping, stopped) = watch::channel(());
+    let (alive, mut all_ended) = mpsc::channel::<Infallible>(1);
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        let shared = Shared {
+            app: Arc::clone(&app),
+            slots: Arc::clone(&slots),
+            stopped: stopped.clone(),
+            alive: alive.clone(),
+        };
+        accepting.push(tokio::spawn(accept(listener, shared)));
+    }
+    drop((stopped, alive));
+    stop.await;
+    // Nobody listens to the answer: a receiver that is gone has stopped already.
+    stopping.send(()).ok();
+    if tokio::time::timeout(STOP_PATIENCE, all_ended.recv())
+        .await
+        .is_err()
+    {
+        tracing::debug!("connections that do not end are cut off");
+    }
+    for task in accepting {
+        task.abort();
+    }
+}
+
+struct Shared<S> {
+    app: Arc<App<S>>,
+    slots: Arc<Semaphore>,
+    stopped: watch::Receiver<()>,
+    /// Held by every connection; when the last is dropped, all have ended.
+    alive: mpsc::Sender<Infallible>,
+}
+
+async fn accept<S: Clone + Send + Sync + 'static>(listener: Listener, mut shared: Shared<S>) {
+    loop {
+        let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = shared.stopped.changed() => return,
+        };
+        match accepted {
+            Ok(stream) => {
+                let app = Arc::clone(&shared.app);
+                let stopped = shared.stopped.clone();
+                let alive = shared.alive.clone();
+                tokio::spawn(async move {
+                    connection(stream, app, stopped).await;
+                    drop((slot, alive));
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(
+                    "cannot accept a connection on {}: {error}",
+                    listener.address()
+                );
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Errors of `accept` that belong to the client, which has left meanwhile.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::NotConnected
+    )
+}
+
+async fn connection<S: Clone + Send + Sync + 'static>(
+    stream: Stream,
+    app: Arc<App<S>>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let service = service_fn(move |request| {
+        let app = Arc::clone(&app);
+        async move { Ok::<_, Infallible>(app.respond(request).await) }
+    });
+    // half_close stays off: a client that goes away ends the streams it followed, as in Go's server.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(Takeover::new(stream)), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!("a connection ended early: {error}");
+    }
+}
