@@ -1,0 +1,5 @@
+//! The members of the family.
+
+mod local;
+
+pub use local::Local;
