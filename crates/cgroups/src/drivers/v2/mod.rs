@@ -266,14 +266,27 @@ fn missing<'a>(available: &'a str, enabled: &'a str) -> impl Iterator<Item = &'s
 
 /// Gives the groups below `directory` every wanted controller that it has itself.
 fn hand_down(directory: &Directory) -> Result<()> {
+    const FILE: &str = "cgroup.subtree_control";
     let available = directory.read("cgroup.controllers")?;
-    let enabled = directory.read("cgroup.subtree_control")?;
-    for name in missing(&available, &enabled) {
-        // One by one, and a refusal is not the end: cpu refuses while a real-time process is in another group, a group
-        // with processes refuses all. The limit that needs the controller says so when it is asked for.
-        directory
-            .write("cgroup.subtree_control", &format!("+{name}"))
-            .ok();
+    let enabled = directory.read(FILE)?;
+    let wanted: Vec<String> = missing(&available, &enabled)
+        .map(|name| format!("+{name}"))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    match directory.write(FILE, &wanted.join(" ")) {
+        // Processes are in it. Without them all, some controllers could still be had, but they would turn the groups
+        // below into ones that cannot be entered ("domain invalid").
+        Err(CgroupError::Write { source, .. }) if source.kind() == ErrorKind::ResourceBusy => {}
+        // One by one: cpu alone refuses while a real-time process is in another group.
+        Err(CgroupError::Write { .. }) => {
+            for name in wanted {
+                // The limit that needs the controller says that it is missing when it is asked for.
+                directory.write(FILE, &name).ok();
+            }
+        }
+        result => return result,
     }
     Ok(())
 }
