@@ -102,7 +102,7 @@ pub fn create_bridge(name: &str, mac: [u8; 6], mtu: Option<u32>) -> Request {
             payload.number(attribute::MTU, mtu);
         }
         payload.nested(attribute::INFO, |info| {
-            info.text(attribute::INFO_KIND, "bridge")
+            info.text(attribute::INFO_KIND, "bridge");
         });
     })
 }
@@ -125,7 +125,7 @@ pub fn create_veth(veth: &Veth<'_>) -> Request {
         payload.nested(attribute::INFO, |info| {
             info.text(attribute::INFO_KIND, "veth");
             info.nested(attribute::INFO_DATA, |data| {
-                data.nested(attribute::PEER, |peer| write_peer(peer, veth))
+                data.nested(attribute::PEER, |peer| write_peer(peer, veth));
             });
         });
     })
@@ -194,7 +194,7 @@ pub fn set_mtu(index: u32, mtu: u32) -> Request {
 #[must_use]
 pub fn set_name(index: u32, name: &str) -> Request {
     change(index, format!("rename link {index} to {name}"), |payload| {
-        payload.text(attribute::NAME, name)
+        payload.text(attribute::NAME, name);
     })
 }
 
@@ -223,7 +223,7 @@ pub fn isolate_port(index: u32) -> Request {
     let what = format!("isolate bridge port {index}");
     Request::new(SET, Mode::Existing, &fixed(AF_BRIDGE, index, 0, 0), what).with(|payload| {
         payload.nested(attribute::PORT, |port| {
-            port.bytes(attribute::ISOLATED, &[1])
+            port.bytes(attribute::ISOLATED, &[1]);
         });
     })
 }

@@ -235,7 +235,7 @@ impl Socket {
                     // The first error counts; the acknowledgement of the last one may follow and is skipped later,
                     // by its number.
                     Err(error) => {
-                        answer = Some(answer.take().filter(Result::is_err).unwrap_or(Err(error)))
+                        answer = Some(answer.take().filter(Result::is_err).unwrap_or(Err(error)));
                     }
                 }
                 Ok(())

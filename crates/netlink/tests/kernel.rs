@@ -1,5 +1,10 @@
 //! Every request against the kernel, each test in a network namespace of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails ends the test it helps"
+)]
+
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 
