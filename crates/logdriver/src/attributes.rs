@@ -51,6 +51,20 @@ pub fn attributes(
     Ok(chosen)
 }
 
+/// Whether the options about attributes can be worked out for any container.
+pub(crate) fn check_attributes(options: &BTreeMap<String, String>) -> Result<(), LogError> {
+    let nobody = LogSubject {
+        id: "",
+        name: "",
+        image_id: "",
+        image_name: "",
+        command: "",
+        labels: &BTreeMap::new(),
+        env: &[],
+    };
+    attributes(options, &nobody).map(drop)
+}
+
 fn choose<'a>(
     options: &BTreeMap<String, String>,
     option: &str,
@@ -181,6 +195,8 @@ mod tests {
         );
         for wrong in ["{{.Name", "{{.Nme}}", "{{json .}}"] {
             assert!(work_out(&[("tag", wrong)]).is_err(), "{wrong}");
+            let options = BTreeMap::from([("tag".to_owned(), wrong.to_owned())]);
+            assert!(crate::validate("json-file", &options).is_err(), "{wrong}");
         }
     }
 }

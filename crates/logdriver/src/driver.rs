@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use crate::attributes::check_attributes;
 use crate::drivers::{JsonFile, JsonFileConfig, Nothing};
 use crate::error::LogError;
 
@@ -96,7 +97,10 @@ pub fn open(target: &LogTarget<'_>) -> Result<Box<dyn LogDriver>, LogError> {
 /// Checks a driver's name and options without opening anything.
 pub fn validate(driver: &str, options: &BTreeMap<String, String>) -> Result<(), LogError> {
     match driver {
-        JsonFile::NAME => JsonFileConfig::parse(options).map(drop),
+        JsonFile::NAME => {
+            JsonFileConfig::parse(options)?;
+            check_attributes(options)
+        }
         Nothing::NAME => Nothing::check(options),
         other => Err(LogError::UnknownDriver(other.to_owned())),
     }

@@ -18,6 +18,7 @@ pub enum Event {
         /// How it ended.
         exit: Exit,
     },
-    /// The kernel killed a process of the container for want of memory. The container may go on.
+    /// The kernel killed a process of the container for want of memory. The container may go on. Noticed when the
+    /// first process, an exec or an orphan ends; it comes before the event of that end.
     Oom,
 }

@@ -16,6 +16,9 @@ use crate::exit::{exit_of, record};
 use crate::launch::{self, Launched, Runtime};
 use crate::process::{Process, ProcessId};
 
+/// The exit code of what was killed, or of a shell whose command was.
+const KILLED: u8 = 137;
+
 /// Where the container is in its life.
 #[derive(Debug)]
 enum Phase {
@@ -45,6 +48,8 @@ pub(crate) struct Container {
     first_pid: u32,
     execs: Vec<(String, Process)>,
     next_process: u32,
+    /// How many of its processes the kernel has killed for want of memory, as far as is known.
+    oom_kills: u64,
     is_clean: bool,
 }
 
@@ -68,6 +73,7 @@ impl Container {
             first_pid: pid,
             execs: Vec::new(),
             next_process: 1,
+            oom_kills: 0,
             is_clean: false,
         }
     }
@@ -331,33 +337,49 @@ impl Container {
         }
     }
 
-    /// A child of the shim was reaped. None when it was an orphan of the container, of which nobody wants to know.
-    pub(crate) fn child_ended(&mut self, pid: i32, status: pidfd::Exit) -> Option<Event> {
-        let pid = u32::try_from(pid).ok()?;
+    /// A child of the shim was reaped: what there is to tell of it, in order. Nothing when it was an orphan of the
+    /// container, of which nobody wants to know.
+    pub(crate) fn child_ended(&mut self, pid: i32, status: pidfd::Exit) -> Vec<Event> {
+        let pid = u32::try_from(pid).unwrap_or(0);
         let exit = exit_of(status);
-        if self
+        let mut events = Vec::new();
+        let is_first = self
             .first
             .as_ref()
-            .is_some_and(|first| first.is_alive() && first.pid == pid)
-        {
-            return Some(Event::Exit(self.first_ended(exit)));
+            .is_some_and(|first| first.is_alive() && first.pid == pid);
+        if (is_first || exit.code == KILLED) && self.ran_out_of_memory() {
+            events.push(Event::Oom);
         }
-        let ended = self
-            .execs
-            .iter_mut()
-            .find(|(_, process)| process.is_alive() && process.pid == pid);
-        let (exec_id, process) = ended?;
-        process.ended(exit);
-        Some(Event::ExecExit {
-            exec_id: exec_id.clone(),
-            exit,
-        })
+        let exit = Exit {
+            oom_killed: self.oom_kills > 0,
+            ..exit
+        };
+        if is_first {
+            self.first_ended(exit);
+            events.push(Event::Exit(exit));
+            return events;
+        }
+        let is_it = |process: &Process| process.is_alive() && process.pid == pid;
+        if let Some((exec_id, process)) = self.execs.iter_mut().find(|(_, process)| is_it(process))
+        {
+            process.ended(exit);
+            events.push(Event::ExecExit {
+                exec_id: exec_id.clone(),
+                exit,
+            });
+        }
+        events
     }
 
-    fn first_ended(&mut self, exit: Exit) -> Exit {
-        // A group whose counter cannot be read says nothing about a lack of memory.
-        let oom_killed = self.cgroup.oom_kills().is_ok_and(|kills| kills > 0);
-        let exit = Exit { oom_killed, ..exit };
+    /// Whether the kernel has killed for want of memory since this was last asked.
+    fn ran_out_of_memory(&mut self) -> bool {
+        // A group whose counter cannot be read says nothing about memory.
+        let kills = self.cgroup.oom_kills().unwrap_or(self.oom_kills);
+        let before = std::mem::replace(&mut self.oom_kills, kills);
+        kills > before
+    }
+
+    fn first_ended(&mut self, exit: Exit) {
         let since = match self.phase {
             Phase::Running { since, .. } => Some(since),
             Phase::Created | Phase::Exited { .. } | Phase::Failed => None,
@@ -380,7 +402,6 @@ impl Container {
         if let Some(first) = &mut self.first {
             first.ended(exit);
         }
-        exit
     }
 
     /// Ends what has come to its end: streams of drained processes, then the cgroup.

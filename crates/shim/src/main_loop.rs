@@ -186,7 +186,7 @@ impl Shim {
             let Some(container) = &mut self.container else {
                 continue;
             };
-            if let Some(event) = container.child_ended(pid, status) {
+            for event in container.child_ended(pid, status) {
                 self.tell(&event);
             }
         }

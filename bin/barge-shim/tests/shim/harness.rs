@@ -432,7 +432,8 @@ fn make_rootfs(rootfs: &Path) {
     }
     fs::copy("/bin/busybox", rootfs.join("bin/busybox")).expect("these tests need busybox");
     for applet in [
-        "sh", "cat", "sleep", "echo", "head", "wc", "stty", "tty", "kill", "ps", "true", "yes",
+        "sh", "cat", "sleep", "echo", "head", "wc", "sort", "stty", "tty", "kill", "ps", "true",
+        "yes",
     ] {
         std::os::unix::fs::symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
     }

@@ -1,6 +1,6 @@
 //! From creation to exit.
 
-use barge_shim_api::{FailureKind, InitProcess, Request, Response, SignalTarget, Status};
+use barge_shim_api::{Event, FailureKind, InitProcess, Request, Response, SignalTarget, Status};
 
 use super::harness::{Container, OUTPUT, demultiplex, process};
 
@@ -227,5 +227,20 @@ fn an_unknown_log_driver_is_refused_in_dockers_words() {
         }
         other => panic!("{other:?}"),
     }
+    container.finish(&mut daemon);
+}
+
+#[test]
+fn a_lack_of_memory_is_told() {
+    let (mut container, mut daemon) =
+        Container::new("head -c 200000000 /dev/zero | sort >/dev/null");
+    let limits = r#"{"memory": {"limit": 16777216, "swap": 16777216}}"#;
+    if let Some(linux) = container.spec.linux.as_mut() {
+        linux.resources = Some(serde_json::from_str(limits).unwrap());
+    }
+    container.create_and_start(&mut daemon);
+    assert!(matches!(daemon.event(), Event::Oom));
+    assert!(daemon.exit().oom_killed);
+    assert!(container.exit_record().exit.oom_killed);
     container.finish(&mut daemon);
 }
