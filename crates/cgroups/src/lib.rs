@@ -29,3 +29,9 @@ pub use path::{CgroupPath, DEFAULT_PARENT};
 pub use stats::{
     CpuStats, HugetlbStats, IoEntry, IoStats, MemoryStats, PidsStats, Stats, Throttling,
 };
+
+/// The group at `path` (`barge/ID`, the specification's `cgroupsPath`) on this host, whether it is there or not.
+pub fn open(path: &str) -> Result<Box<dyn CgroupManager>> {
+    let path = CgroupPath::parse(path)?;
+    Ok(Layout::detect()?.manager(&path))
+}
