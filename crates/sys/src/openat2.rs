@@ -24,6 +24,19 @@ pub fn open(root: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> 
     open_with_mode(root, path, flags, Mode::from_raw_mode(0o644))
 }
 
+/// As [`open`], but a link anywhere on the way is an error (`ELOOP`).
+pub fn open_without_links(root: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    let flags = flags | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat2(
+        root,
+        path,
+        flags,
+        Mode::empty(),
+        resolve,
+    )?)
+}
+
 /// As [`open`], with the mode a newly made file gets.
 pub fn open_with_mode(
     root: impl AsFd,

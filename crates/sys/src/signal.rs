@@ -43,6 +43,30 @@ fn change_mask(how: i32, set: &libc::sigset_t) -> io::Result<()> {
     }
 }
 
+/// Before an exec of a user's program: nothing blocked, and the default action for what Rust's start-up (SIGPIPE) or
+/// `nohup` and shells (the others) ignore, which an exec would hand on. Handlers need no undoing: an exec does it.
+pub fn reset_for_exec() -> io::Result<()> {
+    const IGNORABLE: [i32; 13] = [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGPIPE,
+        libc::SIGALRM,
+        libc::SIGTERM,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGCHLD,
+        libc::SIGCONT,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+    ];
+    for signal in IGNORABLE {
+        set_default(signal)?;
+    }
+    unblock_all()
+}
+
 /// Undoes an ignored SIGPIPE, which Rust's start-up makes and an exec would hand on. Handlers need no undoing: an exec
 /// does it.
 pub fn default_sigpipe() -> io::Result<()> {

@@ -1,0 +1,249 @@
+//! Making a container up to the moment before its command runs, and then letting it run.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use barge_cgroups::{CgroupManager, Entry};
+use barge_oci::runtime::Spec;
+use barge_sys::namespace::Kinds;
+use barge_sys::pidfd;
+use barge_sys::spawn::{self, Cgroup, SpawnOptions, Spawned};
+
+use crate::error::{At as _, Stage, StartError};
+use crate::handshake::{Heard, ToInit};
+use crate::namespaces::Namespaces;
+use crate::plan::{CreatePlan, InitProcess, Plan};
+use crate::{seccomp_flags, validate};
+
+/// What a container is made of.
+#[derive(Debug)]
+pub struct CreateOptions<'a> {
+    /// The specification. With `process.terminal` the container's terminal comes back in [`Created::terminal`].
+    pub spec: &'a Spec,
+    /// The folder that a relative `root.path` is below.
+    pub bundle: &'a Path,
+    /// The command's stdin, stdout and stderr; not used with a terminal.
+    pub stdio: [BorrowedFd<'a>; 3],
+    /// A network namespace to join, in place of what the specification says of it.
+    pub netns: Option<BorrowedFd<'a>>,
+    /// The control group, made and limited already; `None` leaves the container in that of the caller.
+    pub cgroup: Option<&'a dyn CgroupManager>,
+    /// The runtime program: [`barge_sys::exe::open_read_only`] of `barge-runtime`.
+    pub runtime: BorrowedFd<'a>,
+    /// The compiled seccomp filter in place of the specification's `linux.seccomp`: an array of `struct sock_filter`.
+    pub seccomp_filter: Option<&'a [u8]>,
+    /// Who is process 1.
+    pub init: InitProcess,
+}
+
+/// A container that waits to be started. Dropped, it ends; the caller reaps it.
+#[derive(Debug)]
+pub struct Created {
+    /// Process 1 as the caller sees it.
+    pub pid: i32,
+    /// Process 1 as a file.
+    pub pidfd: OwnedFd,
+    /// The engine's end of the terminal, if there is one.
+    pub terminal: Option<OwnedFd>,
+    control: ToInit,
+}
+
+/// Makes the container. On failure nothing of it is left but the control group, which is the caller's.
+pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
+    validate::spec(options.spec)?;
+    let default = barge_oci::runtime::Linux::default();
+    let linux = options.spec.linux.as_ref().unwrap_or(&default);
+    let given = if options.netns.is_some() {
+        Kinds::NETWORK
+    } else {
+        Kinds::empty()
+    };
+    let mut namespaces = Namespaces::of(linux, given)?;
+    if !namespaces.make.contains(Kinds::MOUNT) {
+        let text = "a container needs a mount namespace of its own";
+        return Err(StartError::new(Stage::Validate, text));
+    }
+    namespaces.make -= given;
+    let mut join: Vec<_> = namespaces
+        .join
+        .iter()
+        .map(|(fd, kinds)| (fd.as_fd(), *kinds))
+        .collect();
+    join.extend(options.netns.map(|fd| (fd, Kinds::NETWORK)));
+
+    let mut spec = std::borrow::Cow::Borrowed(options.spec);
+    absolute_root(&mut spec, options.bundle);
+    let filter = filter_of(options)?;
+    let plan = Plan::Create(Box::new(CreatePlan {
+        own_cgroup_namespace: namespaces.make.contains(Kinds::CONTROL_GROUP)
+            || join
+                .iter()
+                .any(|(_, kinds)| kinds.contains(Kinds::CONTROL_GROUP)),
+        init: options.init,
+        seccomp_flags: seccomp_flags(linux.seccomp.as_ref())?,
+        spec,
+    }));
+    let (child, control) = launch(&Launch {
+        runtime: options.runtime,
+        namespaces: namespaces.make,
+        join: &join,
+        user_maps: namespaces.user_maps.as_ref(),
+        cgroup: options.cgroup,
+        stdio: options.stdio,
+    })?;
+    converse(child, control, (&plan, &filter)).map(|(child, control, terminal)| Created {
+        pid: child.pid,
+        pidfd: child.pidfd,
+        terminal,
+        control,
+    })
+}
+
+impl Created {
+    /// Runs the command; comes back when it is executed. On failure the process is gone and reaped.
+    pub fn start(&mut self) -> Result<(), StartError> {
+        self.control.go()?;
+        match self.control.listen() {
+            Ok(Heard::End) => Ok(()),
+            Ok(Heard::Ready(_)) => Err(StartError::new(Stage::Handshake, "init is ready twice")),
+            Err(error) => {
+                pidfd::wait(&self.pidfd).at(Stage::Handshake, || "reap init".into())?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The part of a start that a container and one more process of it have in common.
+pub(crate) struct Launch<'a> {
+    pub(crate) runtime: BorrowedFd<'a>,
+    pub(crate) namespaces: Kinds,
+    pub(crate) join: &'a [(BorrowedFd<'a>, Kinds)],
+    pub(crate) user_maps: Option<&'a spawn::UserMaps>,
+    pub(crate) cgroup: Option<&'a dyn CgroupManager>,
+    pub(crate) stdio: [BorrowedFd<'a>; 3],
+}
+
+pub(crate) fn launch(launch: &Launch<'_>) -> Result<(Spawned, ToInit), StartError> {
+    let door = launch.cgroup.map(Door::open).transpose()?;
+    let files: Vec<_> = match &door {
+        Some(Door::Files(entry)) => entry.files().map(|(_, file)| file).collect(),
+        Some(Door::Folder(_)) | None => Vec::new(),
+    };
+    let cgroup = match &door {
+        None => Cgroup::Inherit,
+        Some(Door::Folder(folder)) => Cgroup::Into(folder.as_fd()),
+        Some(Door::Files(_)) => Cgroup::Enter(&files),
+    };
+    let (control, theirs) = ToInit::pair().at(Stage::Spawn, || "make a socket".into())?;
+    let [stdin, stdout, stderr] = launch.stdio;
+    let arguments: [CString; 2] = [c"barge-runtime".into(), c"init".into()];
+    let child = spawn::spawn(&SpawnOptions {
+        program: launch.runtime,
+        arguments: &arguments,
+        environment: &[],
+        namespaces: launch.namespaces,
+        join: launch.join,
+        user_maps: launch.user_maps,
+        cgroup,
+        fds: &[stdin, stdout, stderr, theirs.as_fd()],
+    })
+    .map_err(|error| spawn_error(&error))?;
+    Ok((child, control))
+}
+
+fn spawn_error(error: &spawn::SpawnError) -> StartError {
+    StartError::system(Stage::Spawn, &error.to_string(), &error.source)
+}
+
+/// The way into a control group.
+enum Door {
+    Folder(OwnedFd),
+    Files(Entry),
+}
+
+impl Door {
+    fn open(cgroup: &dyn CgroupManager) -> Result<Self, StartError> {
+        let text = |error: barge_cgroups::CgroupError| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let parts: Vec<_> = std::iter::once(error.to_string()).chain(cause).collect();
+            StartError::new(Stage::Spawn, parts.join(": "))
+        };
+        match cgroup.dir_fd().map_err(text)? {
+            Some(folder) => Ok(Self::Folder(folder)),
+            None => cgroup.entry().map(Self::Files).map_err(text),
+        }
+    }
+}
+
+/// Tells init its plan and waits until it is ready; ends and reaps it when it is not.
+pub(crate) fn converse(
+    child: Spawned,
+    mut control: ToInit,
+    (plan, filter): (&Plan<'_>, &[u8]),
+) -> Result<(Spawned, ToInit, Option<OwnedFd>), StartError> {
+    let heard = control
+        .send_plan(plan, filter)
+        .and_then(|()| control.listen());
+    let error = match heard {
+        Ok(Heard::Ready(terminal)) => return Ok((child, control, terminal)),
+        Ok(Heard::End) => match child.executed() {
+            // It has been reaped by this.
+            Err(error) => return Err(spawn_error(&error)),
+            Ok(()) => StartError::new(Stage::Handshake, "init ended before it was ready"),
+        },
+        Err(error) => error,
+    };
+    // ESRCH: it has ended already, and waits to be reaped.
+    pidfd::send_signal(&child.pidfd, 9).ok();
+    let exit = pidfd::wait(&child.pidfd).at(Stage::Handshake, || "reap init".into())?;
+    if error.stage == Stage::Handshake && error.errno.is_none() {
+        return Err(StartError {
+            message: format!("{} ({exit:?})", error.message),
+            ..error
+        });
+    }
+    Err(error)
+}
+
+fn absolute_root(spec: &mut std::borrow::Cow<'_, Spec>, bundle: &Path) {
+    let path = spec.root.as_ref().map(|root| bundle.join(&root.path));
+    let is_lean = spec
+        .linux
+        .as_ref()
+        .is_none_or(|linux| linux.seccomp.is_none());
+    let is_absolute = spec
+        .root
+        .as_ref()
+        .is_none_or(|root| root.path.starts_with('/'));
+    if is_lean && is_absolute {
+        return;
+    }
+    let spec = spec.to_mut();
+    // Init gets the compiled filter; the text is by far the longest part of a specification.
+    if let Some(linux) = spec.linux.as_mut() {
+        linux.seccomp = None;
+    }
+    if let (Some(root), Some(path)) = (spec.root.as_mut(), path) {
+        root.path = path.to_string_lossy().into_owned();
+    }
+}
+
+fn filter_of<'a>(options: &CreateOptions<'a>) -> Result<std::borrow::Cow<'a, [u8]>, StartError> {
+    if let Some(filter) = options.seccomp_filter {
+        return Ok(filter.into());
+    }
+    let seccomp = options
+        .spec
+        .linux
+        .as_ref()
+        .and_then(|linux| linux.seccomp.as_ref());
+    match seccomp {
+        None => Ok(Vec::new().into()),
+        Some(_) => Err(StartError::new(
+            Stage::Validate,
+            "the seccomp profile must be handed over compiled",
+        )),
+    }
+}

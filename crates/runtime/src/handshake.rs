@@ -1,0 +1,175 @@
+//! What the runtime's two halves say to each other, over one stream socket.
+//!
+//! ```text
+//!   parent (the shim)                         init (in the namespaces)
+//!   length of plan, length of filter ───────▶
+//!   plan (JSON), filter (BPF) ──────────────▶ makes everything …
+//!            ◀────── R (and the terminal) ─── ready to execute the command
+//!   G ──────────────────────────────────────▶ execve                      (a container only)
+//!            ◀────── end of file ──────────── it worked: the socket is close-on-exec
+//!            ◀────── E and an error ───────── it did not; this may come in place of R too
+//! ```
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use barge_sys::fdpass;
+
+use crate::error::{At as _, Stage, StartError};
+use crate::plan::Plan;
+
+/// The socket's number in init.
+pub(crate) const CONTROL_FD: i32 = 3;
+/// Longest plan that init takes; a specification of Docker's size is 10 KB.
+const LONGEST: usize = 64 * 1024 * 1024;
+
+const READY: u8 = b'R';
+const FAILED: u8 = b'E';
+const GO: u8 = b'G';
+
+/// The parent's end.
+#[derive(Debug)]
+pub(crate) struct ToInit(UnixStream);
+
+/// How init left the conversation.
+pub(crate) enum Heard {
+    /// It is ready, with its terminal if it has one.
+    Ready(Option<OwnedFd>),
+    /// It is gone without a word, or it executes the command.
+    End,
+}
+
+impl ToInit {
+    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((Self(ours), theirs.into()))
+    }
+
+    /// Sends the plan. An init that died meanwhile is no error here: what it said last is worth more.
+    pub(crate) fn send_plan(&mut self, plan: &Plan<'_>, filter: &[u8]) -> Result<(), StartError> {
+        let mut bytes = vec![0; 8];
+        serde_json::to_writer(&mut bytes, plan)
+            .map_err(|error| StartError::new(Stage::Handshake, error.to_string()))?;
+        let lengths = [bytes.len() - 8, filter.len()].map(u32::try_from);
+        let [Ok(plan_length), Ok(filter_length)] = lengths else {
+            return Err(StartError::new(
+                Stage::Validate,
+                "the specification is too long",
+            ));
+        };
+        let header = plan_length
+            .to_ne_bytes()
+            .into_iter()
+            .chain(filter_length.to_ne_bytes());
+        bytes.splice(..8, header);
+        bytes.extend_from_slice(filter);
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            // Not `write_all`: a shim lives with SIGPIPE ignored, other callers may not.
+            match fdpass::send_with_fds(&self.0, rest, &[]) {
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                Err(error) => return Err(error).at(Stage::Handshake, || "send the plan".into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what init says next.
+    pub(crate) fn listen(&mut self) -> Result<Heard, StartError> {
+        let (mut first, mut fds) = ([0_u8; 1], Vec::new());
+        let length = fdpass::recv_with_fds(&self.0, &mut first, &mut fds)
+            .or_else(|error| {
+                // It died with bytes of ours unread.
+                if error.kind() == io::ErrorKind::ConnectionReset {
+                    Ok(0)
+                } else {
+                    Err(error)
+                }
+            })
+            .at(Stage::Handshake, || "hear from init".into())?;
+        match (length, first) {
+            (0, _) => Ok(Heard::End),
+            (_, [READY]) => Ok(Heard::Ready(fds.pop())),
+            (_, [FAILED]) => {
+                let mut text = Vec::new();
+                self.0
+                    .read_to_end(&mut text)
+                    .at(Stage::Handshake, || "hear from init".into())?;
+                Err(serde_json::from_slice(&text).unwrap_or_else(|_cut| {
+                    StartError::new(Stage::Handshake, "init died while it told its error")
+                }))
+            }
+            (_, [other]) => Err(StartError::new(
+                Stage::Handshake,
+                format!("init said {other:#x}"),
+            )),
+        }
+    }
+
+    /// Lets init execute the command.
+    pub(crate) fn go(&mut self) -> Result<(), StartError> {
+        match fdpass::send_with_fds(&self.0, &[GO], &[]) {
+            Ok(_) => Ok(()),
+            // Its last words are read next.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(error).at(Stage::Handshake, || "let init go".into()),
+        }
+    }
+}
+
+fn length(reader: &mut impl io::Read) -> io::Result<usize> {
+    let mut word = [0; 4];
+    reader.read_exact(&mut word)?;
+    let length = usize::try_from(u32::from_ne_bytes(word)).unwrap_or(usize::MAX);
+    if length > LONGEST {
+        Err(io::ErrorKind::InvalidData.into())
+    } else {
+        Ok(length)
+    }
+}
+
+/// Init's end.
+#[derive(Debug)]
+pub(crate) struct ToParent(UnixStream);
+
+impl ToParent {
+    /// Takes over the socket that the parent put at [`CONTROL_FD`].
+    pub(crate) fn inherited() -> io::Result<Self> {
+        Ok(Self(barge_sys::fds::inherited(CONTROL_FD)?.into()))
+    }
+
+    /// The plan's text and the filter's bytes.
+    pub(crate) fn receive_plan(&mut self) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        // One read for nearly every plan; the parent sends nothing after it until it is answered, so that nothing
+        // is lost with the buffer.
+        let mut reader = io::BufReader::with_capacity(64 * 1024, &self.0);
+        let [plan, filter] = [length(&mut reader)?, length(&mut reader)?];
+        let [mut text, mut instructions] = [vec![0; plan], vec![0; filter]];
+        reader.read_exact(&mut text)?;
+        reader.read_exact(&mut instructions)?;
+        Ok((text, instructions))
+    }
+
+    /// Says that all is ready, handing over the terminal.
+    pub(crate) fn ready(&mut self, terminal: Option<BorrowedFd<'_>>) -> Result<(), StartError> {
+        let fds: Vec<_> = terminal.into_iter().collect();
+        fdpass::send_with_fds(self.0.as_fd(), &[READY], &fds)
+            .map(drop)
+            .at(Stage::Handshake, || "report to the parent".into())
+    }
+
+    /// Waits for the word to go; `false` when the parent gave up.
+    pub(crate) fn wait_for_go(&mut self) -> bool {
+        let mut word = [0];
+        self.0.read_exact(&mut word).is_ok() && word == [GO]
+    }
+
+    /// The last words: why it did not work.
+    pub(crate) fn fail(&mut self, error: &StartError) -> io::Result<()> {
+        let mut text = vec![FAILED];
+        serde_json::to_writer(&mut text, error)?;
+        self.0.write_all(&text)
+    }
+}
