@@ -1,3 +1,11 @@
 //! The daemon.
 
+mod config_file;
+mod flags;
+mod group;
+mod logging;
+mod pidfile;
+mod settings;
+mod ulimit;
+
 fn main() {}

@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use futures_util::stream::{BoxStream, Stream as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::{HeaderMap, header};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::status::ApiError;
 
@@ -20,6 +21,27 @@ pub(crate) enum Body {
     Whole(Bytes),
     /// As it is produced; each item is flushed.
     Stream(BoxStream<'static, std::io::Result<Bytes>>),
+    /// The same of something that may never end: a log, events, a wait.
+    Follow(BoxStream<'static, std::io::Result<Bytes>>),
+}
+
+impl Body {
+    /// Ends what may never end when the daemon stops. The connection breaks then: a clean end would say that there is
+    /// nothing more.
+    pub(crate) fn until(self, stopped: watch::Receiver<()>) -> Self {
+        let Self::Follow(stream) = self else {
+            return self;
+        };
+        let until = stream::unfold((stream, stopped), |(mut stream, mut stopped)| async move {
+            let item = tokio::select! {
+                biased;
+                item = stream.next() => item?,
+                _ = stopped.changed() => Err(std::io::Error::other("the daemon stops")),
+            };
+            Some((item, (stream, stopped)))
+        });
+        Self::Stream(Box::pin(until))
+    }
 }
 
 impl HttpBody for Body {
@@ -35,7 +57,9 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
             Self::Whole(_) => Poll::Ready(None),
-            Self::Stream(stream) => stream.as_mut().poll_next(context).map_ok(Frame::data),
+            Self::Stream(stream) | Self::Follow(stream) => {
+                stream.as_mut().poll_next(context).map_ok(Frame::data)
+            }
         }
     }
 
@@ -46,7 +70,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Follow(_) => SizeHint::default(),
         }
     }
 }

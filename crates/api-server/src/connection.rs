@@ -21,17 +21,15 @@ const MAX_CONNECTIONS: usize = 8192;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of a head is read; Go's server allows a megabyte, Docker's clients need two kilobytes.
 const MAX_HEAD: usize = 64 << 10;
-/// How long answers under way may take after the order to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts and serves until `stop` is done; then lets answers under way end, but not for long: a client that follows
-/// events or a log would keep a daemon alive for ever.
+/// Accepts and serves until `stop` says how long answers under way may still take. Those of clients that follow something
+/// are broken off at once: they would keep the daemon for ever.
 pub(crate) async fn serve<S>(
     app: Arc<App<S>>,
     listeners: Vec<Listener>,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = Duration>,
 ) where
     S: Clone + Send + Sync + 'static,
 {
@@ -49,10 +47,10 @@ pub(crate) async fn serve<S>(
         accepting.push(tokio::spawn(accept(listener, shared)));
     }
     drop((stopped, alive));
-    stop.await;
+    let patience = stop.await;
     // Nobody listens to the answer: a receiver that is gone has stopped already.
     stopping.send(()).ok();
-    if tokio::time::timeout(STOP_PATIENCE, all_ended.recv())
+    if tokio::time::timeout(patience, all_ended.recv())
         .await
         .is_err()
     {
@@ -118,9 +116,11 @@ async fn connection<S: Clone + Send + Sync + 'static>(
     app: Arc<App<S>>,
     mut stopped: watch::Receiver<()>,
 ) {
+    let stopped_for_bodies = stopped.clone();
     let service = service_fn(move |request| {
         let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(app.respond(request).await) }
+        let stopped = stopped_for_bodies.clone();
+        async move { Ok::<_, Infallible>(app.respond(request).await.map(|body| body.until(stopped))) }
     });
     // half_close stays off: a client that goes away ends the streams it followed, as in Go's server.
     let connection = http1::Builder::new()

@@ -6,6 +6,8 @@
 
 use std::io;
 
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use http::{HeaderValue, StatusCode, header};
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -45,10 +47,11 @@ enum Form {
 }
 
 /// What the connection is joined to.
-#[derive(Debug)]
 pub(crate) struct Session {
-    /// Output to read, input to write.
-    pub(crate) container: UnixStream,
+    /// What was logged before, sent first.
+    pub(crate) replay: Option<BoxStream<'static, io::Result<Bytes>>>,
+    /// Output to read, input to write; none when only the replay was asked for.
+    pub(crate) container: Option<UnixStream>,
     /// What the output looks like.
     pub(crate) output: Output,
     /// Keys that end the session, for a terminal.
@@ -62,6 +65,18 @@ pub(crate) enum Output {
     Raw,
     /// stdout and stderr in frames.
     Multiplexed,
+}
+
+impl Output {
+    /// The content type that says so to a client of this version.
+    pub(crate) fn content_type(self, version: ApiVersion) -> &'static str {
+        match self {
+            Self::Multiplexed if version >= MULTIPLEXED_SINCE => {
+                "application/vnd.docker.multiplexed-stream"
+            }
+            Self::Multiplexed | Self::Raw => "application/vnd.docker.raw-stream",
+        }
+    }
 }
 
 impl Hijack {
@@ -83,13 +98,9 @@ impl Hijack {
     pub(crate) fn start(self, session: Session) -> Reply {
         let mut reply = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
         let headers = reply.headers_mut();
-        let content_type = if self.form == Form::Upgrade
-            && session.output == Output::Multiplexed
-            && self.version >= MULTIPLEXED_SINCE
-        {
-            "application/vnd.docker.multiplexed-stream"
-        } else {
-            "application/vnd.docker.raw-stream"
+        let content_type = match self.form {
+            Form::Upgrade => session.output.content_type(self.version),
+            Form::Takeover => Output::Raw.content_type(self.version),
         };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         if self.form == Form::Upgrade {
@@ -150,16 +161,25 @@ impl Client {
         })
     }
 
-    async fn join(mut self, session: Session) -> io::Result<()> {
+    async fn join(mut self, mut session: Session) -> io::Result<()> {
         self.stream.write_all(&self.late).await?;
+        if let Some(mut replay) = session.replay.take() {
+            while let Some(chunk) = replay.next().await {
+                self.stream.write_all(&chunk?).await?;
+            }
+        }
+        let Some(container) = session.container else {
+            return self.stream.shutdown().await;
+        };
+        let scanner = session.detach.as_ref().map(DetachKeys::scanner);
         match &mut self.stream {
             Stream::Unix(stream) => {
                 let (input, output) = stream.split();
-                join(input, output, self.early, session).await
+                join((input, self.early), output, container, scanner).await
             }
             Stream::Tcp(stream) => {
                 let (input, output) = stream.split();
-                join(input, output, self.early, session).await
+                join((input, self.early), output, container, scanner).await
             }
         }
     }
@@ -167,13 +187,12 @@ impl Client {
 
 /// Copies both ways until the container's output ends, the client is gone or it detaches.
 async fn join(
-    client_input: impl ClientInput,
+    (client_input, early): (impl ClientInput, Vec<u8>),
     mut client_output: impl AsyncWrite + Unpin + Send,
-    early: Vec<u8>,
-    mut session: Session,
+    mut container: UnixStream,
+    scanner: Option<Scanner>,
 ) -> io::Result<()> {
-    let scanner = session.detach.as_ref().map(DetachKeys::scanner);
-    let (from_container, to_container) = session.container.split();
+    let (from_container, to_container) = container.split();
     {
         let output = copy_output(from_container, &mut client_output);
         let input = copy_input(client_input, early, to_container, scanner);

@@ -59,6 +59,14 @@ where
     typed(content_type, Body::Stream(Box::pin(stream)))
 }
 
+/// The same of something that may never end; it is broken off when the daemon stops.
+pub(crate) fn follow<S>(content_type: &'static str, stream: S) -> Reply
+where
+    S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+{
+    typed(content_type, Body::Follow(Box::pin(stream)))
+}
+
 fn typed(content_type: &'static str, body: Body) -> Reply {
     let mut reply = Response::new(body);
     reply

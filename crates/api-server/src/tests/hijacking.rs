@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
@@ -13,8 +15,16 @@ use crate::router::Router;
 
 const UPGRADE: &str = "Host: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n";
 
-/// A server whose every attach is joined to the returned stream.
+/// A server whose one attach is joined to the returned stream.
 async fn attachable(output: Output, detach: Option<&str>) -> (Server, UnixStream) {
+    replaying(output, detach, None).await
+}
+
+async fn replaying(
+    output: Output,
+    detach: Option<&str>,
+    replay: Option<&'static str>,
+) -> (Server, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let theirs = Mutex::new(Some(theirs));
     let detach = detach.map(|keys| DetachKeys::parse(keys).unwrap());
@@ -25,8 +35,10 @@ async fn attachable(output: Output, detach: Option<&str>) -> (Server, UnixStream
         let detach = detach.clone();
         async move {
             let hijack = Hijack::prepare(&mut call)?;
-            let container = container.unwrap();
+            assert!(container.is_some());
+            let replay = replay.map(|text| stream::iter([Ok(Bytes::from(text))]).boxed());
             Ok(hijack.start(Session {
+                replay,
                 container,
                 output,
                 detach,
@@ -228,6 +240,17 @@ async fn http_1_0_cannot_be_taken_over() {
         .await;
     let answer = String::from_utf8(client.rest().await).unwrap();
     assert!(answer.starts_with("HTTP/1.0 400 "), "{answer}");
+    drop(container);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_logged_comes_first() {
+    let (server, mut container) = replaying(Output::Raw, None, Some("before ")).await;
+    let request = format!("POST /containers/x/attach HTTP/1.1\r\n{UPGRADE}");
+    container.write_all(b"after").await.unwrap();
+    let (mut client, _) = attach(&server, &request).await;
+    assert_eq!(client.until("after").await, "before after");
     drop(container);
     server.stop().await;
 }

@@ -241,7 +241,7 @@ fn following() -> (Router<()>, mpsc::Sender<Bytes>) {
             let items = futures_util::stream::unfold(source, |mut source| async move {
                 source.recv().await.map(|item| (Ok(item), source))
             });
-            Ok(reply::stream("application/json", items.boxed()))
+            Ok(reply::follow("application/json", items.boxed()))
         }
     });
     (router, items)
@@ -267,7 +267,7 @@ async fn a_stream_is_flushed_as_produced_and_ends_with_its_client() {
 }
 
 #[tokio::test]
-async fn stopping_does_not_wait_for_those_who_follow() {
+async fn stopping_breaks_off_what_is_followed() {
     let (router, items) = following();
     let server = Server::start(router).await;
     let mut client = server.connect().await;
@@ -278,5 +278,7 @@ async fn stopping_does_not_wait_for_those_who_follow() {
     let path = server.path();
     server.stop().await;
     assert!(!path.exists());
+    // Not the end of a chunked body, which would be `0`.
+    assert_eq!(client.rest().await, b"");
     drop(items);
 }

@@ -37,6 +37,7 @@ impl Server {
         let app = Arc::new(App::new((), router));
         let ended = tokio::spawn(connection::serve(app, vec![listener], async move {
             stopped.await.ok();
+            DEADLINE
         }));
         Self {
             folder,

@@ -1,0 +1,288 @@
+//! `/containers/…`.
+
+use barge_api_types::{ContainerConfig, ContainerCreateRequest};
+use barge_engine::Engine;
+use barge_engine::containers::{
+    AttachOptions, Attached, ListOptions, LogStream, LogsOptions, RemoveOptions, Size, Started,
+    StopOptions, Stopped, WaitCondition,
+};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use http::{StatusCode, header};
+
+use crate::body::Json;
+use crate::call::Call;
+use crate::detach_keys::DetachKeys;
+use crate::hijack::{Hijack, Output, Session};
+use crate::reply::{self, Reply};
+use crate::router::Router;
+use crate::status::ApiError;
+use crate::version::ApiVersion;
+
+type Result = std::result::Result<Reply, ApiError>;
+
+/// Since then a signal may be named at stop and restart.
+const SIGNAL_SINCE: ApiVersion = ApiVersion::new(1, 42);
+/// Since then a wait may be for something else than the end.
+const CONDITION_SINCE: ApiVersion = ApiVersion::new(1, 30);
+
+pub(super) fn add(router: &mut Router<Engine>) {
+    router.get("/containers/json", list);
+    router.get("/containers/{name}/json", inspect);
+    router.get("/containers/{name}/top", top);
+    router.get("/containers/{name}/logs", logs);
+    router.post("/containers/create", create);
+    router.post("/containers/prune", prune);
+    router.post("/containers/{name}/start", start);
+    router.post("/containers/{name}/stop", stop);
+    router.post("/containers/{name}/restart", restart);
+    router.post("/containers/{name}/kill", kill);
+    router.post("/containers/{name}/pause", pause);
+    router.post("/containers/{name}/unpause", unpause);
+    router.post("/containers/{name}/rename", rename);
+    router.post("/containers/{name}/resize", resize);
+    router.post("/containers/{name}/wait", wait);
+    router.post("/containers/{name}/attach", attach);
+    router.delete("/containers/{name}", remove);
+}
+
+async fn list(call: Call<Engine>) -> Result {
+    let options = ListOptions {
+        all: call.query.flag("all"),
+        limit: call.query.number("limit")?,
+        size: call.query.flag("size"),
+        filters: call.query.filters()?,
+    };
+    reply::json(StatusCode::OK, &call.state.containers.list(options).await?)
+}
+
+async fn create(mut call: Call<Engine>) -> Result {
+    let Json::Value(request) = call.json::<ContainerCreateRequest>().await? else {
+        return Err(ApiError::invalid(
+            "invalid JSON: got EOF while reading request body",
+        ));
+    };
+    if request.config == ContainerConfig::default() {
+        return Err(ApiError::invalid(
+            "config cannot be empty in order to create a container",
+        ));
+    }
+    let name = call.query.filled("name");
+    let platform = call.query.filled("platform");
+    let response = call
+        .state
+        .containers
+        .create(name, platform, request)
+        .await?;
+    reply::json(StatusCode::CREATED, &response)
+}
+
+async fn inspect(call: Call<Engine>) -> Result {
+    let size = if call.query.flag("size") {
+        Size::Include
+    } else {
+        Size::Omit
+    };
+    reply::json(
+        StatusCode::OK,
+        &call.state.containers.inspect(&call.name, size).await?,
+    )
+}
+
+async fn start(call: Call<Engine>) -> Result {
+    // What Docker allows for is an empty JSON document.
+    let length = call
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    let is_long = length
+        .and_then(|text| text.parse::<u64>().ok())
+        .is_some_and(|length| length > 7);
+    if is_long || call.headers().contains_key(header::TRANSFER_ENCODING) {
+        return Err(ApiError::invalid(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
+    }
+    Ok(match call.state.containers.start(&call.name).await? {
+        Started::Now => reply::no_content(),
+        Started::AlreadyRunning => reply::empty(StatusCode::NOT_MODIFIED),
+    })
+}
+
+fn stop_options(call: &Call<Engine>) -> std::result::Result<StopOptions, ApiError> {
+    let signal = if call.version >= SIGNAL_SINCE {
+        call.query.filled("signal")
+    } else {
+        None
+    };
+    Ok(StopOptions {
+        signal,
+        timeout: call.query.number("t")?,
+    })
+}
+
+async fn stop(call: Call<Engine>) -> Result {
+    let options = stop_options(&call)?;
+    Ok(
+        match call.state.containers.stop(&call.name, options).await? {
+            Stopped::Now => reply::no_content(),
+            Stopped::AlreadyStopped => reply::empty(StatusCode::NOT_MODIFIED),
+        },
+    )
+}
+
+async fn restart(call: Call<Engine>) -> Result {
+    let options = stop_options(&call)?;
+    call.state.containers.restart(&call.name, options).await?;
+    Ok(reply::no_content())
+}
+
+async fn kill(call: Call<Engine>) -> Result {
+    let signal = call.query.filled("signal");
+    call.state
+        .containers
+        .kill(&call.name, signal.as_deref())
+        .await?;
+    Ok(reply::no_content())
+}
+
+async fn pause(call: Call<Engine>) -> Result {
+    call.state.containers.pause(&call.name).await?;
+    Ok(reply::no_content())
+}
+
+async fn unpause(call: Call<Engine>) -> Result {
+    call.state.containers.unpause(&call.name).await?;
+    Ok(reply::no_content())
+}
+
+async fn rename(call: Call<Engine>) -> Result {
+    call.state
+        .containers
+        .rename(&call.name, call.query.text("name"))
+        .await?;
+    Ok(reply::no_content())
+}
+
+async fn remove(call: Call<Engine>) -> Result {
+    let options = RemoveOptions {
+        force: call.query.flag("force"),
+        volumes: call.query.flag("v"),
+        link: call.query.flag("link"),
+    };
+    call.state.containers.remove(&call.name, options).await?;
+    Ok(reply::no_content())
+}
+
+async fn prune(call: Call<Engine>) -> Result {
+    let filters = call.query.filters()?;
+    reply::json(StatusCode::OK, &call.state.containers.prune(filters).await?)
+}
+
+async fn top(call: Call<Engine>) -> Result {
+    let arguments = call.query.text("ps_args");
+    reply::json(
+        StatusCode::OK,
+        &call.state.containers.top(&call.name, arguments).await?,
+    )
+}
+
+/// Height and width of a terminal.
+pub(super) fn console_size(call: &Call<Engine>) -> std::result::Result<(u16, u16), ApiError> {
+    let side = |key: &str, what: &str| {
+        call.query.text(key).parse().map_err(|_| {
+            ApiError::invalid(format!(
+                "invalid resize {what} \"{}\"",
+                call.query.text(key)
+            ))
+        })
+    };
+    Ok((side("h", "height")?, side("w", "width")?))
+}
+
+async fn resize(call: Call<Engine>) -> Result {
+    let (height, width) = console_size(&call)?;
+    call.state
+        .containers
+        .resize(&call.name, height, width)
+        .await?;
+    Ok(reply::ok())
+}
+
+async fn wait(call: Call<Engine>) -> Result {
+    let condition = if call.version >= CONDITION_SINCE {
+        call.query.text("condition").parse::<WaitCondition>()?
+    } else {
+        WaitCondition::NotRunning
+    };
+    let waiter = call.state.containers.wait(&call.name, condition).await?;
+    // The head goes out at once: the client starts the container only when the wait stands.
+    let result = stream::once(async move {
+        let mut line = serde_json::to_vec(&waiter.result().await)?;
+        line.push(b'\n');
+        Ok(Bytes::from(line))
+    });
+    Ok(reply::follow("application/json", result))
+}
+
+async fn logs(call: Call<Engine>) -> Result {
+    let query = &call.query;
+    let options = LogsOptions {
+        follow: query.flag("follow"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+        since: query.filled("since"),
+        until: query.filled("until"),
+        timestamps: query.flag("timestamps"),
+        details: query.flag("details"),
+        tail: query.filled("tail"),
+    };
+    let logs = call.state.containers.logs(&call.name, options).await?;
+    let output = if logs.tty {
+        Output::Raw
+    } else {
+        Output::Multiplexed
+    };
+    Ok(reply::follow(
+        output.content_type(call.version),
+        chunks(logs),
+    ))
+}
+
+fn chunks(logs: LogStream) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    stream::unfold(logs, |mut logs| async move {
+        logs.next().await.map(|chunk| (chunk, logs))
+    })
+}
+
+async fn attach(mut call: Call<Engine>) -> Result {
+    let query = &call.query;
+    let keys = query.text("detachKeys").to_owned();
+    let options = AttachOptions {
+        logs: query.flag("logs"),
+        stream: query.flag("stream"),
+        stdin: query.flag("stdin"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+        detach_keys: keys.clone(),
+    };
+    let keys = DetachKeys::parse(&keys)
+        .map_err(|_| ApiError::invalid(format!("Invalid detach keys ({keys}) provided")))?;
+    let hijack = Hijack::prepare(&mut call)?;
+    let attached = call.state.containers.attach(&call.name, options).await?;
+    Ok(hijack.start(session(attached, keys)))
+}
+
+/// What joins a connection to an attachment; only a terminal has detach keys.
+pub(super) fn session(attached: Attached, keys: DetachKeys) -> Session {
+    Session {
+        replay: attached.replay.map(|logs| chunks(logs).boxed()),
+        container: attached.stream,
+        output: if attached.tty {
+            Output::Raw
+        } else {
+            Output::Multiplexed
+        },
+        detach: attached.tty.then_some(keys),
+    }
+}

@@ -1,0 +1,105 @@
+//! Endpoints of Docker's that barge knows and does not serve yet: a clear answer instead of "page not found".
+
+use barge_types::ErrorKind;
+use http::{Method, StatusCode};
+
+use crate::reply;
+use crate::router::Router;
+use crate::status::ApiError;
+
+const ARCHIVE: &str = "copying files to and from containers";
+const BUILD: &str = "building images";
+const PLUGINS: &str = "managing plugins";
+const REGISTRY: &str = "talking to registries";
+
+/// Method, path, what it would be for.
+const LATER: [(Method, &str, &str); 32] = [
+    (
+        Method::GET,
+        "/containers/{name}/changes",
+        "listing a container's changed files",
+    ),
+    (
+        Method::GET,
+        "/containers/{name}/export",
+        "exporting a container's file system",
+    ),
+    (
+        Method::GET,
+        "/containers/{name}/stats",
+        "container statistics",
+    ),
+    (
+        Method::POST,
+        "/containers/{name}/update",
+        "updating a container's limits",
+    ),
+    (
+        Method::GET,
+        "/containers/{name}/attach/ws",
+        "attaching over a websocket",
+    ),
+    (Method::HEAD, "/containers/{name}/archive", ARCHIVE),
+    (Method::GET, "/containers/{name}/archive", ARCHIVE),
+    (Method::PUT, "/containers/{name}/archive", ARCHIVE),
+    (Method::GET, "/containers/{name}/checkpoints", "checkpoints"),
+    (
+        Method::POST,
+        "/containers/{name}/checkpoints",
+        "checkpoints",
+    ),
+    (Method::POST, "/commit", "making an image of a container"),
+    (Method::POST, "/build", BUILD),
+    (Method::POST, "/build/prune", BUILD),
+    (Method::POST, "/build/cancel", BUILD),
+    (Method::POST, "/session", BUILD),
+    (Method::POST, "/grpc", BUILD),
+    (Method::POST, "/images/{name}/push", REGISTRY),
+    (Method::GET, "/images/search", REGISTRY),
+    (Method::GET, "/distribution/{name}/json", REGISTRY),
+    (Method::POST, "/auth", REGISTRY),
+    (Method::POST, "/networks/create", "networks of one's own"),
+    (
+        Method::POST,
+        "/networks/{name}/connect",
+        "networks of one's own",
+    ),
+    (
+        Method::POST,
+        "/networks/{name}/disconnect",
+        "networks of one's own",
+    ),
+    (Method::POST, "/networks/prune", "networks of one's own"),
+    (Method::GET, "/plugins/privileges", PLUGINS),
+    (Method::POST, "/plugins/pull", PLUGINS),
+    (Method::POST, "/plugins/create", PLUGINS),
+    (Method::POST, "/plugins/{name}/enable", PLUGINS),
+    (Method::POST, "/plugins/{name}/disable", PLUGINS),
+    (Method::POST, "/plugins/{name}/upgrade", PLUGINS),
+    (Method::POST, "/plugins/{name}/push", PLUGINS),
+    (Method::POST, "/plugins/{name}/set", PLUGINS),
+];
+
+pub(super) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
+    for (method, pattern, what) in LATER {
+        router.add(method, pattern, move |_| async move {
+            Err(ApiError::not_implemented(format!(
+                "{what} is not supported by this version of barge"
+            )))
+        });
+    }
+    // There are no plugins, and that can be said.
+    router.get("/plugins", |_| async {
+        reply::json(StatusCode::OK, &[(); 0])
+    });
+    router.get("/plugins/{name}/json", |call| async move {
+        Err(no_plugin(&call.name))
+    });
+    router.delete("/plugins/{name}", |call| async move {
+        Err(no_plugin(&call.name))
+    });
+}
+
+fn no_plugin(name: &str) -> ApiError {
+    ApiError::new(ErrorKind::NotFound, format!("plugin \"{name}\" not found"))
+}

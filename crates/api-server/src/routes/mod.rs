@@ -1,0 +1,28 @@
+//! The table of the API: one file per noun, each handler a call of the engine and its answer.
+
+mod containers;
+mod exec;
+mod images;
+mod later;
+mod networks;
+mod swarm;
+mod system;
+mod volumes;
+
+use barge_engine::Engine;
+
+use crate::router::Router;
+
+/// All routes. The first that fits wins: within a noun, fixed paths come before those with a wildcard.
+pub(crate) fn router() -> Router<Engine> {
+    let mut router = Router::default();
+    containers::add(&mut router);
+    exec::add(&mut router);
+    images::add(&mut router);
+    networks::add(&mut router);
+    volumes::add(&mut router);
+    system::add(&mut router);
+    swarm::add(&mut router);
+    later::add(&mut router);
+    router
+}
