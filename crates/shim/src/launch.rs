@@ -11,11 +11,11 @@ use std::path::Path;
 
 use barge_cgroups::{CgroupError, CgroupManager, CgroupPath, Layout};
 use barge_logdriver::{LogDriver, LogTarget};
-use barge_oci::runtime::{NamespaceType, Spec};
+use barge_oci::runtime::{NamespaceType, Process, Spec};
 use barge_runtime_core::{CreateOptions, Created, ExecOptions, StartError, seccomp_flags};
 use barge_shim_api::{
-    AttachStreams, Create, Descriptor, Exec, Failure, FailureKind, InitProcess, LogConfig,
-    StdioConfig,
+    AttachStreams, ConsoleSize, Create, Descriptor, Exec, Failure, FailureKind, InitProcess,
+    LogConfig, StdioConfig,
 };
 use barge_sys::exe;
 use rustix::fs::{Mode, OFlags};
@@ -120,7 +120,7 @@ fn create_in(
         .as_ref()
         .and_then(|linux| linux.seccomp.as_ref());
     let seccomp_flags = seccomp_flags(seccomp).map_err(|error| start_failure(&error))?;
-    let ends = Ends::make(create.stdio)?;
+    let ends = Ends::make(create.stdio, create.spec.process.as_ref())?;
     let created = barge_runtime_core::create(&CreateOptions {
         spec: &create.spec,
         bundle: Path::new("/"),
@@ -211,7 +211,7 @@ pub(crate) fn exec(
     exec: &Exec,
     streams: Vec<OwnedFd>,
 ) -> Result<StartedExec, Failure> {
-    let ends = Ends::make(exec.stdio)?;
+    let ends = Ends::make(exec.stdio, Some(&exec.process))?;
     let started = barge_runtime_core::exec(&ExecOptions {
         pid: runtime.pid,
         pidfd: runtime.pidfd.as_fd(),
@@ -242,17 +242,21 @@ pub(crate) fn exec(
 enum Ends {
     Pipes(crate::stdio::Pair, ChildEnds),
     /// The terminal is made inside the container, by its init; until then there is nothing to read or write.
-    Terminal(OwnedFd),
+    Terminal(ConsoleSize, OwnedFd),
 }
 
 impl Ends {
-    fn make(config: StdioConfig) -> Result<Self, Failure> {
+    fn make(config: StdioConfig, process: Option<&Process>) -> Result<Self, Failure> {
         let failed = || os_failure("stdio", "cannot make stdio");
-        if config.terminal.is_some() {
+        if process.is_some_and(|process| process.terminal != config.terminal.is_some()) {
+            let text = "process and stdio do not agree about a terminal";
+            return Err(Failure::new(FailureKind::InvalidRequest, "console", text));
+        }
+        if let Some(size) = config.terminal {
             let flags = OFlags::RDWR | OFlags::CLOEXEC;
             let null = rustix::fs::open("/dev/null", flags, Mode::empty())
                 .map_err(|errno| failed()(errno.into()))?;
-            return Ok(Self::Terminal(null));
+            return Ok(Self::Terminal(size, null));
         }
         let (pair, ends) = pipes(config.stdin).map_err(failed())?;
         Ok(Self::Pipes(pair, ends))
@@ -261,7 +265,7 @@ impl Ends {
     fn for_child(&self) -> [BorrowedFd<'_>; 3] {
         match self {
             Self::Pipes(_, ends) => ends.as_fds(),
-            Self::Terminal(null) => [null.as_fd(); 3],
+            Self::Terminal(_, null) => [null.as_fd(); 3],
         }
     }
 
@@ -272,13 +276,13 @@ impl Ends {
         master: Option<OwnedFd>,
         log: Option<Box<dyn LogDriver>>,
     ) -> Result<Stdio, Failure> {
-        let pair = match (self, config.terminal, master) {
-            (Self::Pipes(pair, _), _, _) => pair,
-            (Self::Terminal(_), Some(size), Some(master)) => terminal(master, size)
+        let pair = match (self, master) {
+            (Self::Pipes(pair, _), _) => pair,
+            (Self::Terminal(size, _), Some(master)) => terminal(master, size)
                 .map_err(os_failure("console", "cannot set up the terminal"))?,
-            (Self::Terminal(_), _, _) => {
-                let text = "stdio has a terminal and the process does not ask for one";
-                return Err(Failure::new(FailureKind::InvalidRequest, "console", text));
+            (Self::Terminal(..), None) => {
+                let text = "the runtime made no terminal";
+                return Err(Failure::new(FailureKind::System, "console", text));
             }
         };
         Ok(Stdio::new(pair, config, log))

@@ -73,6 +73,7 @@ fn an_exec_has_its_own_terminal() {
         stdin: StdinMode::Open,
         terminal: Some(size),
     };
+    request.process.terminal = true;
     start(&mut daemon, request, &[theirs]);
     let mut line = [0; 7];
     client.read_exact(&mut line).unwrap();

@@ -199,6 +199,9 @@ impl Container {
     }
 
     pub(crate) fn create_request(&mut self) -> (Request, Vec<OwnedFd>) {
+        if let Some(process) = self.spec.process.as_mut() {
+            process.terminal = self.stdio.terminal.is_some();
+        }
         let (streams, descriptors): (Vec<_>, Vec<_>) = self.streams.drain(..).unzip();
         let create = Create {
             id: self.id.clone(),
@@ -263,7 +266,7 @@ impl Container {
     }
 
     fn cgroup_path(&self) -> String {
-        format!("barge-shim-test/{}", self.id)
+        format!("barge-{}", self.id)
     }
 
     pub(crate) fn id(&self) -> &str {

@@ -1,5 +1,7 @@
 //! From creation to exit.
 
+use std::io::Read as _;
+
 use barge_shim_api::{Event, FailureKind, InitProcess, Request, Response, SignalTarget, Status};
 
 use super::harness::{Container, OUTPUT, demultiplex, process};
@@ -40,8 +42,12 @@ fn requests_may_be_sent_without_waiting() {
 #[test]
 fn a_signal_ends_it_with_128_more() {
     for signal in [9, 15] {
-        let (container, mut daemon) =
-            Container::running("trap 'exit 143' TERM; while true; do sleep 0.01; done");
+        let (mut container, mut daemon) =
+            Container::new("trap 'exit 143' TERM; echo ready; while true; do sleep 0.01; done");
+        let mut client = container.attach(OUTPUT);
+        container.create_and_start(&mut daemon);
+        // Process 1 gets no signal that it does not handle.
+        client.read_exact(&mut [0; 14]).unwrap();
         daemon.ok(&Request::Signal {
             signal,
             target: SignalTarget::Init,
