@@ -186,18 +186,42 @@ impl Policy {
 
     /// One call: its rules in order, then the default.
     fn decide(&self, rules: &[&Rule], arch: Arch) -> Vec<Instruction> {
-        let mut code = Vec::new();
+        let mut choices: Vec<(&[LinuxSeccompArg], u32)> = Vec::new();
+        let mut otherwise = self.default;
         for rule in rules {
-            let then = Instruction::new(RETURN, rule.outcome);
             if rule.alternatives.is_empty() {
-                code.push(then);
-                return code;
+                otherwise = rule.outcome;
+                break;
             }
-            for conditions in &rule.alternatives {
+            let sets = rule.alternatives.iter();
+            choices.extend(sets.map(|set| (set.as_slice(), rule.outcome)));
+        }
+        let mut code = Vec::new();
+        let mut rest = choices.as_slice();
+        while let Some((conditions, outcome)) = rest.first() {
+            let then = Instruction::new(RETURN, *outcome);
+            // A list of allowed values comes as a rule each: they share their loads.
+            let same = |(other, result): &&(&[LinuxSeccompArg], u32)| {
+                result == outcome && condition::are_one_list(conditions, other)
+            };
+            let length = rest
+                .iter()
+                .take(condition::LONGEST_LIST)
+                .take_while(same)
+                .count();
+            if length > 1 {
+                let values = rest.iter().take(length).flat_map(|(set, _)| *set);
+                code.extend(condition::list(
+                    &values.copied().collect::<Vec<_>>(),
+                    arch.width(),
+                    then,
+                ));
+            } else {
                 code.extend(condition::rule(conditions, arch.width(), then));
             }
+            rest = rest.get(length.max(1)..).unwrap_or_default();
         }
-        code.push(Instruction::new(RETURN, self.default));
+        code.push(Instruction::new(RETURN, otherwise));
         code
     }
 }

@@ -63,6 +63,53 @@ pub(crate) fn rule(
     code
 }
 
+/// How many values a list has at most: its jumps reach 255 instructions.
+pub(crate) const LONGEST_LIST: usize = 200;
+
+/// Whether two rules ask for equality of the same argument with numbers of the same upper half.
+pub(crate) fn are_one_list(left: &[LinuxSeccompArg], right: &[LinuxSeccompArg]) -> bool {
+    let ([left], [right]) = (left, right) else {
+        return false;
+    };
+    left.op == SeccompOperator::Equal
+        && right.op == SeccompOperator::Equal
+        && left.index == right.index
+        && halves(left.value).0 == halves(right.value).0
+}
+
+/// Code that falls through to `then` when the argument is one of the values (which [`are_one_list`], and are at most
+/// [`LONGEST_LIST`]), and jumps behind it when not.
+pub(crate) fn list(
+    values: &[LinuxSeccompArg],
+    width: Width,
+    then: Instruction,
+) -> Vec<Instruction> {
+    let Some(first) = values.first() else {
+        return Vec::new();
+    };
+    let low = ARGUMENTS + 8 * first.index;
+    let count = u8::try_from(values.len()).unwrap_or(u8::MAX);
+    let mut code = Vec::with_capacity(values.len() + 4);
+    if width == Width::Bits64 {
+        code.push(Instruction::new(LOAD, low + 4));
+        code.push(Instruction {
+            // Over the load, the comparisons and the end.
+            jump_false: count + 2,
+            ..Instruction::new(IF_EQUAL, halves(first.value).0)
+        });
+    }
+    code.push(Instruction::new(LOAD, low));
+    for (left, value) in (0..count).rev().zip(values) {
+        code.push(Instruction {
+            jump_true: left,
+            jump_false: u8::from(left == 0),
+            ..Instruction::new(IF_EQUAL, halves(value.value).1)
+        });
+    }
+    code.push(then);
+    code
+}
+
 /// Upper and lower half.
 #[expect(
     clippy::cast_possible_truncation,

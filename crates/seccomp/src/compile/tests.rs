@@ -529,21 +529,66 @@ fn profiles_that_say_things_twice_are_refused() {
     ));
 }
 
+/// `arg0` against a row of numbers; not equal, so that they are no list.
+fn less_than_each(numbers: impl Iterator<Item = u64>) -> LinuxSeccomp {
+    let many = numbers.map(|number| argument(0, SeccompOperator::LessOrEqual, number));
+    refuse_all(vec![rule(SeccompAction::Allow, many.collect())])
+}
+
 #[test]
-fn a_long_list_of_conditions_still_reaches_its_ends() {
-    // Each alternative takes five instructions: the jumps over them must be long ones.
-    let many = (0..400)
-        .map(|n| argument(0, SeccompOperator::Equal, n * 3))
-        .collect();
-    let filter = compile(&refuse_all(vec![rule(SeccompAction::Allow, many)]));
+fn long_conditions_still_reach_their_ends() {
+    let filter = compile(&less_than_each(0..400));
     assert!(matches!(filter, Err(SeccompError::TooLong(_))));
-    let many = (0..200)
-        .map(|n| argument(0, SeccompOperator::Equal, n * 3))
-        .collect();
-    let filter = compile(&refuse_all(vec![rule(SeccompAction::Allow, many)])).unwrap();
+    let filter = compile(&less_than_each(0..200)).unwrap();
     let answer = |name, value| run(&filter, &call(Arch::X8664, name, &[value])).0;
-    assert_eq!(answer("getpid", 597), ALLOW);
-    assert_eq!(answer("getpid", 598), REFUSED);
+    assert_eq!(answer("getpid", 199), ALLOW);
+    assert_eq!(answer("getpid", 200), REFUSED);
     assert_eq!(answer("open", 0), REFUSED);
     assert_eq!(answer("openat2", 0), MISSING);
+}
+
+#[test]
+fn lists_of_values_share_their_loads() {
+    let listed: Vec<u64> = (0..450)
+        .map(|n| n * 3)
+        .chain([5 << 32, (5 << 32) + 1])
+        .collect();
+    let each = |&value: &u64| {
+        rule(
+            SeccompAction::Allow,
+            vec![argument(2, SeccompOperator::Equal, value)],
+        )
+    };
+    let filter = compile(&refuse_all(listed.iter().map(each).collect())).unwrap();
+    assert!(
+        filter.instructions().len() < 3 * 500,
+        "{}",
+        filter.instructions().len()
+    );
+    for value in (0..1400).chain((5 << 32)..(5 << 32) + 9).chain([6 << 32]) {
+        let wanted = if listed.contains(&value) {
+            ALLOW
+        } else {
+            REFUSED
+        };
+        let found = run(&filter, &call(Arch::X8664, "getpid", &[0, 0, value])).0;
+        assert_eq!(found, wanted, "{value:#x}");
+    }
+    let narrow = run(&filter, &call(Arch::X86, "getpid", &[0, 0, 3])).0;
+    assert_eq!(narrow, ALLOW);
+}
+
+#[test]
+fn values_with_other_outcomes_are_not_in_the_list() {
+    let one = |value, errno| LinuxSyscall {
+        errno_ret: Some(errno),
+        ..rule(
+            SeccompAction::Errno,
+            vec![argument(0, SeccompOperator::Equal, value)],
+        )
+    };
+    let rules = vec![one(1, 11), one(2, 11), one(3, 12), one(1, 13), one(4, 13)];
+    let filter = compile(&refuse_all(rules)).unwrap();
+    let answer = |value| run(&filter, &call(Arch::X8664, "getpid", &[value])).0 & 0xffff;
+    assert_eq!([1, 2, 3, 4, 5].map(answer), [11, 11, 12, 13, EPERM]);
 }
