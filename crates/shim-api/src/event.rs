@@ -8,8 +8,9 @@ use crate::exit::Exit;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// The container's first process is gone; `exit.json` is on disk. Its output may still be on its way to the
-    /// attached streams and to the log: the end of the connection says that it is done.
+    /// The container's first process is gone; `exit.json` is on disk, and what the process had written is in the log.
+    /// Output may still be on its way to slow clients, and others who hold its pipes may still write: the end of the
+    /// connection says that all is done.
     Exit(Exit),
     /// A process started by `Exec` is gone; its output may still be on its way.
     ExecExit {

@@ -339,7 +339,12 @@ impl Container {
 
     /// A child of the shim was reaped: what there is to tell of it, in order. Nothing when it was an orphan of the
     /// container, of which nobody wants to know.
-    pub(crate) fn child_ended(&mut self, pid: i32, status: pidfd::Exit) -> Vec<Event> {
+    pub(crate) fn child_ended(
+        &mut self,
+        pid: i32,
+        status: pidfd::Exit,
+        scratch: &mut [u8],
+    ) -> Vec<Event> {
         let pid = u32::try_from(pid).unwrap_or(0);
         let exit = exit_of(status);
         let mut events = Vec::new();
@@ -355,14 +360,14 @@ impl Container {
             ..exit
         };
         if is_first {
-            self.first_ended(exit);
+            self.first_ended(exit, scratch);
             events.push(Event::Exit(exit));
             return events;
         }
         let is_it = |process: &Process| process.is_alive() && process.pid == pid;
         if let Some((exec_id, process)) = self.execs.iter_mut().find(|(_, process)| is_it(process))
         {
-            process.ended(exit);
+            process.ended(exit, scratch);
             events.push(Event::ExecExit {
                 exec_id: exec_id.clone(),
                 exit,
@@ -379,7 +384,7 @@ impl Container {
         kills > before
     }
 
-    fn first_ended(&mut self, exit: Exit) {
+    fn first_ended(&mut self, exit: Exit, scratch: &mut [u8]) {
         let since = match self.phase {
             Phase::Running { since, .. } => Some(since),
             Phase::Created | Phase::Exited { .. } | Phase::Failed => None,
@@ -400,7 +405,7 @@ impl Container {
             self.cgroup.kill_all().ok();
         }
         if let Some(first) = &mut self.first {
-            first.ended(exit);
+            first.ended(exit, scratch);
         }
     }
 

@@ -186,7 +186,7 @@ impl Shim {
             let Some(container) = &mut self.container else {
                 continue;
             };
-            for event in container.child_ended(pid, status) {
+            for event in container.child_ended(pid, status, &mut self.scratch) {
                 self.tell(&event);
             }
         }

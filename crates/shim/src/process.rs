@@ -36,10 +36,10 @@ impl Process {
         self.exit.is_none()
     }
 
-    /// Notes its end; its output is drained from now on.
-    pub(crate) fn ended(&mut self, exit: Exit) {
+    /// Notes its end; its output is drained from now on, through `scratch`.
+    pub(crate) fn ended(&mut self, exit: Exit, scratch: &mut [u8]) {
         self.exit = Some(exit);
-        self.stdio.process_ended();
+        self.stdio.process_ended(scratch);
     }
 
     pub(crate) fn signal(&self, signal: i32) -> std::io::Result<()> {

@@ -112,6 +112,17 @@ fn without_clients_and_log_output_goes_nowhere_and_nothing_waits() {
 }
 
 #[test]
+fn the_log_is_complete_when_the_exit_is_told() {
+    for _ in 0..5 {
+        let (container, mut daemon) = Container::running("yes 0123456789abcde | head -c 60000");
+        daemon.exit();
+        let logged: usize = container.log().iter().map(|(_, line)| line.len()).sum();
+        assert_eq!(logged, 60_000);
+        container.finish(&mut daemon);
+    }
+}
+
+#[test]
 fn clients_come_and_go() {
     let (mut container, mut daemon) =
         Container::new("read a; echo 1 $a; read b; echo 2 $b; read c");

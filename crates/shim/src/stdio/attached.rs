@@ -156,6 +156,16 @@ impl Attached {
             .extend_from_slice(&bytes[sent.saturating_sub(header.len())..]);
     }
 
+    /// Hands over the last output even when the client does not read now: it waits in the client's socket, and nobody
+    /// has to wait here for a pager that somebody reads.
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        if !self.pending.is_empty() {
+            // Beyond the system's limit, and only for what is sent: without the right to do so it goes on slowly.
+            rustix::net::sockopt::set_socket_send_buffer_size_force(&self.socket, bytes).ok();
+            self.write_pending();
+        }
+    }
+
     fn write_pending(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         if let Some(sent) = self.try_send(&[IoSlice::new(&pending)]) {
@@ -180,10 +190,12 @@ impl Attached {
             }
         }
     }
+}
 
+impl Drop for Attached {
     /// Says end of file to the client. A unix socket that is closed with unread bytes in it gives the other end
     /// ECONNRESET instead, so these are read first.
-    pub(crate) fn end(&mut self) {
+    fn drop(&mut self) {
         // Without a connection there is nobody to tell.
         rustix::net::shutdown(&self.socket, Shutdown::Both).ok();
         let mut rest = [0; 4096];

@@ -30,6 +30,10 @@ const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// How much of the last output is kept for slow streams so that the log need not wait for them.
 const LAST_OUTPUT: usize = 1024 * 1024;
 
+/// How many reads of one output come before its process's exit is told. A pipe is one or two; somebody else who goes
+/// on writing must not keep the exit back.
+const LAST_READS: u32 = 16;
+
 /// One end that poll(2) is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -143,28 +147,31 @@ impl Stdio {
     /// Does one step at an end that poll(2) told about. `scratch` is for the bytes on their way.
     pub(crate) fn ready(&mut self, end: End, flags: PollFlags, scratch: &mut [u8]) {
         match end {
-            End::Output(place) => self.read_output(place, scratch),
+            End::Output(place) => {
+                self.read_output(place, scratch);
+            }
             End::Input => self.input.ready(flags),
             End::Stream(number) => self.serve_stream(number, flags, scratch),
         }
         self.settle();
     }
 
-    fn read_output(&mut self, place: usize, scratch: &mut [u8]) {
+    /// Reads what is in an output. False when there was nothing.
+    fn read_output(&mut self, place: usize, scratch: &mut [u8]) -> bool {
         let Some(output) = self.outputs.get_mut(place) else {
-            return;
+            return false;
         };
-        let Some(length) = output.read(scratch, &mut self.log) else {
-            return;
-        };
-        let (name, bytes) = (output.stream(), &scratch[..length]);
-        let framing = if self.terminal.is_some() {
-            None
-        } else {
-            Some(name)
-        };
-        for stream in self.streams.iter_mut().filter(|stream| stream.wants(name)) {
-            stream.send(framing, bytes);
+        let length = output.read(scratch, &mut self.log);
+        if let Some(length) = length {
+            let (name, bytes) = (output.stream(), &scratch[..length]);
+            let framing = if self.terminal.is_some() {
+                None
+            } else {
+                Some(name)
+            };
+            for stream in self.streams.iter_mut().filter(|stream| stream.wants(name)) {
+                stream.send(framing, bytes);
+            }
         }
         if let Some(ended) = &mut self.ended {
             ended.progress = Instant::now();
@@ -173,6 +180,7 @@ impl Stdio {
         if self.terminal.is_some() && self.outputs.iter().all(|output| output.fd().is_none()) {
             self.input.close();
         }
+        length.is_some()
     }
 
     fn serve_stream(&mut self, number: u32, flags: PollFlags, scratch: &mut [u8]) {
@@ -211,14 +219,24 @@ impl Stdio {
         self.settle();
     }
 
-    /// The process is gone: nobody reads its stdin, and its output is to be drained.
-    pub(crate) fn process_ended(&mut self) {
+    /// The process is gone: nobody reads its stdin, and its output is to be drained. What is in the pipes at this
+    /// moment is moved at once, so that who hears of the exit finds all of it in the log; it is no more than they hold.
+    pub(crate) fn process_ended(&mut self, scratch: &mut [u8]) {
         let now = Instant::now();
         self.ended = Some(Ended {
             at: now,
             progress: now,
         });
         self.input.close();
+        for place in 0..self.outputs.len() {
+            let mut reads = 0;
+            while reads < LAST_READS && self.read_output(place, scratch) {
+                reads += 1;
+            }
+        }
+        self.streams
+            .iter_mut()
+            .for_each(|stream| stream.make_room(LAST_OUTPUT));
         self.settle();
     }
 
@@ -261,12 +279,7 @@ impl Stdio {
             return false;
         }
         self.log = None;
-        self.streams.retain_mut(|stream| {
-            if stream.pending() == 0 {
-                stream.end();
-            }
-            stream.pending() > 0
-        });
+        self.streams.retain(|stream| stream.pending() > 0);
         self.streams.is_empty()
     }
 }

@@ -87,7 +87,7 @@ fn settle(stdio: &mut Stdio) {
 
 fn end(stdio: &mut Stdio, process: Process) {
     drop(process);
-    stdio.process_ended();
+    stdio.process_ended(&mut [0; 65536]);
     settle(stdio);
 }
 
@@ -185,30 +185,13 @@ fn output_without_readers_is_drained() {
 
 #[test]
 fn a_slow_client_slows_the_process_down_and_loses_nothing() {
-    let (mut stdio, process) = piped(StdinMode::Null, None);
+    let (mut stdio, mut process) = piped(StdinMode::Null, None);
     let mut client = attach(&mut stdio, STDOUT);
-    rustix::io::ioctl_fionbio(process.stdout.as_ref().unwrap(), true).unwrap();
-    let mut written = 0;
-    loop {
-        match process.stdout.as_ref().unwrap().write(&[b'x'; 4096]) {
-            Ok(length) => written += length,
-            Err(_) => {
-                let before = written;
-                settle(&mut stdio);
-                if let Ok(length) = process.stdout.as_ref().unwrap().write(&[b'x'; 4096]) {
-                    written += length;
-                }
-                if written == before {
-                    break;
-                }
-            }
-        }
-        assert!(written < 16 * 1024 * 1024, "nothing holds the process back");
-    }
+    let written = fill(&mut stdio, process.stdout.as_mut().unwrap());
     assert!(stdio.streams[0].pending() <= 64 * 1024 + 8);
 
     drop(process);
-    stdio.process_ended();
+    stdio.process_ended(&mut [0; 65536]);
     let mut bytes = 0;
     client.set_nonblocking(true).unwrap();
     let mut buffer = [0; 8192];
@@ -223,7 +206,7 @@ fn a_slow_client_slows_the_process_down_and_loses_nothing() {
     }
     let frames = bytes - written;
     assert!(
-        frames % 8 == 0 && frames > 0,
+        frames.is_multiple_of(8) && frames > 0,
         "{written} written, {bytes} received"
     );
 }
@@ -369,24 +352,51 @@ fn output_held_open_by_others_is_awaited_for_a_while_only() {
     assert!(received(client).ends_with(b"late"));
 }
 
+/// Writes until neither the pipe nor the stdio takes more.
+fn fill(stdio: &mut Stdio, output: &mut File) -> usize {
+    rustix::io::ioctl_fionbio(&*output, true).unwrap();
+    let mut written = 0;
+    loop {
+        match output.write(&[b'x'; 4096]) {
+            Ok(length) => written += length,
+            Err(_) => {
+                settle(stdio);
+                match output.write(&[b'x'; 4096]) {
+                    Ok(length) => written += length,
+                    Err(_) => return written,
+                }
+            }
+        }
+        assert!(written < 64 * 1024 * 1024, "nothing holds the process back");
+    }
+}
+
+#[test]
+fn the_last_output_waits_in_the_socket_of_a_client_that_does_not_read_now() {
+    let (mut stdio, mut process) = piped(StdinMode::Null, None);
+    let client = attach(&mut stdio, STDOUT);
+    let written = fill(&mut stdio, process.stdout.as_mut().unwrap());
+    assert!(stdio.streams[0].pending() > 0);
+    drop(process);
+    stdio.process_ended(&mut [0; 65536]);
+    assert!(stdio.finish());
+    let bytes = received(client);
+    assert_eq!(bytes.iter().filter(|byte| **byte == b'x').count(), written);
+}
+
 #[test]
 fn a_client_that_takes_nothing_is_given_up_in_the_end() {
     let (mut stdio, mut process) = piped(StdinMode::Null, None);
     let _client = attach(&mut stdio, STDOUT);
-    rustix::io::ioctl_fionbio(process.stdout.as_ref().unwrap(), true).unwrap();
-    while stdio.streams[0].pending() == 0 {
-        while process
-            .stdout
-            .as_mut()
-            .unwrap()
-            .write(&[b'x'; 4096])
-            .is_ok()
-        {}
-        settle(&mut stdio);
-    }
+    let mut held = process.stdout.take().unwrap();
     end(&mut stdio, process);
+    fill(&mut stdio, &mut held);
+    let deadline = stdio.deadline().unwrap();
+    stdio.give_up(deadline);
     assert!(!stdio.finish());
     let deadline = stdio.deadline().unwrap();
+    stdio.give_up(deadline - Duration::from_millis(1));
+    assert!(!stdio.finish());
     stdio.give_up(deadline);
     assert!(stdio.finish());
 }
@@ -422,7 +432,7 @@ fn a_terminal_is_raw_bytes_of_one_size() {
     settle(&mut stdio);
     slave.write_all(b"more").unwrap();
     drop(slave);
-    stdio.process_ended();
+    stdio.process_ended(&mut [0; 65536]);
     settle(&mut stdio);
     assert!(stdio.finish());
     assert_eq!(received(client), b"in\r\nout\r\nmore");
@@ -431,6 +441,25 @@ fn a_terminal_is_raw_bytes_of_one_size() {
         .map(|(_, line)| line)
         .collect();
     assert_eq!(text, "in\r\nout\r\nmore");
+}
+
+#[test]
+fn what_was_written_before_the_exit_is_logged_when_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stdio, mut process) = piped(StdinMode::Null, log_in(folder.path()));
+    process
+        .stdout
+        .as_mut()
+        .unwrap()
+        .write_all(b"last words")
+        .unwrap();
+    drop(process);
+    stdio.process_ended(&mut [0; 65536]);
+    assert_eq!(
+        logged(folder.path()),
+        [("stdout".to_owned(), "last words".to_owned())]
+    );
+    assert!(stdio.finish());
 }
 
 #[test]
