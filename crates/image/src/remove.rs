@@ -85,82 +85,73 @@ impl ImageStore {
         let found = self.resolve(name)?;
         let id = found.id();
         let names = self.read().index.names(&id);
-        let mut removed = Vec::new();
-        let by_name = match found {
+        let (untagged, fate) = match &found {
             Found::ByName(reference, _) => {
                 if removal == Removal::WhenUnused && is_single_reference(&names) {
                     refuse_if_used(name, &id, usage)?;
                 }
-                let left = self.untag_name(&reference, &id, &mut removed)?;
-                if !left.is_empty() {
-                    return Ok(removed);
-                }
-                true
+                let (untagged, left) = without(reference, names);
+                // The user's name goes, which was asked for; that the image stays for its container is no failure.
+                let is_free = left.is_empty() && check(&id, &[], removal, usage).is_ok();
+                (untagged, if is_free { Fate::Deleted } else { Fate::Kept })
             }
             Found::ById(_) => {
-                if is_single_reference(&names) {
-                    check(&id, &names[..names.len().min(1)], removal, usage)?;
-                    self.untag(&names, &mut removed)?;
-                }
-                false
+                // All names of one repository go together.
+                let counted = if is_single_reference(&names) {
+                    names.len().min(1)
+                } else {
+                    names.len()
+                };
+                check(
+                    &id,
+                    names.get(..counted).unwrap_or_default(),
+                    removal,
+                    usage,
+                )?;
+                (names, Fate::Deleted)
             }
         };
-        let names = self.read().index.names(&id);
-        if let Err(conflict) = check(&id, &names, removal, usage) {
-            // The user's name is gone, which was asked for; that the image stays for its container is no failure.
-            return if by_name { Ok(removed) } else { Err(conflict) };
+        let image = self.image(&id)?;
+        // One change: a crash leaves no image without the name that it was to be deleted by.
+        self.change_index(|index| match fate {
+            Fate::Deleted => index.remove(&id),
+            Fate::Kept => untagged
+                .iter()
+                .for_each(|reference| drop(index.untag(reference))),
+        })?;
+        let mut removed: Vec<Removed> = untagged.into_iter().map(Removed::Untagged).collect();
+        if fate == Fate::Deleted {
+            self.write().known.remove(&id);
+            removed.push(Removed::Image(id));
+            let top_first: Vec<Digest> = image.chain_ids.into_iter().rev().collect();
+            let layers = self.remove_unneeded(&top_first, &usage.layers_in_use())?;
+            removed.extend(layers.into_iter().map(Removed::Layer));
+            self.remove_blob_if_unneeded(&id.digest())?;
         }
-        self.delete(&id, usage, &mut removed)?;
         Ok(removed)
     }
+}
 
-    /// Takes one name away, and with the last tag of a repository also its digests. Returns the names that are left.
-    fn untag_name(
-        &self,
-        reference: &Reference,
-        id: &ImageId,
-        removed: &mut Vec<Removed>,
-    ) -> Result<Vec<Reference>> {
-        self.untag(std::slice::from_ref(reference), removed)?;
-        let left = self.read().index.names(id);
-        let same = |name: &&Reference| name.repository() == reference.repository();
-        let has_tag = left.iter().filter(same).any(|name| name.digest().is_none());
-        if reference.digest().is_none() && !has_tag {
-            let digests: Vec<Reference> = left.iter().filter(same).cloned().collect();
-            self.untag(&digests, removed)?;
-        }
-        Ok(self.read().index.names(id))
-    }
+/// What becomes of an image whose names are taken away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Deleted,
+}
 
-    fn untag(&self, references: &[Reference], removed: &mut Vec<Removed>) -> Result<()> {
-        if references.is_empty() {
-            return Ok(());
-        }
-        self.change_index(|index| {
-            for reference in references {
-                index.untag(reference);
-            }
-        })?;
-        removed.extend(references.iter().cloned().map(Removed::Untagged));
-        Ok(())
-    }
-
-    fn delete(
-        &self,
-        id: &ImageId,
-        usage: &dyn ImageUsage,
-        removed: &mut Vec<Removed>,
-    ) -> Result<()> {
-        let image = self.image(id)?;
-        self.change_index(|index| index.remove(id))?;
-        self.write().known.remove(id);
-        removed.extend(image.references.into_iter().map(Removed::Untagged));
-        removed.push(Removed::Image(*id));
-        let top_first: Vec<Digest> = image.chain_ids.into_iter().rev().collect();
-        let layers = self.remove_unneeded(&top_first, &usage.layers_in_use())?;
-        removed.extend(layers.into_iter().map(Removed::Layer));
-        self.remove_blob_if_unneeded(&id.digest())
-    }
+/// Takes one name away, and with the last tag of a repository also its digests. Returns what goes and what is left.
+fn without(reference: &Reference, names: Vec<Reference>) -> (Vec<Reference>, Vec<Reference>) {
+    let is_other = |name: &&Reference| *name != reference;
+    let same = |name: &&Reference| name.repository() == reference.repository();
+    let has_tag = names
+        .iter()
+        .filter(is_other)
+        .filter(same)
+        .any(|name| name.digest().is_none());
+    let takes_digests = reference.digest().is_none() && !has_tag;
+    names
+        .into_iter()
+        .partition(|name| name == reference || (takes_digests && same(&name)))
 }
 
 /// At most one tag, and all names in one repository: then the image goes with its name.

@@ -4,7 +4,7 @@
 //! first byte is written, so that a wrong name is an answer and not half an archive.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{Read, Write};
+use std::io::{Read as _, Write};
 
 use barge_archive::compression::Decoder;
 use barge_archive::tar::{EntryKind, Header, Writer};

@@ -100,7 +100,7 @@ impl State {
             size: layers().map(|layer| layer.size).sum(),
             diff_ids: known.diff_ids.clone(),
             chain_ids: known.chain_ids.clone(),
-            top_layer: layers().last().map(|layer| layer.cache_id.clone()),
+            top_layer: layers().next_back().map(|layer| layer.cache_id.clone()),
             last_tagged: self
                 .index
                 .image(id)

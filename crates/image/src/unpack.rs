@@ -176,7 +176,6 @@ impl ImageStore {
         number: usize,
         applying: Applying<'_, impl FnOnce(&mut dyn Read) -> barge_storage::Result<u64>>,
     ) -> Result<Pass> {
-        let read_error = |source| ImageError::ReadArchive(ArchiveError::Read { offset: 0, source });
         let mut start = Vec::new();
         (&mut input)
             .take(compression::MAGIC_LENGTH as u64)
@@ -200,24 +199,10 @@ impl ImageStore {
         } else {
             Source::Compressed(Decoder::new(copying).map_err(ImageError::ReadArchive)?)
         };
-        let mut ahead = ReadAhead::new(DigestReader::new(source)).map_err(read_error)?;
-        let Applying { apply, progress } = applying;
-        let mut telling = Telling {
-            reader: &mut ahead,
-            progress,
-            bytes: 0,
-            told: 0,
-        };
-        let size = apply(&mut telling).map_err(|source| ImageError::Unpack {
-            layer: number,
-            source,
-        })?;
-        let (diff_id, tar_size, mut source) = ahead.finish().map_err(read_error)?.finish();
-        if let Source::Compressed(decoder) = &mut source {
-            decoder.drain_source().map_err(ImageError::ReadArchive)?;
-        }
-        drop(source);
+        let outcome = run(source, number, applying);
+        // Taken whatever happened: the reading thread may live a little longer, a half-written blob must not.
         let sink = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (diff_id, tar_size, size) = outcome?;
         let sink = sink.ok_or_else(|| read_error(io::Error::other("the blob was taken")))?;
         let format = if format == Compression::Gzip {
             BlobFormat::Gzip
@@ -295,6 +280,35 @@ impl ImageStore {
     fn step(&self, name: &'static str) -> Result<()> {
         faults::point(name).map_err(ImageError::io(name, &self.folder))
     }
+}
+
+/// Reads a source on a thread of its own and applies it on this one. Returns diff id, bytes of the archive, bytes of content.
+fn run(
+    source: Source,
+    number: usize,
+    applying: Applying<'_, impl FnOnce(&mut dyn Read) -> barge_storage::Result<u64>>,
+) -> Result<(Digest, u64, u64)> {
+    let mut ahead = ReadAhead::new(DigestReader::new(source)).map_err(read_error)?;
+    let Applying { apply, progress } = applying;
+    let mut telling = Telling {
+        reader: &mut ahead,
+        progress,
+        bytes: 0,
+        told: 0,
+    };
+    let size = apply(&mut telling).map_err(|source| ImageError::Unpack {
+        layer: number,
+        source,
+    })?;
+    let (diff_id, tar_size, mut source) = ahead.finish().map_err(read_error)?.finish();
+    if let Source::Compressed(decoder) = &mut source {
+        decoder.drain_source().map_err(ImageError::ReadArchive)?;
+    }
+    Ok((diff_id, tar_size, size))
+}
+
+fn read_error(source: io::Error) -> ImageError {
+    ImageError::ReadArchive(ArchiveError::Read { offset: 0, source })
 }
 
 /// Whose layer a chain id stands for now.
