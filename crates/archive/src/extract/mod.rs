@@ -1,0 +1,205 @@
+//! Extracts layers into a folder that nothing can leave.
+//!
+//! Names are cleaned lexically and `..` above the root is refused; folders are opened one part at a time without
+//! following links, and where a link is in the way the kernel resolves the name with the destination as its root
+//! (`openat2`, `RESOLVE_IN_ROOT`). Link texts are kept as they are: they mean something inside the container. Nothing is
+//! synced: that is for who owns the file system.
+
+mod entry;
+mod folders;
+mod whiteout;
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use crate::error::{ArchiveError, Result};
+use crate::path;
+use crate::tar::{Entry, EntryKind, Header, Reader, Timestamp};
+use crate::tree;
+use folders::Folders;
+
+/// What becomes of `.wh.` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whiteouts {
+    /// The names they tell are removed in place, unless this layer brought them.
+    #[default]
+    Plain,
+    /// They become overlayfs' marks: a character device 0/0, `trusted.overlay.opaque=y`.
+    Overlay,
+}
+
+/// How to extract.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ApplyOptions<'a> {
+    /// What becomes of `.wh.` names.
+    pub whiteouts: Whiteouts,
+    /// Layers below, nearest first: a folder that the archive does not have but needs gets its attributes from there.
+    pub lowers: &'a [PathBuf],
+}
+
+/// What was extracted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Entries of the archive.
+    pub entries: u64,
+    /// Bytes of the content of regular files.
+    pub bytes: u64,
+}
+
+/// Extracts the plain archive `tar` into the folder `root`, and reads it to its very end.
+///
+/// On an error the folder holds a part of the archive.
+pub fn apply(root: &Path, tar: impl Read, options: &ApplyOptions<'_>) -> Result<Applied> {
+    let mut reader = Reader::new(tar);
+    let mut extractor = Extractor::open(root, *options)?;
+    while let Some(mut entry) = reader.next_entry()? {
+        extractor.entry(&mut entry)?;
+    }
+    reader.drain()?;
+    extractor.finish()
+}
+
+pub(crate) struct Extractor<'a> {
+    options: ApplyOptions<'a>,
+    folders: Folders,
+    /// Whose files the kernel makes when nobody says otherwise.
+    me: (u32, u32),
+    /// Times of folders, set at the end: making a file changes them. By path, so that a replaced one can be taken back.
+    times: BTreeMap<Vec<u8>, Timestamp>,
+    /// Paths that this layer brought (only where whiteouts need it).
+    unpacked: HashSet<Vec<u8>>,
+    applied: Applied,
+}
+
+impl<'a> Extractor<'a> {
+    pub(crate) fn open(root: &Path, options: ApplyOptions<'a>) -> Result<Self> {
+        let me = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        Ok(Self {
+            options,
+            folders: Folders::new(tree::open_root(root)?)?,
+            me,
+            times: BTreeMap::new(),
+            unpacked: HashSet::new(),
+            applied: Applied::default(),
+        })
+    }
+
+    fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<()> {
+        // Reading the content needs the entry for itself.
+        let header = entry.header().clone();
+        let clean = path::clean(&header.path)?;
+        self.applied.entries += 1;
+        if clean.is_empty() {
+            return self.root(&header);
+        }
+        if let EntryKind::Other(flag) = header.kind {
+            return Err(ArchiveError::entry(
+                &header.path,
+                format!("unhandled tar header type {flag}"),
+            ));
+        }
+        match whiteout::parse(&clean)? {
+            whiteout::Name::Ordinary => {}
+            whiteout::Name::Meaningless => return Ok(()),
+            whiteout::Name::Opaque { folder } => return self.hide_below(&folder),
+            whiteout::Name::Removed { path } => return self.remove_below(&path),
+        }
+        self.make(&clean, &header, &mut |fd| content(&header, entry, fd))?;
+        if self.options.whiteouts == Whiteouts::Plain {
+            self.brought(&clean);
+        }
+        Ok(())
+    }
+
+    /// Remembers that this layer brought the path, and so the folders above it.
+    fn brought(&mut self, path: &[u8]) {
+        let mut path = path;
+        while !path.is_empty() && self.unpacked.insert(path.to_vec()) {
+            path = path::split(path).0;
+        }
+    }
+
+    /// Sets the times of folders, deepest part of the work already cached by the order of paths.
+    pub(crate) fn finish(mut self) -> Result<Applied> {
+        for (clean, time) in std::mem::take(&mut self.times) {
+            let (folder, name) = path::split(&clean);
+            let name = if name.is_empty() { &b"."[..] } else { name };
+            let folder = self.folders.open(folder, &mut |_| Ok(()))?;
+            rustix::fs::utimensat(
+                folder.fd.as_fd(),
+                name,
+                &times(time),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .map_err(ArchiveError::io("set time of", &clean))?;
+        }
+        Ok(self.applied)
+    }
+
+    /// Something at `path` was removed: descriptors and times of folders there are void.
+    fn forget(&mut self, path: &[u8]) {
+        self.folders.forget();
+        self.times.remove(path);
+        let below = path::join(path, b"");
+        let inside: Vec<Vec<u8>> = self
+            .times
+            .range(below.clone()..)
+            .take_while(|(key, _)| key.starts_with(&below))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in inside {
+            self.times.remove(&key);
+        }
+    }
+}
+
+fn times(time: Timestamp) -> Timestamps {
+    let moment = Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: moment,
+        last_modification: moment,
+    }
+}
+
+/// Writes what the archive stores of a file; the rest are holes.
+fn content<R: Read>(header: &Header, entry: &mut Entry<'_, R>, fd: &OwnedFd) -> Result<()> {
+    let mut end = 0;
+    entry.for_each_chunk(|offset, chunk| {
+        end = offset + chunk.len() as u64;
+        write_at(fd, offset, chunk).map_err(ArchiveError::io("write", &header.path))
+    })?;
+    if end < header.size {
+        rustix::fs::ftruncate(fd, header.size)
+            .map_err(ArchiveError::io("set size of", &header.path))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn write_at(fd: &OwnedFd, mut offset: u64, mut chunk: &[u8]) -> rustix::io::Result<()> {
+    while !chunk.is_empty() {
+        match rustix::io::pwrite(fd, chunk, offset) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => {
+                offset += written as u64;
+                chunk = chunk.get(written..).unwrap_or_default();
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Writes layers: trees, upper folders of overlays and lists of changes as tar.
+//!
+//! The same tree gives the same bytes: names are sorted, times are whole seconds and owners are numbers, as in Docker's
+//! layers. A removed name becomes `.wh.NAME`, a folder that hides what is below it holds `.wh..wh..opq`. Sockets are left
+//! out. The folder itself has no entry.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, Stat};
+
+use crate::changes::{Change, ChangeKind};
+use crate::error::{ArchiveError, Result};
+use crate::holes::stored_parts;
+use crate::path;
+use crate::tar::{EntryKind, Header, Segment, Writer};
+use crate::tree::{self, Node, View};
+
+/// Prefix of the name that removes a name.
+pub const WHITEOUT: &[u8] = b".wh.";
+/// The name that makes its folder hide everything below.
+pub const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Prefix of names that mean nothing (left by aufs), other than [`OPAQUE`].
+pub const WHITEOUT_META: &[u8] = b".wh..wh.";
+
+/// Holes are worth a sparse entry from this size of them on.
+const WORTHWHILE_HOLES: u64 = 1024 * 1024;
+
+/// Writes a whole tree.
+pub fn tree(root: &Path, out: impl Write) -> Result<()> {
+    let root = tree::open_root(root)?;
+    let mut packer = Packer::new(out);
+    tree::walk(root.as_fd(), &mut |node| packer.add(node))?;
+    packer.finish()
+}
+
+/// Writes the upper folder of an overlay over `lower`, the view of everything below.
+pub fn upper(upper: &Path, lower: Option<BorrowedFd<'_>>, out: impl Write) -> Result<()> {
+    let root = tree::open_root(upper)?;
+    let mut view = View::new(lower);
+    let mut packer = Packer::new(out);
+    tree::walk(root.as_fd(), &mut |node| {
+        if tree::is_whiteout(&node.stat) {
+            return packer.removed(node.path, &node.stat);
+        }
+        packer.add(node)?;
+        // The kernel marks new folders too; a layer says it only where there is something to hide.
+        if tree::is_folder(&node.stat) && view.stat(node.path)?.is_some() && node.is_opaque()? {
+            packer.marker(&path::join(node.path, OPAQUE), &node.stat)?;
+        }
+        Ok(())
+    })?;
+    packer.finish()
+}
+
+/// Writes the changed paths of a tree; `changes` are sorted by path.
+pub fn changes(root: &Path, changes: &[Change], out: impl Write) -> Result<()> {
+    let root = tree::open_root(root)?;
+    let mut packer = Packer::new(out);
+    let mut view = View::new(Some(root.as_fd()));
+    for change in changes {
+        let path = change.relative();
+        match change.kind {
+            ChangeKind::Delete => {
+                let folder = view.stat(path::split(path).0)?;
+                packer.removed_at(path, folder.map_or(0, |stat| stat.st_mtime))?;
+            }
+            ChangeKind::Add | ChangeKind::Modify => {
+                view.visit(path, &mut |node| packer.add(node))?;
+            }
+        }
+    }
+    packer.finish()
+}
+
+struct Packer<W: Write> {
+    writer: Writer<W>,
+    /// First names of files with several.
+    links: HashMap<(u64, u64), Vec<u8>>,
+}
+
+impl<W: Write> Packer<W> {
+    fn new(out: W) -> Self {
+        Self {
+            writer: Writer::new(out),
+            links: HashMap::new(),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        self.writer.finish().map(drop)
+    }
+
+    /// `a/b` → `a/.wh.b`.
+    fn removed(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+        self.removed_at(path, stat.st_mtime)
+    }
+
+    fn removed_at(&mut self, path: &[u8], seconds: i64) -> Result<()> {
+        let (folder, name) = path::split(path);
+        let mut header = Header::new(
+            path::join(folder, &[WHITEOUT, name].concat()),
+            EntryKind::Regular,
+        );
+        header.mode = 0o600;
+        header.mtime.seconds = seconds;
+        self.writer.append_bytes(&header, b"")
+    }
+
+    fn marker(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+        let mut header = Header::new(path, EntryKind::Regular);
+        header.mode = stat.st_mode & 0o777;
+        header.mtime.seconds = stat.st_mtime;
+        self.writer.append_bytes(&header, b"")
+    }
+
+    fn add(&mut self, node: &Node<'_>) -> Result<()> {
+        let Some(mut header) = node.header()? else {
+            return Ok(());
+        };
+        header.mtime.nanoseconds = 0;
+        match header.kind {
+            EntryKind::Regular => self.regular(node, header),
+            EntryKind::HardLink
+            | EntryKind::Symlink
+            | EntryKind::CharDevice
+            | EntryKind::BlockDevice
+            | EntryKind::Directory
+            | EntryKind::Fifo
+            | EntryKind::Other(_) => self.writer.append_bytes(&header, b""),
+        }
+    }
+
+    fn regular(&mut self, node: &Node<'_>, mut header: Header) -> Result<()> {
+        if node.stat.st_nlink > 1 {
+            let inode = (node.stat.st_dev, node.stat.st_ino);
+            if let Some(first) = self.links.get(&inode) {
+                header.kind = EntryKind::HardLink;
+                header.link.clone_from(first);
+                return self.writer.append_bytes(&header, b"");
+            }
+            self.links.insert(inode, node.path.to_vec());
+        }
+        // Not blocking, should the name have become a pipe since.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(node.folder, node.name, flags, Mode::empty())
+            .map_err(ArchiveError::io("open", node.path))?;
+        let file = File::from(fd);
+        let allocated = u64::try_from(node.stat.st_blocks).unwrap_or_default() * 512;
+        if header.size > allocated + WORTHWHILE_HOLES {
+            let map =
+                stored_parts(&file, header.size).map_err(ArchiveError::io("seek in", node.path))?;
+            let mut stored = Parts {
+                file: &file,
+                map: &map,
+                position: 0,
+            };
+            return self.writer.append_sparse(&header, &map, &mut stored);
+        }
+        let mut file = file;
+        self.writer.append(&header, &mut file)
+    }
+}
+
+/// Reads the stored parts of a file, one after the other.
+struct Parts<'a> {
+    file: &'a File,
+    map: &'a [Segment],
+    position: u64,
+}
+
+impl Read for Parts<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let Some((first, rest)) = self.map.split_first() else {
+                return Ok(0);
+            };
+            let left = first.length - self.position;
+            if left == 0 {
+                self.map = rest;
+                self.position = 0;
+                continue;
+            }
+            let most = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
+            let read = self.file.read_at(
+                buffer.get_mut(..most).unwrap_or_default(),
+                first.offset + self.position,
+            )?;
+            self.position += read as u64;
+            return Ok(read);
+        }
+    }
+}
