@@ -136,7 +136,7 @@ pub(crate) struct Container {
     pub(crate) stdio: StdioConfig,
     pub(crate) log_driver: &'static str,
     pub(crate) init: InitProcess,
-    streams: Vec<(AttachStreams, OwnedFd)>,
+    descriptors: Vec<(Descriptor, OwnedFd)>,
     pid: Option<u32>,
 }
 
@@ -178,7 +178,7 @@ impl Container {
             },
             log_driver: "json-file",
             init: InitProcess::Command,
-            streams: Vec::new(),
+            descriptors: Vec::new(),
             pid: None,
         };
         (container, Daemon::new(ours))
@@ -194,15 +194,20 @@ impl Container {
     /// A stream that is attached before the start.
     pub(crate) fn attach(&mut self, what: AttachStreams) -> UnixStream {
         let (stream, theirs) = stream();
-        self.streams.push((what, theirs));
+        self.pass(Descriptor::Stream(what), theirs);
         stream
+    }
+
+    /// A descriptor that is sent with the request.
+    pub(crate) fn pass(&mut self, what: Descriptor, descriptor: OwnedFd) {
+        self.descriptors.push((what, descriptor));
     }
 
     pub(crate) fn create_request(&mut self) -> (Request, Vec<OwnedFd>) {
         if let Some(process) = self.spec.process.as_mut() {
             process.terminal = self.stdio.terminal.is_some();
         }
-        let (streams, descriptors): (Vec<_>, Vec<_>) = self.streams.drain(..).unzip();
+        let (meanings, descriptors): (Vec<_>, Vec<_>) = self.descriptors.drain(..).unzip();
         let create = Create {
             id: self.id.clone(),
             spec: Box::new(self.spec.clone()),
@@ -220,7 +225,7 @@ impl Container {
             state_dir: self.folder.path().join("state"),
             socket_path: self.socket_path(),
             runtime_path: runtime_path().to_owned(),
-            descriptors: streams.into_iter().map(Descriptor::Stream).collect(),
+            descriptors: meanings,
         };
         (Request::Create(Box::new(create)), descriptors)
     }
@@ -436,7 +441,7 @@ fn make_rootfs(rootfs: &Path) {
     fs::copy("/bin/busybox", rootfs.join("bin/busybox")).expect("these tests need busybox");
     for applet in [
         "sh", "cat", "sleep", "echo", "head", "wc", "sort", "stty", "tty", "kill", "ps", "true",
-        "yes",
+        "yes", "mkdir", "readlink",
     ] {
         std::os::unix::fs::symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
     }

@@ -8,6 +8,7 @@
     reason = "only tests call the harness, and clippy knows only functions marked as tests"
 )]
 
+mod confinement;
 mod daemon;
 mod exec;
 mod harness;
