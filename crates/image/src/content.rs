@@ -46,9 +46,7 @@ impl ContentStore {
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.path(digest);
         let mut bytes = Vec::new();
-        self.open_blob(digest)?
-            .read_to_end(&mut bytes)
-            .map_err(ImageError::io("read", &path))?;
+        self.open_blob(digest)?.read_to_end(&mut bytes).map_err(ImageError::io("read", &path))?;
         let got = Digester::of(&bytes);
         if got == *digest {
             Ok(bytes)
@@ -73,12 +71,7 @@ impl ContentStore {
     /// A blob to be written; it gets its name by [`BlobWriter::commit`] and is gone when dropped before.
     pub fn writer(&self) -> Result<BlobWriter> {
         let (file, path) = durable::temporary(&self.folder)?;
-        Ok(BlobWriter {
-            file,
-            path,
-            folder: self.folder.clone(),
-            digester: Digester::new(),
-        })
+        Ok(BlobWriter { file, path, folder: self.folder.clone(), digester: Digester::new() })
     }
 
     /// Removes a blob that may be gone already.
@@ -172,10 +165,7 @@ mod tests {
         let content = ContentStore::open(root.path()).unwrap();
         let digest = content.put(b"hello").unwrap();
         fs::write(content.path(&digest), b"hellO").unwrap();
-        assert!(matches!(
-            content.read(&digest),
-            Err(ImageError::WrongDigest { .. })
-        ));
+        assert!(matches!(content.read(&digest), Err(ImageError::WrongDigest { .. })));
     }
 
     #[test]

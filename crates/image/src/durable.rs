@@ -80,9 +80,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 
 /// Makes renames in a folder survive a power cut.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(ImageError::io("sync", path))
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(ImageError::io("sync", path))
 }
 
 /// Names in a folder, without temporary ones.

@@ -1,11 +1,9 @@
 //! Points at which a test makes the process "die": the call stops with an error and no clean-up runs, which leaves the
 //! disk as `kill -9` would. Outside tests the points compile to nothing.
 
-use std::io;
-
 #[cfg(not(test))]
 #[expect(clippy::unnecessary_wraps, reason = "the test build's points fail")]
-pub(crate) const fn point(_name: &'static str) -> io::Result<()> {
+pub(crate) const fn point(_name: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 

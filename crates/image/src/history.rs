@@ -27,10 +27,7 @@ impl ImageStore {
     pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
         let image = self.get(name)?;
         let state = self.read();
-        let sizes = image
-            .chain_ids
-            .iter()
-            .map(|id| state.layers.get(id).map_or(0, |l| l.size));
+        let sizes = image.chain_ids.iter().map(|id| state.layers.get(id).map_or(0, |l| l.size));
         let mut sizes = sizes.collect::<Vec<u64>>().into_iter();
         let mut entries: Vec<HistoryEntry> = image
             .config
@@ -41,11 +38,7 @@ impl ImageStore {
                 created: step.created.clone(),
                 created_by: step.created_by.clone(),
                 comment: step.comment.clone(),
-                size: if step.empty_layer {
-                    0
-                } else {
-                    sizes.next().unwrap_or_default()
-                },
+                size: if step.empty_layer { 0 } else { sizes.next().unwrap_or_default() },
                 tags: Vec::new(),
             })
             .collect();

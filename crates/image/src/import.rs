@@ -70,11 +70,8 @@ impl ImageStore {
         if reference.is_some_and(|reference| reference.digest().is_some()) {
             return Err(ImageError::TagWithDigest);
         }
-        let Unpacked {
-            chain_id,
-            diff_id,
-            pin,
-        } = self.unpack(archive, &Expected::default(), &mut |_| {})?;
+        let Unpacked { chain_id, diff_id, pin } =
+            self.unpack(archive, &Expected::default(), &mut |_| {})?;
         config.rootfs.diff_ids = vec![diff_id.to_string()];
         let bytes = serde_json::to_vec(&config).map_err(ImageError::json("the configuration"));
         let published = bytes
@@ -97,7 +94,6 @@ impl ImageStore {
         }
         let _changing = self.changing();
         // The error that led here is the one to tell; what stays is swept at the next start.
-        self.remove_unneeded(top_first, &std::collections::HashSet::new())
-            .ok();
+        self.remove_unneeded(top_first, &std::collections::HashSet::new()).ok();
     }
 }

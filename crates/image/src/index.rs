@@ -49,9 +49,8 @@ impl Index {
             serde_json::from_slice(&text).map_err(ImageError::json(what()))?;
         let mut index = Self::default();
         for (id, image) in record.images {
-            let id = id
-                .parse()
-                .map_err(|_| ImageError::archive(format!("bad id in {}", what())))?;
+            let id =
+                id.parse().map_err(|_| ImageError::archive(format!("bad id in {}", what())))?;
             index.images.insert(id, image);
         }
         for (reference, id) in record.references {
@@ -63,11 +62,7 @@ impl Index {
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let record = IndexRecord {
             version: VERSION,
-            images: self
-                .images
-                .iter()
-                .map(|(id, image)| (id.to_string(), image.clone()))
-                .collect(),
+            images: self.images.iter().map(|(id, image)| (id.to_string(), image.clone())).collect(),
             references: self.references.clone(),
         };
         let text = serde_json::to_vec(&record).map_err(ImageError::json("the image index"))?;
@@ -103,10 +98,7 @@ impl Index {
 
     /// The names of an image, sorted.
     pub(crate) fn names(&self, id: &ImageId) -> Vec<Reference> {
-        self.names
-            .get(id)
-            .map(|names| names.iter().cloned().collect())
-            .unwrap_or_default()
+        self.names.get(id).map(|names| names.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Gives an image a name; returns the image that had it before.

@@ -73,9 +73,7 @@ struct LayerRecord {
 /// The chain id of a layer on a parent (OCI image specification, "Layer ChainID").
 #[must_use]
 pub fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
-    parent.map_or(*diff_id, |parent| {
-        Digester::of(format!("{parent} {diff_id}").as_bytes())
-    })
+    parent.map_or(*diff_id, |parent| Digester::of(format!("{parent} {diff_id}").as_bytes()))
 }
 
 /// The chain ids of an image, lowest first.
@@ -162,10 +160,7 @@ fn read(path: &Path, chain_id: Digest) -> Result<Layer> {
     let what = || path.display().to_string();
     let text = fs::read(path).map_err(ImageError::io("read", path))?;
     let record: LayerRecord = serde_json::from_slice(&text).map_err(ImageError::json(what()))?;
-    let cache_id = record
-        .cache_id
-        .parse()
-        .map_err(ImageError::storage("read a layer record"))?;
+    let cache_id = record.cache_id.parse().map_err(ImageError::storage("read a layer record"))?;
     Ok(Layer {
         chain_id,
         diff_id: record.diff_id,
@@ -181,11 +176,7 @@ fn drop_without_parent(layers: &mut HashMap<Digest, Layer>) {
     loop {
         let orphans: HashSet<Digest> = layers
             .values()
-            .filter(|layer| {
-                layer
-                    .parent
-                    .is_some_and(|parent| !layers.contains_key(&parent))
-            })
+            .filter(|layer| layer.parent.is_some_and(|parent| !layers.contains_key(&parent)))
             .map(|layer| layer.chain_id)
             .collect();
         if orphans.is_empty() {
@@ -204,10 +195,7 @@ mod tests {
         let diff = |n: u8| Digest::from_bytes([n; 32]);
         let chain = chain_ids(&[diff(1), diff(2)]);
         assert_eq!(chain[0], diff(1));
-        assert_eq!(
-            chain[1],
-            Digester::of(format!("{} {}", diff(1), diff(2)).as_bytes())
-        );
+        assert_eq!(chain[1], Digester::of(format!("{} {}", diff(1), diff(2)).as_bytes()));
         assert!(chain_ids(&[]).is_empty());
     }
 }

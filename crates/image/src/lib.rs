@@ -10,6 +10,7 @@ mod content;
 mod durable;
 mod error;
 mod faults;
+mod gc;
 mod history;
 mod image;
 mod import;

@@ -97,17 +97,9 @@ impl ImageStore {
             }
             Found::ById(_) => {
                 // All names of one repository go together.
-                let counted = if is_single_reference(&names) {
-                    names.len().min(1)
-                } else {
-                    names.len()
-                };
-                check(
-                    &id,
-                    names.get(..counted).unwrap_or_default(),
-                    removal,
-                    usage,
-                )?;
+                let counted =
+                    if is_single_reference(&names) { names.len().min(1) } else { names.len() };
+                check(&id, names.get(..counted).unwrap_or_default(), removal, usage)?;
                 (names, Fate::Deleted)
             }
         };
@@ -115,9 +107,11 @@ impl ImageStore {
         // One change: a crash leaves no image without the name that it was to be deleted by.
         self.change_index(|index| match fate {
             Fate::Deleted => index.remove(&id),
-            Fate::Kept => untagged
-                .iter()
-                .for_each(|reference| drop(index.untag(reference))),
+            Fate::Kept => {
+                for reference in &untagged {
+                    index.untag(reference);
+                }
+            }
         })?;
         let mut removed: Vec<Removed> = untagged.into_iter().map(Removed::Untagged).collect();
         if fate == Fate::Deleted {
@@ -143,15 +137,9 @@ enum Fate {
 fn without(reference: &Reference, names: Vec<Reference>) -> (Vec<Reference>, Vec<Reference>) {
     let is_other = |name: &&Reference| *name != reference;
     let same = |name: &&Reference| name.repository() == reference.repository();
-    let has_tag = names
-        .iter()
-        .filter(is_other)
-        .filter(same)
-        .any(|name| name.digest().is_none());
+    let has_tag = names.iter().filter(is_other).filter(same).any(|name| name.digest().is_none());
     let takes_digests = reference.digest().is_none() && !has_tag;
-    names
-        .into_iter()
-        .partition(|name| name == reference || (takes_digests && same(&name)))
+    names.into_iter().partition(|name| name == reference || (takes_digests && same(&name)))
 }
 
 /// At most one tag, and all names in one repository: then the image goes with its name.
@@ -181,18 +169,10 @@ fn check(
     usage: &dyn ImageUsage,
 ) -> Result<()> {
     let users = usage.users(id);
-    let conflict = |force, reason: String| {
-        Err(ImageError::Conflict {
-            image: id.short(),
-            force,
-            reason,
-        })
-    };
+    let conflict =
+        |force, reason: String| Err(ImageError::Conflict { image: id.short(), force, reason });
     let short = |state| {
-        users
-            .iter()
-            .find(|user| user.state == state)
-            .map(|user| user.container.short().to_owned())
+        users.iter().find(|user| user.state == state).map(|user| user.container.short().to_owned())
     };
     if let Some(container) = short(UserState::Running) {
         let reason = format!("image is being used by running container {container}");

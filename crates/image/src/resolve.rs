@@ -67,9 +67,7 @@ fn by_name(state: &State, reference: &Reference) -> Option<Found> {
     }
     // `name:tag@digest` names by the digest; the tag is for people.
     let digest = reference.digest().filter(|_| reference.tag().is_some())?;
-    let by_digest: Reference = format!("{}@{digest}", reference.repository())
-        .parse()
-        .ok()?;
+    let by_digest: Reference = format!("{}@{digest}", reference.repository()).parse().ok()?;
     let id = known(&by_digest)?;
     Some(Found::ByName(by_digest, id))
 }
@@ -80,10 +78,7 @@ fn by_short_id(state: &State, name: &str) -> Result<Option<ImageId>> {
     if hex.is_empty() || !hex.bytes().all(is_hex) {
         return Ok(None);
     }
-    let mut fitting = state
-        .known
-        .keys()
-        .filter(|id| id.digest().hex().starts_with(hex));
+    let mut fitting = state.known.keys().filter(|id| id.digest().hex().starts_with(hex));
     match (fitting.next(), fitting.next()) {
         (Some(_), Some(_)) => Err(ImageError::Ambiguous(name.to_owned())),
         (first, _) => Ok(first.copied()),

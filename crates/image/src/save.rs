@@ -61,24 +61,14 @@ impl ImageStore {
             let image = self.hold(&id.to_string())?;
             let layer = |chain_id| self.layer(chain_id);
             let layers: Vec<Layer> = image.chain_ids.iter().filter_map(layer).collect();
-            images.push(Saved {
-                config: self.config_bytes(&id)?,
-                image,
-                references,
-                layers,
-            });
+            images.push(Saved { config: self.config_bytes(&id)?, image, references, layers });
         }
-        Ok(Save {
-            store: self,
-            images,
-        })
+        Ok(Save { store: self, images })
     }
 
     fn chosen(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
         if let Ok(reference) = name.parse::<Reference>() {
-            let has_tag = reference
-                .tag()
-                .is_some_and(|tag| name.ends_with(&format!(":{tag}")));
+            let has_tag = reference.tag().is_some_and(|tag| name.ends_with(&format!(":{tag}")));
             if !has_tag && reference.digest().is_none() {
                 let repository = reference.repository();
                 let state = self.read();
@@ -100,10 +90,7 @@ impl ImageStore {
         Ok(match self.resolve(name)? {
             Found::ById(id) => vec![(id, None)],
             Found::ByName(reference, id) => {
-                vec![(
-                    id,
-                    Some(reference).filter(|reference| reference.digest().is_none()),
-                )]
+                vec![(id, Some(reference).filter(|reference| reference.digest().is_none()))]
             }
         })
     }
@@ -116,8 +103,7 @@ impl Save<'_> {
         let mut written = HashSet::new();
         for folder in ["blobs/", "blobs/sha256/"] {
             let header = Header::new(folder, EntryKind::Directory);
-            tar.append_bytes(&header, &[])
-                .map_err(ImageError::ReadArchive)?;
+            tar.append_bytes(&header, &[]).map_err(ImageError::ReadArchive)?;
         }
         let mut index = Index {
             schema_version: 2,
@@ -159,8 +145,7 @@ impl Save<'_> {
             let mut plain = DigestReader::new(plain.take(layer.tar_size));
             let mut header = Header::new(blob_name(&layer.diff_id), EntryKind::Regular);
             header.size = layer.tar_size;
-            tar.append(&header, &mut plain)
-                .map_err(ImageError::ReadArchive)?;
+            tar.append(&header, &mut plain).map_err(ImageError::ReadArchive)?;
             let (got, _, _) = plain.finish();
             if got != layer.diff_id {
                 return Err(ImageError::WrongDigest {
@@ -184,10 +169,7 @@ impl Save<'_> {
                 repositories
                     .entry(reference.familiar_name())
                     .or_default()
-                    .insert(
-                        reference.tag().unwrap_or_default().to_owned(),
-                        top.diff_id.hex(),
-                    );
+                    .insert(reference.tag().unwrap_or_default().to_owned(), top.diff_id.hex());
             }
         }
         repositories
@@ -230,11 +212,7 @@ impl Saved {
         Item {
             config: blob_name(&self.image.id.digest()),
             repo_tags: self.references.iter().map(Reference::familiar).collect(),
-            layers: self
-                .layers
-                .iter()
-                .map(|layer| blob_name(&layer.diff_id))
-                .collect(),
+            layers: self.layers.iter().map(|layer| blob_name(&layer.diff_id)).collect(),
             layer_sources: self
                 .layers
                 .iter()

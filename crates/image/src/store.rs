@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use barge_archive::Digester;
 use barge_oci::image::ImageConfig;
-use barge_storage::{LayerId, StorageDriver, StorageError};
+use barge_storage::{LayerId, StorageDriver};
 use barge_types::{Digest, ImageId, Reference};
 
 use crate::content::ContentStore;
@@ -19,7 +19,6 @@ use crate::error::{ImageError, Result};
 use crate::image::Image;
 use crate::index::Index;
 use crate::layers::{Layer, LayerFolder, chain_ids};
-use crate::remove::ImageUsage;
 
 /// What is known of a whole image.
 #[derive(Debug)]
@@ -41,11 +40,7 @@ impl Known {
             .collect::<std::result::Result<Vec<Digest>, _>>()
             .map_err(|error| ImageError::archive(error.to_string()))?;
         let chain_ids = chain_ids(&diff_ids);
-        Ok(Self {
-            config: Arc::new(config),
-            diff_ids,
-            chain_ids,
-        })
+        Ok(Self { config: Arc::new(config), diff_ids, chain_ids })
     }
 }
 
@@ -56,43 +51,21 @@ pub(crate) struct State {
     pub(crate) known: BTreeMap<ImageId, Known>,
     pub(crate) layers: HashMap<Digest, Layer>,
     /// How often a layer is needed by something under way.
-    pins: HashMap<Digest, usize>,
+    pub(crate) pins: HashMap<Digest, usize>,
 }
 
 impl State {
-    /// Layers that images or work under way need.
-    fn needed(&self) -> HashSet<Digest> {
-        let of_images = self.known.values().flat_map(|known| &known.chain_ids);
-        let parents = self
-            .layers
-            .values()
-            .filter_map(|layer| layer.parent.as_ref());
-        of_images
-            .chain(self.pins.keys())
-            .chain(parents)
-            .copied()
-            .collect()
-    }
-
     /// Shows a recorded layer, pinned.
     pub(crate) fn add_layer(&mut self, layer: Layer, shared: &Shared) -> Pin {
         let chain_id = layer.chain_id;
         self.layers.insert(chain_id, layer);
         *self.pins.entry(chain_id).or_default() += 1;
-        Pin {
-            state: Arc::clone(shared),
-            chain_id,
-        }
+        Pin { state: Arc::clone(shared), chain_id }
     }
 
     fn image(&self, id: &ImageId) -> Option<Image> {
         let known = self.known.get(id)?;
-        let layers = || {
-            known
-                .chain_ids
-                .iter()
-                .filter_map(|chain| self.layers.get(chain))
-        };
+        let layers = || known.chain_ids.iter().filter_map(|chain| self.layers.get(chain));
         Some(Image {
             id: *id,
             config: Arc::clone(&known.config),
@@ -101,10 +74,7 @@ impl State {
             diff_ids: known.diff_ids.clone(),
             chain_ids: known.chain_ids.clone(),
             top_layer: layers().next_back().map(|layer| layer.cache_id.clone()),
-            last_tagged: self
-                .index
-                .image(id)
-                .and_then(|record| record.last_tagged.clone()),
+            last_tagged: self.index.image(id).and_then(|record| record.last_tagged.clone()),
         })
     }
 }
@@ -162,12 +132,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(config: Vec<u8>, references: Vec<Reference>) -> Result<Self> {
         let known = Known::parse(&config)?;
-        Ok(Self {
-            id: ImageId::new(Digester::of(&config)),
-            config,
-            known,
-            references,
-        })
+        Ok(Self { id: ImageId::new(Digester::of(&config)), config, known, references })
     }
 }
 
@@ -205,12 +170,7 @@ impl ImageStore {
                 Err(error) => damaged.push(error),
             }
         }
-        let state = State {
-            index,
-            known,
-            layers,
-            pins: HashMap::new(),
-        };
+        let state = State { index, known, layers, pins: HashMap::new() };
         Ok(Self {
             content,
             driver,
@@ -267,10 +227,7 @@ impl ImageStore {
             return None;
         }
         *state.pins.entry(*chain_id).or_default() += 1;
-        Some(Pin {
-            state: Arc::clone(&self.state),
-            chain_id: *chain_id,
-        })
+        Some(Pin { state: Arc::clone(&self.state), chain_id: *chain_id })
     }
 
     /// The image of a name, an id or the beginning of an id.
@@ -281,18 +238,13 @@ impl ImageStore {
 
     /// The image of an id.
     pub fn image(&self, id: &ImageId) -> Result<Image> {
-        self.read()
-            .image(id)
-            .ok_or_else(|| ImageError::NoSuchImage(id.to_string()))
+        self.read().image(id).ok_or_else(|| ImageError::NoSuchImage(id.to_string()))
     }
 
     /// The image of a name, held: see [`Held`].
     pub fn hold(&self, name: &str) -> Result<Held> {
         let image = self.get(name)?;
-        let pin = image
-            .chain_ids
-            .last()
-            .and_then(|chain_id| self.pin(chain_id));
+        let pin = image.chain_ids.last().and_then(|chain_id| self.pin(chain_id));
         if pin.is_none() && !image.chain_ids.is_empty() {
             return Err(ImageError::no_such(name));
         }
@@ -303,11 +255,7 @@ impl ImageStore {
     #[must_use]
     pub fn list(&self) -> Vec<Image> {
         let state = self.read();
-        state
-            .known
-            .keys()
-            .filter_map(|id| state.image(id))
-            .collect()
+        state.known.keys().filter_map(|id| state.image(id)).collect()
     }
 
     /// The configuration's bytes as they came.
@@ -325,11 +273,7 @@ impl ImageStore {
     /// Every layer of the driver that belongs to the store, for the driver's sweep.
     #[must_use]
     pub fn layer_ids(&self) -> HashSet<LayerId> {
-        self.read()
-            .layers
-            .values()
-            .map(|layer| layer.cache_id.clone())
-            .collect()
+        self.read().layers.values().map(|layer| layer.cache_id.clone()).collect()
     }
 
     /// Gives an image a name. The image that had it before is returned and stays, perhaps without a name.
@@ -367,99 +311,6 @@ impl ImageStore {
         }
         Ok(displaced)
     }
-
-    /// Removes those of some layers that nothing needs, children before their parents; returns which. Layers that the
-    /// driver says are stood upon are a container's and stay.
-    pub(crate) fn remove_unneeded(
-        &self,
-        top_first: &[Digest],
-        in_use: &HashSet<LayerId>,
-    ) -> Result<Vec<Digest>> {
-        let mut removed = Vec::new();
-        for chain_id in top_first {
-            let layer = {
-                let state = self.read();
-                match state.layers.get(chain_id) {
-                    Some(layer) if !state.needed().contains(chain_id) => layer.clone(),
-                    _ => continue,
-                }
-            };
-            if in_use.contains(&layer.cache_id) {
-                continue;
-            }
-            match self.driver.remove(&layer.cache_id) {
-                Ok(()) | Err(StorageError::NoSuchLayer(_)) => {}
-                Err(StorageError::HasChildren { .. } | StorageError::Mounted(_)) => continue,
-                Err(error) => return Err(ImageError::storage("remove a layer")(error)),
-            }
-            self.layer_folder.remove(chain_id)?;
-            self.write().layers.remove(chain_id);
-            removed.push(*chain_id);
-            self.remove_blob_if_unneeded(&layer.blob.digest)?;
-        }
-        Ok(removed)
-    }
-
-    /// Removes a blob that no image or layer of this store names, unless another driver's store shares it.
-    pub(crate) fn remove_blob_if_unneeded(&self, digest: &Digest) -> Result<()> {
-        let needed = {
-            let state = self.read();
-            state.index.images().any(|id| id.digest() == *digest)
-                || state
-                    .layers
-                    .values()
-                    .any(|layer| layer.blob.digest == *digest)
-        };
-        if needed || self.others_need(digest)? {
-            Ok(())
-        } else {
-            self.content.remove(digest)
-        }
-    }
-
-    /// Whether the store of another driver in the same data root names a blob.
-    fn others_need(&self, digest: &Digest) -> Result<bool> {
-        let Some(stores) = self.folder.parent() else {
-            return Ok(false);
-        };
-        for name in durable::names(stores)? {
-            if name == self.driver.name() {
-                continue;
-            }
-            let mut ignored = Vec::new();
-            let folder = stores.join(name);
-            let layers = crate::layers::read_all(&folder.join("layers"), &mut ignored)?;
-            if layers.iter().any(|layer| layer.blob.digest == *digest)
-                || Index::load(&folder.join("index.json"))?
-                    .images()
-                    .any(|id| id.digest() == *digest)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Removes layers and blobs that nothing names: what failed loads and crashes left, and layers whose image was
-    /// forced away while a container still stood on them. To be called at start, before
-    /// [`StorageDriver::sweep`], and may be called at any time.
-    pub fn sweep(&self, usage: &dyn ImageUsage) -> Result<()> {
-        let _changing = self.changing();
-        let in_use = usage.layers_in_use();
-        loop {
-            let layers: Vec<Digest> = self.read().layers.keys().copied().collect();
-            if self.remove_unneeded(&layers, &in_use)?.is_empty() {
-                break;
-            }
-        }
-        // A damaged image may come back (a disk mounted late): its blobs stay.
-        if self.damaged.is_empty() {
-            for digest in self.content.list()? {
-                self.remove_blob_if_unneeded(&digest)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn known_image(
@@ -468,16 +319,11 @@ fn known_image(
     id: &ImageId,
 ) -> Result<Known> {
     let known = Known::parse(&content.read(&id.digest())?)?;
-    match known
-        .chain_ids
-        .iter()
-        .find(|chain_id| !layers.contains_key(chain_id))
-    {
+    match known.chain_ids.iter().find(|chain_id| !layers.contains_key(chain_id)) {
         None => Ok(known),
-        Some(missing) => Err(ImageError::Damaged {
-            image: id.to_string(),
-            missing: format!("layer {missing}"),
-        }),
+        Some(missing) => {
+            Err(ImageError::Damaged { image: id.to_string(), missing: format!("layer {missing}") })
+        }
     }
 }
 

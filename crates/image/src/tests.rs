@@ -41,11 +41,7 @@ fn open(root: tempfile::TempDir) -> Ground {
     store.sweep(&UnusedImages).unwrap();
     driver.sweep(&store.layer_ids()).unwrap();
     driver.flush();
-    Ground {
-        root,
-        driver,
-        store,
-    }
+    Ground { root, driver, store }
 }
 
 fn stream(bytes: Vec<u8>) -> LayerStream {
@@ -59,11 +55,7 @@ fn name(text: &str) -> Reference {
 impl Ground {
     /// The daemon ends and starts again.
     fn reopen(self) -> Self {
-        let Self {
-            root,
-            driver,
-            store,
-        } = self;
+        let Self { root, driver, store } = self;
         drop((store, driver));
         open(root)
     }
@@ -73,13 +65,7 @@ impl Ground {
     }
 
     fn import(&self, layer: Vec<u8>, reference: &str) -> ImageId {
-        self.store
-            .import(
-                stream(layer),
-                Some(&name(reference)),
-                &ImportOptions::default(),
-            )
-            .unwrap()
+        self.store.import(stream(layer), Some(&name(reference)), &ImportOptions::default()).unwrap()
     }
 
     /// The text of a file of an image.
@@ -105,12 +91,7 @@ impl Ground {
     }
 
     fn tags(&self) -> Vec<String> {
-        let mut tags: Vec<String> = self
-            .store
-            .list()
-            .iter()
-            .flat_map(Image::repo_tags)
-            .collect();
+        let mut tags: Vec<String> = self.store.list().iter().flat_map(Image::repo_tags).collect();
         tags.sort();
         tags
     }

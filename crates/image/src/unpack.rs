@@ -190,10 +190,8 @@ impl ImageStore {
             Sink::AsIs(writer)
         };
         let shared = Arc::new(Mutex::new(Some(sink)));
-        let copying = Copying {
-            reader: Cursor::new(start).chain(input),
-            sink: Arc::clone(&shared),
-        };
+        let copying =
+            Copying { reader: Cursor::new(start).chain(input), sink: Arc::clone(&shared) };
         let source = if format == Compression::None {
             Source::Plain(copying)
         } else {
@@ -204,18 +202,8 @@ impl ImageStore {
         let sink = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (diff_id, tar_size, size) = outcome?;
         let sink = sink.ok_or_else(|| read_error(io::Error::other("the blob was taken")))?;
-        let format = if format == Compression::Gzip {
-            BlobFormat::Gzip
-        } else {
-            BlobFormat::Zstd
-        };
-        Ok(Pass {
-            diff_id,
-            tar_size,
-            size,
-            sink,
-            format,
-        })
+        let format = if format == Compression::Gzip { BlobFormat::Gzip } else { BlobFormat::Zstd };
+        Ok(Pass { diff_id, tar_size, size, sink, format })
     }
 
     /// Records the layer, from then on it counts.
@@ -224,15 +212,11 @@ impl ImageStore {
         let is_packed_here = matches!(pass.sink, Sink::Packing(_));
         let writer = match pass.sink {
             Sink::AsIs(writer) => writer,
-            Sink::Packing(encoder) => encoder
-                .finish()
-                .map_err(ImageError::io("write a blob in", &self.folder))?,
+            Sink::Packing(encoder) => {
+                encoder.finish().map_err(ImageError::io("write a blob in", &self.folder))?
+            }
         };
-        let blob_digest = if is_packed_here {
-            pass.diff_id
-        } else {
-            writer.digest()
-        };
+        let blob_digest = if is_packed_here { pass.diff_id } else { writer.digest() };
         if let Some(wanted) = expected.blob
             && wanted != blob_digest
         {
@@ -242,11 +226,7 @@ impl ImageStore {
                 got: blob_digest,
             });
         }
-        let unpacked = |pin| Unpacked {
-            chain_id,
-            diff_id: pass.diff_id,
-            pin,
-        };
+        let unpacked = |pin| Unpacked { chain_id, diff_id: pass.diff_id, pin };
         let _changing = self.changing();
         if let Some(pin) = self.pin(&chain_id) {
             return Ok((unpacked(pin), Used::Other));
@@ -260,11 +240,7 @@ impl ImageStore {
             cache_id,
             size: pass.size,
             tar_size: pass.tar_size,
-            blob: LayerBlob {
-                digest,
-                size,
-                format: pass.format,
-            },
+            blob: LayerBlob { digest, size, format: pass.format },
         };
         if let Err(error) = self.layer_folder.save(&layer) {
             if !faults::is_dead() {
@@ -290,16 +266,9 @@ fn run(
 ) -> Result<(Digest, u64, u64)> {
     let mut ahead = ReadAhead::new(DigestReader::new(source)).map_err(read_error)?;
     let Applying { apply, progress } = applying;
-    let mut telling = Telling {
-        reader: &mut ahead,
-        progress,
-        bytes: 0,
-        told: 0,
-    };
-    let size = apply(&mut telling).map_err(|source| ImageError::Unpack {
-        layer: number,
-        source,
-    })?;
+    let mut telling = Telling { reader: &mut ahead, progress, bytes: 0, told: 0 };
+    let size =
+        apply(&mut telling).map_err(|source| ImageError::Unpack { layer: number, source })?;
     let (diff_id, tar_size, mut source) = ahead.finish().map_err(read_error)?.finish();
     if let Source::Compressed(decoder) = &mut source {
         decoder.drain_source().map_err(ImageError::ReadArchive)?;

@@ -79,9 +79,7 @@ fn logical_lines(text: &str) -> Vec<String> {
 
 /// `["a", "b"]`, when the text is that.
 fn json_words(text: &str) -> Option<Vec<String>> {
-    text.starts_with('[')
-        .then(|| serde_json::from_str(text).ok())
-        .flatten()
+    text.starts_with('[').then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 /// The exec form as it is, the shell form in the shell.
@@ -140,9 +138,9 @@ fn ports(word: &str) -> Result<Vec<Port>> {
     };
     let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
     match (first.parse::<u16>(), last.parse::<u16>()) {
-        (Ok(first), Ok(last)) if first > 0 && first <= last => Ok((first..=last)
-            .map(|number| Port { number, protocol })
-            .collect()),
+        (Ok(first), Ok(last)) if first > 0 && first <= last => {
+            Ok((first..=last).map(|number| Port { number, protocol }).collect())
+        }
         _ => wrong(format!("invalid containerPort: {numbers}")),
     }
 }
@@ -174,11 +172,8 @@ fn volume(config: &mut ContainerConfig, text: &str) -> Result<()> {
 
 fn workdir(config: &ContainerConfig, text: &str) -> Result<String> {
     let path = one(config, "WORKDIR", text)?;
-    let joined = if path.starts_with('/') {
-        path
-    } else {
-        format!("{}/{path}", config.working_dir)
-    };
+    let joined =
+        if path.starts_with('/') { path } else { format!("{}/{path}", config.working_dir) };
     let mut parts: Vec<&str> = Vec::new();
     for part in joined.split('/') {
         match part {

@@ -11,9 +11,7 @@ fn applied(changes: &[&str]) -> ContainerConfig {
 }
 
 fn refused(change: &str) -> String {
-    apply(&mut ContainerConfig::default(), &[change.to_owned()])
-        .unwrap_err()
-        .to_string()
+    apply(&mut ContainerConfig::default(), &[change.to_owned()]).unwrap_err().to_string()
 }
 
 #[test]
@@ -25,10 +23,7 @@ fn commands_have_an_exec_and_a_shell_form() {
 
 #[test]
 fn an_entry_point_drops_the_command_it_was_not_meant_for() {
-    let mut config = ContainerConfig {
-        cmd: Some(vec!["old".to_owned()]),
-        ..Default::default()
-    };
+    let mut config = ContainerConfig { cmd: Some(vec!["old".to_owned()]), ..Default::default() };
     apply(&mut config, &["ENTRYPOINT [\"/a\"]".to_owned()]).unwrap();
     assert_eq!(config.cmd, None);
     let config = applied(&["CMD [\"x\"]", "ENTRYPOINT [\"/a\"]"]);
@@ -45,16 +40,7 @@ fn variables_are_put_in_and_replaced_by_name() {
     ]);
     assert_eq!(
         config.env,
-        [
-            "PATH=/opt:/bin",
-            "A=2",
-            "B=two words",
-            "C=$A",
-            "D=a b",
-            "E=1",
-            "F=else",
-            "G=set$"
-        ]
+        ["PATH=/opt:/bin", "A=2", "B=two words", "C=$A", "D=a b", "E=1", "F=else", "G=set$"]
     );
 }
 
@@ -74,10 +60,7 @@ fn the_other_instructions_set_their_fields() {
     ]);
     assert_eq!(config.labels["c d"], "e f");
     let ports: Vec<&String> = config.exposed_ports.keys().collect();
-    assert_eq!(
-        ports,
-        ["53/udp", "80/tcp", "8000/tcp", "8001/tcp", "8002/tcp"]
-    );
+    assert_eq!(ports, ["53/udp", "80/tcp", "8000/tcp", "8001/tcp", "8002/tcp"]);
     assert_eq!(config.user, "1000:1000");
     assert_eq!(config.volumes.len(), 3);
     assert_eq!(config.working_dir, "/a/c");
@@ -85,10 +68,7 @@ fn the_other_instructions_set_their_fields() {
     assert_eq!(config.on_build, ["RUN make"]);
     let check = config.healthcheck.unwrap();
     assert_eq!(check.test, ["CMD-SHELL", "curl x"]);
-    assert_eq!(
-        (check.interval, check.timeout, check.retries),
-        (90_000_000_000, 1_500_000_000, 2)
-    );
+    assert_eq!((check.interval, check.timeout, check.retries), (90_000_000_000, 1_500_000_000, 2));
 }
 
 #[test]
@@ -103,17 +83,9 @@ fn what_is_no_change_is_refused_in_dockers_words() {
     assert_eq!(refused("EXPOSE http"), "invalid containerPort: http");
     assert_eq!(refused("EXPOSE 0"), "invalid containerPort: 0");
     assert_eq!(refused("USER"), "USER requires exactly one argument");
-    assert_eq!(
-        refused("HEALTHCHECK --interval=1x CMD x"),
-        "time: invalid duration \"1x\""
-    );
-    for change in [
-        "STOPSIGNAL nothing",
-        "ENV a=\"b",
-        "ENV a=${b",
-        "ENV a=${}",
-        "ONBUILD ONBUILD x",
-    ] {
+    assert_eq!(refused("HEALTHCHECK --interval=1x CMD x"), "time: invalid duration \"1x\"");
+    for change in ["STOPSIGNAL nothing", "ENV a=\"b", "ENV a=${b", "ENV a=${}", "ONBUILD ONBUILD x"]
+    {
         refused(change);
     }
 }

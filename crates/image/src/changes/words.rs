@@ -119,11 +119,7 @@ pub(super) fn expand(text: &str, env: &[String]) -> Result<String> {
 }
 
 fn position(characters: &[char], from: usize, wanted: char) -> Option<usize> {
-    characters
-        .iter()
-        .skip(from)
-        .position(|c| *c == wanted)
-        .map(|at| at + from)
+    characters.iter().skip(from).position(|c| *c == wanted).map(|at| at + from)
 }
 
 fn is_name(c: char) -> bool {
@@ -133,12 +129,7 @@ fn is_name(c: char) -> bool {
 /// `$NAME`, `${NAME}`, `${NAME:-otherwise}`, `${NAME:+instead}`; `at` is after the dollar. Returns where to go on.
 fn variable(characters: &[char], at: usize, env: &[String], out: &mut String) -> Result<usize> {
     if characters.get(at) != Some(&'{') {
-        let end = at
-            + characters
-                .iter()
-                .skip(at)
-                .take_while(|c| is_name(**c))
-                .count();
+        let end = at + characters.iter().skip(at).take_while(|c| is_name(**c)).count();
         if end == at {
             out.push('$');
         } else {

@@ -45,15 +45,8 @@ impl Archive {
         io::copy(&mut plain, &mut file)
             .map_err(|source| ImageError::ReadArchive(ArchiveError::Read { offset: 0, source }))?;
         let file = Arc::new(file);
-        let whole = Section {
-            file: Arc::clone(&file),
-            offset: 0,
-            left: u64::MAX,
-        };
-        Ok(Self {
-            entries: index(whole)?,
-            file,
-        })
+        let whole = Section { file: Arc::clone(&file), offset: 0, left: u64::MAX };
+        Ok(Self { entries: index(whole)?, file })
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -70,9 +63,7 @@ impl Archive {
                 None => return Err(ImageError::archive(format!("{name} is not in it"))),
             }
         }
-        Err(ImageError::archive(format!(
-            "{name} is a link that leads nowhere"
-        )))
+        Err(ImageError::archive(format!("{name} is a link that leads nowhere")))
     }
 
     /// The size of a file.
@@ -83,23 +74,14 @@ impl Archive {
     /// A file as a stream, and its size.
     pub(super) fn open(&self, name: &str) -> Result<(Section, u64)> {
         let (offset, size) = self.find(name)?;
-        Ok((
-            Section {
-                file: Arc::clone(&self.file),
-                offset,
-                left: size,
-            },
-            size,
-        ))
+        Ok((Section { file: Arc::clone(&self.file), offset, left: size }, size))
     }
 
     /// A document as a whole, checked against the digest that names it.
     pub(super) fn read(&self, name: &str, expected: Option<Digest>) -> Result<Vec<u8>> {
         let (section, size) = self.open(name)?;
         if size > DOCUMENT {
-            return Err(ImageError::archive(format!(
-                "{name} is too long: {size} bytes"
-            )));
+            return Err(ImageError::archive(format!("{name} is too long: {size} bytes")));
         }
         let mut bytes = Vec::new();
         section
@@ -108,11 +90,9 @@ impl Archive {
             .map_err(|source| ImageError::ReadArchive(ArchiveError::Read { offset: 0, source }))?;
         let got = Digester::of(&bytes);
         match expected {
-            Some(expected) if expected != got => Err(ImageError::WrongDigest {
-                what: name.to_owned(),
-                expected,
-                got,
-            }),
+            Some(expected) if expected != got => {
+                Err(ImageError::WrongDigest { what: name.to_owned(), expected, got })
+            }
             _ => Ok(bytes),
         }
     }
@@ -134,24 +114,17 @@ fn index(whole: Section) -> Result<HashMap<Vec<u8>, Entry>> {
         let shown = || String::from_utf8_lossy(&header.path).into_owned();
         let entry = match header.kind {
             EntryKind::Directory => continue,
-            EntryKind::Regular if is_whole => Entry::File {
-                offset: reader.offset(),
-                size: header.size,
-            },
+            EntryKind::Regular if is_whole => {
+                Entry::File { offset: reader.offset(), size: header.size }
+            }
             EntryKind::Regular => {
-                return Err(ImageError::archive(format!(
-                    "{:?} is a sparse file",
-                    shown()
-                )));
+                return Err(ImageError::archive(format!("{:?} is a sparse file", shown())));
             }
             EntryKind::HardLink => {
                 Entry::Link(path::clean(&header.link).map_err(ImageError::ReadArchive)?)
             }
             EntryKind::Symlink if header.link.first() == Some(&b'/') => {
-                return Err(ImageError::archive(format!(
-                    "{:?} links out of it",
-                    shown()
-                )));
+                return Err(ImageError::archive(format!("{:?} links out of it", shown())));
             }
             EntryKind::Symlink => {
                 let target = path::join(path::split(&name).0, &header.link);
@@ -181,9 +154,7 @@ pub(super) struct Section {
 
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let Some(part) = buffer.get_mut(..most) else {
             return Ok(0);
         };

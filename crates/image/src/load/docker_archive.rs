@@ -19,32 +19,19 @@ pub(super) fn plan(archive: &Archive) -> Result<Vec<Plan>> {
     let text = archive.read("manifest.json", None)?;
     let items: Vec<Item> =
         serde_json::from_slice(&text).map_err(ImageError::json("manifest.json"))?;
-    items
-        .into_iter()
-        .map(|item| plan_image(archive, item))
-        .collect()
+    items.into_iter().map(|item| plan_image(archive, item)).collect()
 }
 
 fn plan_image(archive: &Archive, item: Item) -> Result<Plan> {
     let config = archive.read(&item.config, digest_of_config(&item.config))?;
     let tags = item.repo_tags.unwrap_or_default();
-    let references = tags
-        .iter()
-        .map(|tag| parse_tag(tag))
-        .collect::<Result<Vec<_>>>()?;
+    let references = tags.iter().map(|tag| parse_tag(tag)).collect::<Result<Vec<_>>>()?;
     let layers = item.layers.unwrap_or_default();
     let layers = layers
         .into_iter()
-        .map(|entry| PlannedLayer {
-            blob: digest_of_name(&entry),
-            entry,
-        })
+        .map(|entry| PlannedLayer { blob: digest_of_name(&entry), entry })
         .collect();
-    Ok(Plan {
-        config: PlannedConfig::Bytes(config),
-        references,
-        layers,
-    })
+    Ok(Plan { config: PlannedConfig::Bytes(config), references, layers })
 }
 
 /// `blobs/sha256/<digest>`, and `<digest>.json` of older archives.
@@ -55,9 +42,7 @@ fn digest_of_config(entry: &str) -> Option<Digest> {
 
 pub(super) fn parse_tag(text: &str) -> Result<Reference> {
     let reference: Reference = text.parse()?;
-    let has_tag = reference
-        .tag()
-        .is_some_and(|tag| text.ends_with(&format!(":{tag}")));
+    let has_tag = reference.tag().is_some_and(|tag| text.ends_with(&format!(":{tag}")));
     if has_tag && reference.digest().is_none() {
         Ok(reference)
     } else {

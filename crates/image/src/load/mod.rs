@@ -128,10 +128,7 @@ impl ImageStore {
             })
             .collect();
         for (reference, before) in self.publish(images)? {
-            if let Some(image) = loaded
-                .iter_mut()
-                .find(|l| l.references.contains(&reference))
-            {
+            if let Some(image) = loaded.iter_mut().find(|l| l.references.contains(&reference)) {
                 image.displaced.push((reference, before));
             }
         }
@@ -162,12 +159,7 @@ impl ImageStore {
         let mut diff_ids = Vec::with_capacity(plan.layers.len());
         for (number, layer) in plan.layers.iter().enumerate() {
             let diff_id = named.as_ref().and_then(|named| named.get(number)).copied();
-            let expected = Expected {
-                number,
-                parent,
-                diff_id,
-                blob: layer.blob,
-            };
+            let expected = Expected { number, parent, diff_id, blob: layer.blob };
             let unpacked = self.prepare_layer(archive, layer, (&expected, made, progress))?;
             parent = Some(unpacked.0);
             diff_ids.push(unpacked.1.to_string());
@@ -198,17 +190,10 @@ impl ImageStore {
             }
         }
         let (stream, total) = archive.open(&layer.entry)?;
-        let Unpacked {
-            chain_id,
-            diff_id,
-            pin,
-        } = self.unpack(Box::new(stream), expected, &mut |current| {
-            progress(LoadProgress::Unpacking {
-                diff_id: expected.diff_id,
-                current,
-                total,
-            });
-        })?;
+        let Unpacked { chain_id, diff_id, pin } =
+            self.unpack(Box::new(stream), expected, &mut |current| {
+                progress(LoadProgress::Unpacking { diff_id: expected.diff_id, current, total });
+            })?;
         made.pins.push(pin);
         made.layers.push(chain_id);
         Ok((chain_id, diff_id))

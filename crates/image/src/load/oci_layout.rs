@@ -18,11 +18,7 @@ pub(super) fn plan(archive: &Archive) -> Result<Vec<Plan>> {
     let text = archive.read("index.json", None)?;
     let index: Index = serde_json::from_slice(&text).map_err(ImageError::json("index.json"))?;
     let mut plans: Vec<Plan> = Vec::new();
-    for descriptor in index
-        .manifests
-        .iter()
-        .filter(|descriptor| is_image(descriptor))
-    {
+    for descriptor in index.manifests.iter().filter(|descriptor| is_image(descriptor)) {
         let reference = name_of(descriptor);
         let mut plan = plan_one(archive, descriptor, DEPTH)?;
         plan.references.extend(reference);
@@ -36,17 +32,13 @@ fn name_of(descriptor: &Descriptor) -> Option<Reference> {
     let annotation = |key: &str| descriptor.annotations.get(key);
     let name = annotation(NAME)
         .or_else(|| annotation(REF_NAME).filter(|name| name.contains(['/', ':'])))?;
-    name.parse()
-        .ok()
-        .filter(|name: &Reference| name.digest().is_none())
+    name.parse().ok().filter(|name: &Reference| name.digest().is_none())
 }
 
 /// Attestations are listed beside the images they are about.
 fn is_image(descriptor: &Descriptor) -> bool {
     let is_unknown = |platform: &barge_oci::image::Platform| platform.os == "unknown";
-    !descriptor
-        .annotations
-        .contains_key("vnd.docker.reference.type")
+    !descriptor.annotations.contains_key("vnd.docker.reference.type")
         && !descriptor.platform.as_ref().is_some_and(is_unknown)
 }
 
@@ -88,18 +80,13 @@ fn plan_manifest(archive: &Archive, bytes: &[u8]) -> Result<Plan> {
         serde_json::from_slice(bytes).map_err(ImageError::json("a manifest"))?;
     let kind = manifest.config.media_type.as_str();
     if !matches!(kind, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG) {
-        return Err(ImageError::archive(format!(
-            "{kind:?} is no configuration of an image"
-        )));
+        return Err(ImageError::archive(format!("{kind:?} is no configuration of an image")));
     }
     let config = read_blob(archive, &manifest.config)?;
     let layers = manifest.layers.iter().map(|layer| {
         let (entry, digest) = entry_of(layer)?;
         check_size(archive, &entry, layer)?;
-        Ok(PlannedLayer {
-            entry,
-            blob: Some(digest),
-        })
+        Ok(PlannedLayer { entry, blob: Some(digest) })
     });
     Ok(Plan {
         config: PlannedConfig::Bytes(config),
@@ -128,8 +115,6 @@ fn check_size(archive: &Archive, entry: &str, descriptor: &Descriptor) -> Result
         Ok(())
     } else {
         let wanted = descriptor.size;
-        Err(ImageError::archive(format!(
-            "{entry} has {size} bytes and should have {wanted}"
-        )))
+        Err(ImageError::archive(format!("{entry} has {size} bytes and should have {wanted}")))
     }
 }

@@ -45,10 +45,7 @@ pub(super) fn plan(archive: &Archive) -> Result<Vec<Plan>> {
             names.entry(id).or_default().push(reference);
         }
     }
-    names
-        .into_iter()
-        .map(|(id, references)| plan_image(archive, &id, references))
-        .collect()
+    names.into_iter().map(|(id, references)| plan_image(archive, &id, references)).collect()
 }
 
 fn plan_image(archive: &Archive, id: &str, references: Vec<Reference>) -> Result<Plan> {
@@ -70,10 +67,7 @@ fn plan_image(archive: &Archive, id: &str, references: Vec<Reference>) -> Result
     chain.reverse();
     let layers = chain
         .iter()
-        .map(|(id, _)| PlannedLayer {
-            entry: format!("{id}/layer.tar"),
-            blob: None,
-        })
+        .map(|(id, _)| PlannedLayer { entry: format!("{id}/layer.tar"), blob: None })
         .collect();
     let history = chain.iter().map(|(_, image)| step(image)).collect();
     let Some((_, top)) = chain.pop() else {
@@ -87,28 +81,17 @@ fn plan_image(archive: &Archive, id: &str, references: Vec<Reference>) -> Result
         } else {
             top.architecture
         },
-        os: if top.os.is_empty() {
-            "linux".to_owned()
-        } else {
-            top.os
-        },
+        os: if top.os.is_empty() { "linux".to_owned() } else { top.os },
         comment: top.comment,
         config: top.config,
         history,
         ..ImageConfig::default()
     };
-    Ok(Plan {
-        config: PlannedConfig::ToBeMade(Box::new(config)),
-        references,
-        layers,
-    })
+    Ok(Plan { config: PlannedConfig::ToBeMade(Box::new(config)), references, layers })
 }
 
 fn step(image: &V1Image) -> History {
-    let command = image
-        .container_config
-        .as_ref()
-        .and_then(|config| config.cmd.as_ref());
+    let command = image.container_config.as_ref().and_then(|config| config.cmd.as_ref());
     History {
         created: image.created.clone(),
         created_by: command.map(|words| words.join(" ")).unwrap_or_default(),

@@ -56,8 +56,7 @@ pub(super) fn docker_save_with(layers: &[&[u8]], config: &[u8], tags: &[&str]) -
     let mut names = Vec::new();
     for (number, layer) in layers.iter().enumerate() {
         let id = Digester::of(format!("v1 {number}").as_bytes()).hex();
-        tar.append_bytes(&Header::new(format!("{id}/"), EntryKind::Directory), &[])
-            .unwrap();
+        tar.append_bytes(&Header::new(format!("{id}/"), EntryKind::Directory), &[]).unwrap();
         file(&mut tar, &format!("{id}/VERSION"), b"1.0");
         file(&mut tar, &format!("{id}/json"), b"{}");
         file(&mut tar, &format!("{id}/layer.tar"), layer);
@@ -86,11 +85,7 @@ impl Layout {
     /// Adds a blob, returns its descriptor.
     pub(super) fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let digest = Digester::of(bytes);
-        file(
-            &mut self.tar,
-            &format!("blobs/sha256/{}", digest.hex()),
-            bytes,
-        );
+        file(&mut self.tar, &format!("blobs/sha256/{}", digest.hex()), bytes);
         json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
     }
 
@@ -103,10 +98,7 @@ impl Layout {
         let config = self.blob("application/vnd.oci.image.config.v1+json", &config(plain));
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
         let manifest = manifest.to_string();
-        self.blob(
-            "application/vnd.oci.image.manifest.v1+json",
-            manifest.as_bytes(),
-        )
+        self.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes())
     }
 
     pub(super) fn finish(mut self, manifests: &[Value]) -> Vec<u8> {

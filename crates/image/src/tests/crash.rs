@@ -54,27 +54,16 @@ fn kill_everywhere(prepare: &dyn Fn(&Ground), operation: &dyn Fn(&Ground) -> Res
 fn import_is_whole_or_nothing() {
     kill_everywhere(&|_| {}, &|ground| {
         let config = barge_oci::image::ImageConfig::default();
-        ground
-            .store
-            .create_builtin(stream(tar(&[("a", b"1")])), &name("box"), config)
-            .map(drop)
+        ground.store.create_builtin(stream(tar(&[("a", b"1")])), &name("box"), config).map(drop)
     });
 }
 
 #[test]
 fn a_load_that_moves_a_tag_is_whole_or_nothing() {
-    let (old, lower, upper) = (
-        tar(&[("a", b"0")]),
-        tar(&[("a", b"1")]),
-        tar(&[("b", b"2")]),
-    );
+    let (old, lower, upper) = (tar(&[("a", b"0")]), tar(&[("a", b"1")]), tar(&[("b", b"2")]));
     kill_everywhere(
         &|ground| drop(ground.load(&docker_save(&[&old], &["box:1"])).unwrap()),
-        &|ground| {
-            ground
-                .load(&docker_save(&[&lower, &upper], &["box:1", "box:2"]))
-                .map(drop)
-        },
+        &|ground| ground.load(&docker_save(&[&lower, &upper], &["box:1", "box:2"])).map(drop),
     );
 }
 
@@ -83,17 +72,8 @@ fn a_removal_is_whole_or_nothing() {
     let (lower, upper) = (tar(&[("a", b"1")]), tar(&[("b", b"2")]));
     kill_everywhere(
         &|ground| {
-            drop(
-                ground
-                    .load(&docker_save(&[&lower, &upper], &["box:1"]))
-                    .unwrap(),
-            )
+            drop(ground.load(&docker_save(&[&lower, &upper], &["box:1"])).unwrap());
         },
-        &|ground| {
-            ground
-                .store
-                .remove("box:1", Removal::WhenUnused, &UnusedImages)
-                .map(drop)
-        },
+        &|ground| ground.store.remove("box:1", Removal::WhenUnused, &UnusedImages).map(drop),
     );
 }

@@ -26,28 +26,19 @@ fn message_changes_and_platform_are_in_the_configuration() {
         changes: vec!["CMD [\"sh\"]".to_owned(), "ENV A=b".to_owned()],
         platform: Some("linux/arm64/v8".parse().unwrap()),
     };
-    let id = ground
-        .store
-        .import(stream(tar(&[("a", b"")])), None, &options)
-        .unwrap();
+    let id = ground.store.import(stream(tar(&[("a", b"")])), None, &options).unwrap();
     let image = ground.store.get(&id.to_string()).unwrap();
     assert!(image.references.is_empty());
     assert_eq!(image.config.comment, "from a tar");
     assert_eq!(image.config.history[0].comment, "from a tar");
     assert_eq!(
-        (
-            image.config.architecture.as_str(),
-            image.config.variant.as_str()
-        ),
+        (image.config.architecture.as_str(), image.config.variant.as_str()),
         ("arm64", "v8")
     );
     let config = image.config.config.clone().unwrap();
     assert_eq!(config.cmd.unwrap(), ["sh"]);
     assert_eq!(config.env, ["A=b"]);
-    assert_eq!(
-        Digester::of(&ground.store.config_bytes(&id).unwrap()),
-        id.digest()
-    );
+    assert_eq!(Digester::of(&ground.store.config_bytes(&id).unwrap()), id.digest());
 }
 
 #[test]
@@ -84,9 +75,7 @@ fn what_is_no_whole_archive_is_refused_and_leaves_nothing() {
         let ground = ground();
         let before = ground.everything();
         let done =
-            ground
-                .store
-                .import(stream(bytes), Some(&name("box")), &ImportOptions::default());
+            ground.store.import(stream(bytes), Some(&name("box")), &ImportOptions::default());
         assert!(done.is_err(), "{what}");
         assert_eq!(ground.everything(), before, "{what}");
         assert!(ground.store.list().is_empty());
@@ -101,14 +90,8 @@ fn a_wrong_change_is_refused_before_anything_is_read() {
             panic!("was read");
         }
     }
-    let options = ImportOptions {
-        changes: vec!["RUN x".to_owned()],
-        ..Default::default()
-    };
-    let error = ground()
-        .store
-        .import(Box::new(Unread), None, &options)
-        .unwrap_err();
+    let options = ImportOptions { changes: vec!["RUN x".to_owned()], ..Default::default() };
+    let error = ground().store.import(Box::new(Unread), None, &options).unwrap_err();
     assert_eq!(error.to_string(), "RUN is not a valid change command");
 }
 
@@ -134,14 +117,8 @@ fn the_same_files_twice_are_one_layer() {
     let ground = ground();
     let layer = tar(&[("a", b"x")]);
     ground.import(layer.clone(), "one");
-    let options = ImportOptions {
-        message: "other".to_owned(),
-        ..Default::default()
-    };
-    ground
-        .store
-        .import(stream(layer), Some(&name("two")), &options)
-        .unwrap();
+    let options = ImportOptions { message: "other".to_owned(), ..Default::default() };
+    ground.store.import(stream(layer), Some(&name("two")), &options).unwrap();
     assert_eq!(ground.driver.list().unwrap().len(), 1);
     assert_eq!(ground.store.list().len(), 2);
 }

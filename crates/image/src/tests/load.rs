@@ -8,10 +8,7 @@ use barge_archive::tar::{EntryKind, Header, Writer};
 use serde_json::json;
 
 fn two_layers() -> (Vec<u8>, Vec<u8>) {
-    (
-        tar(&[("a", b"1"), ("b", b"1")]),
-        tar(&[("b", b"2"), (".wh.a", b"")]),
-    )
+    (tar(&[("a", b"1"), ("b", b"1")]), tar(&[("b", b"2"), (".wh.a", b"")]))
 }
 
 fn refused(archive: &[u8]) -> String {
@@ -31,27 +28,19 @@ fn an_archive_of_docker_save_becomes_an_image() {
     let loaded = ground.load(&archive).unwrap();
     let bytes = config(&[&lower, &upper]);
     assert_eq!(loaded[0].id.digest(), Digester::of(&bytes));
-    assert_eq!(
-        loaded[0].references,
-        [name("box:1"), name("registry.example/box:2")]
-    );
+    assert_eq!(loaded[0].references, [name("box:1"), name("registry.example/box:2")]);
     assert_eq!(ground.store.config_bytes(&loaded[0].id).unwrap(), bytes);
     assert_eq!(ground.text("box:1", "b"), "2");
     let image = ground.store.get("registry.example/box:2").unwrap();
-    assert_eq!(
-        image.chain_ids[1],
-        chain_id(Some(&Digester::of(&lower)), &Digester::of(&upper))
-    );
+    assert_eq!(image.chain_ids[1], chain_id(Some(&Digester::of(&lower)), &Digester::of(&upper)));
     assert_eq!(image.created(), Some("2024-05-06T07:08:09Z"));
 }
 
 #[test]
 fn the_whole_may_be_compressed_and_so_may_layers() {
     let (lower, upper) = two_layers();
-    let (gzip, zstd) = (
-        compressed(&lower, Compression::Gzip),
-        compressed(&upper, Compression::Zstd),
-    );
+    let (gzip, zstd) =
+        (compressed(&lower, Compression::Gzip), compressed(&upper, Compression::Zstd));
     let archive = docker_save_with(&[&gzip, &zstd], &config(&[&lower, &upper]), &["box:1"]);
     for format in [Compression::None, Compression::Gzip, Compression::Zstd] {
         let ground = ground();
@@ -67,22 +56,11 @@ fn layers_that_are_there_are_not_unpacked_again() {
     ground.load(&docker_save(&[&lower], &["base:1"])).unwrap();
     let mut told = Vec::new();
     let archive = docker_save(&[&lower, &upper], &["box:1"]);
-    ground
-        .store
-        .load(&mut &archive[..], &mut |progress| told.push(progress))
-        .unwrap();
-    assert_eq!(
-        told[0],
-        LoadProgress::Exists {
-            diff_id: Digester::of(&lower)
-        }
-    );
+    ground.store.load(&mut &archive[..], &mut |progress| told.push(progress)).unwrap();
+    assert_eq!(told[0], LoadProgress::Exists { diff_id: Digester::of(&lower) });
     let total = upper.len() as u64;
-    let unpacking = LoadProgress::Unpacking {
-        diff_id: Some(Digester::of(&upper)),
-        current: total,
-        total,
-    };
+    let unpacking =
+        LoadProgress::Unpacking { diff_id: Some(Digester::of(&upper)), current: total, total };
     assert_eq!(told[1..], [unpacking]);
     assert_eq!(ground.driver.list().unwrap().len(), 2);
 }
@@ -94,14 +72,7 @@ fn a_tag_moves_and_the_old_image_stays_without_a_name() {
     let old = ground.load(&docker_save(&[&lower], &["box:1"])).unwrap()[0].id;
     let loaded = ground.load(&docker_save(&[&upper], &["box:1"])).unwrap();
     assert_eq!(loaded[0].displaced, [(name("box:1"), old)]);
-    assert!(
-        ground
-            .store
-            .get(&old.to_string())
-            .unwrap()
-            .references
-            .is_empty()
-    );
+    assert!(ground.store.get(&old.to_string()).unwrap().references.is_empty());
     assert_eq!(ground.store.get("box:1").unwrap().id, loaded[0].id);
 }
 
@@ -120,26 +91,12 @@ fn layers_may_be_links_to_each_other() {
     let bytes = config(&[&layer, &layer, &layer]);
     let mut archive = Writer::new(Vec::new());
     file(&mut archive, "one/layer.tar", &layer);
-    link(
-        &mut archive,
-        "two/layer.tar",
-        EntryKind::Symlink,
-        "../one/layer.tar",
-    );
-    link(
-        &mut archive,
-        "three/layer.tar",
-        EntryKind::HardLink,
-        "two/layer.tar",
-    );
+    link(&mut archive, "two/layer.tar", EntryKind::Symlink, "../one/layer.tar");
+    link(&mut archive, "three/layer.tar", EntryKind::HardLink, "two/layer.tar");
     file(&mut archive, "config.json", &bytes);
     let layers = ["one/layer.tar", "two/layer.tar", "three/layer.tar"];
     let manifest = json!([{"Config": "config.json", "RepoTags": null, "Layers": layers}]);
-    file(
-        &mut archive,
-        "./manifest.json",
-        manifest.to_string().as_bytes(),
-    );
+    file(&mut archive, "./manifest.json", manifest.to_string().as_bytes());
     let ground = ground();
     let loaded = ground.load(&archive.finish().unwrap()).unwrap();
     let image = ground.store.get(&loaded[0].id.to_string()).unwrap();
@@ -152,32 +109,17 @@ fn archives_from_before_manifests_load() {
     let (base, top) = ("a".repeat(64), "b".repeat(64));
     let mut archive = Writer::new(Vec::new());
     let v1 = json!({"id": base, "created": "2014-01-01T00:00:00Z", "container_config": {"Cmd": ["/bin/sh", "-c", "x"]}});
-    file(
-        &mut archive,
-        &format!("{base}/json"),
-        v1.to_string().as_bytes(),
-    );
+    file(&mut archive, &format!("{base}/json"), v1.to_string().as_bytes());
     file(&mut archive, &format!("{base}/layer.tar"), &lower);
     let v1 = json!({"id": top, "parent": base, "os": "linux", "architecture": "amd64", "config": {"Cmd": ["run"]}});
-    file(
-        &mut archive,
-        &format!("{top}/json"),
-        v1.to_string().as_bytes(),
-    );
+    file(&mut archive, &format!("{top}/json"), v1.to_string().as_bytes());
     file(&mut archive, &format!("{top}/layer.tar"), &upper);
-    file(
-        &mut archive,
-        "repositories",
-        json!({"old/box": {"1.0": top}}).to_string().as_bytes(),
-    );
+    file(&mut archive, "repositories", json!({"old/box": {"1.0": top}}).to_string().as_bytes());
     let ground = ground();
     ground.load(&archive.finish().unwrap()).unwrap();
     let image = ground.store.get("old/box:1.0").unwrap();
     assert_eq!(image.diff_ids, [Digester::of(&lower), Digester::of(&upper)]);
-    assert_eq!(
-        image.config.config.as_ref().unwrap().cmd.as_ref().unwrap(),
-        &["run"]
-    );
+    assert_eq!(image.config.config.as_ref().unwrap().cmd.as_ref().unwrap(), &["run"]);
     assert_eq!(image.config.history[0].created_by, "/bin/sh -c x");
     assert_eq!(ground.text("old/box:1.0", "b"), "2");
 }
@@ -188,20 +130,13 @@ fn wrong_digests_are_refused_with_dockers_text() {
     let archive = docker_save_with(&[&lower, &upper], &config(&[&lower, &lower]), &["box:1"]);
     let text = refused(&archive);
     let (expected, got) = (Digester::of(&lower), Digester::of(&upper));
-    assert_eq!(
-        text,
-        format!("invalid diffID for layer 1: expected \"{expected}\", got \"{got}\"")
-    );
+    assert_eq!(text, format!("invalid diffID for layer 1: expected \"{expected}\", got \"{got}\""));
 
     let mut archive = Writer::new(Vec::new());
     let config_name = format!("{}.json", "0".repeat(64));
     file(&mut archive, &config_name, &config(&[]));
     let manifest = json!([{"Config": config_name, "Layers": []}]);
-    file(
-        &mut archive,
-        "manifest.json",
-        manifest.to_string().as_bytes(),
-    );
+    file(&mut archive, "manifest.json", manifest.to_string().as_bytes());
     assert!(refused(&archive.finish().unwrap()).starts_with("wrong digest of 0000"));
 }
 
@@ -210,10 +145,7 @@ fn numbers_of_layers_must_agree() {
     let (lower, upper) = two_layers();
     let archive = docker_save_with(&[&lower, &upper], &config(&[&lower]), &["box:1"]);
     let text = refused(&archive);
-    assert!(
-        text.contains("layers length mismatch: expected 1, got 2"),
-        "{text}"
-    );
+    assert!(text.contains("layers length mismatch: expected 1, got 2"), "{text}");
 }
 
 #[test]
@@ -228,11 +160,7 @@ fn a_fault_in_the_second_image_leaves_nothing_of_the_first() {
         {"Config": "good.json", "RepoTags": ["good:1"], "Layers": ["lower.tar"]},
         {"Config": "bad.json", "RepoTags": ["bad:1"], "Layers": ["lower.tar", "upper.tar"]}
     ]);
-    file(
-        &mut archive,
-        "manifest.json",
-        manifest.to_string().as_bytes(),
-    );
+    file(&mut archive, "manifest.json", manifest.to_string().as_bytes());
     refused(&archive.finish().unwrap());
 }
 
@@ -267,11 +195,7 @@ fn tricks_of_the_outer_archive_are_refused() {
         let mut archive = Writer::new(Vec::new());
         make(&mut archive);
         let manifest = json!([{"Config": "c.json", "Layers": []}]);
-        file(
-            &mut archive,
-            "manifest.json",
-            manifest.to_string().as_bytes(),
-        );
+        file(&mut archive, "manifest.json", manifest.to_string().as_bytes());
         refused(&archive.finish().unwrap())
     };
     trick(&|archive| file(archive, "../c.json", b"{}"));

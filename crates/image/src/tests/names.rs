@@ -4,10 +4,7 @@ use super::archives::tar;
 use super::*;
 
 fn two(ground: &Ground) -> (ImageId, ImageId) {
-    (
-        ground.import(tar(&[("a", b"1")]), "box:1"),
-        ground.import(tar(&[("a", b"2")]), "me/box"),
-    )
+    (ground.import(tar(&[("a", b"1")]), "box:1"), ground.import(tar(&[("a", b"2")]), "me/box"))
 }
 
 #[test]
@@ -28,10 +25,7 @@ fn names_ids_and_short_ids_find_an_image() {
     }
     assert_eq!(ground.store.get("me/box").unwrap().id, two);
     assert_eq!(ground.store.resolve(&hex[..12]).unwrap(), Found::ById(one));
-    assert_eq!(
-        ground.store.resolve("box:1").unwrap(),
-        Found::ByName(name("box:1"), one)
-    );
+    assert_eq!(ground.store.resolve("box:1").unwrap(), Found::ByName(name("box:1"), one));
 }
 
 #[test]
@@ -55,10 +49,7 @@ fn what_is_not_there_is_told_in_dockers_words() {
 #[test]
 fn what_cannot_be_a_name_is_told_so() {
     let store = ground().store;
-    assert_eq!(
-        store.get("").unwrap_err().to_string(),
-        "invalid reference format"
-    );
+    assert_eq!(store.get("").unwrap_err().to_string(), "invalid reference format");
     assert_eq!(
         store.get("Box").unwrap_err().to_string(),
         "invalid reference format: repository name (library/Box) must be lowercase"
@@ -72,12 +63,8 @@ fn the_beginning_of_several_ids_is_ambiguous() {
     for n in 0..17_u8 {
         ground.import(tar(&[("a", &[n])]), &format!("box:{n}"));
     }
-    let mut digits: Vec<String> = ground
-        .store
-        .list()
-        .iter()
-        .map(|image| image.id.digest().hex()[..1].to_owned())
-        .collect();
+    let mut digits: Vec<String> =
+        ground.store.list().iter().map(|image| image.id.digest().hex()[..1].to_owned()).collect();
     digits.sort();
     let twice = digits.windows(2).find(|pair| pair[0] == pair[1]).unwrap()[0].clone();
     let error = ground.store.get(&twice).unwrap_err();
@@ -107,11 +94,7 @@ fn tags_move_survive_and_tell_what_they_displaced() {
     assert!(ground.store.image(&one).unwrap().references.is_empty());
     let digest = format!("box@sha256:{}", "0".repeat(64));
     assert_eq!(
-        ground
-            .store
-            .tag(&two, &name(&digest))
-            .unwrap_err()
-            .to_string(),
+        ground.store.tag(&two, &name(&digest)).unwrap_err().to_string(),
         "refusing to create a tag with a digest reference"
     );
 }
@@ -120,14 +103,10 @@ fn tags_move_survive_and_tell_what_they_displaced() {
 fn history_is_newest_first_with_sizes_of_layers() {
     let ground = ground();
     let (lower, upper) = (tar(&[("a", b"123")]), tar(&[("b", b"12345")]));
-    ground
-        .load(&archives::docker_save(&[&lower, &upper], &["box:1"]))
-        .unwrap();
+    ground.load(&archives::docker_save(&[&lower, &upper], &["box:1"])).unwrap();
     let history = ground.store.history("box:1").unwrap();
-    let steps: Vec<(&str, u64)> = history
-        .iter()
-        .map(|entry| (entry.created_by.as_str(), entry.size))
-        .collect();
+    let steps: Vec<(&str, u64)> =
+        history.iter().map(|entry| (entry.created_by.as_str(), entry.size)).collect();
     assert_eq!(steps, [("last", 5), ("nothing", 0), ("first", 3)]);
     assert_eq!(history[0].id, Some(ground.store.get("box:1").unwrap().id));
     assert_eq!(history[0].tags, ["box:1"]);

@@ -23,11 +23,7 @@ fn on(mut descriptor: Value, os: &str, architecture: &str) -> Value {
 fn names_come_from_annotations() {
     let layer = tar(&[("a", b"x")]);
     for (key, text, tags) in [
-        (
-            "io.containerd.image.name",
-            "docker.io/library/box:1",
-            vec!["box:1"],
-        ),
+        ("io.containerd.image.name", "docker.io/library/box:1", vec!["box:1"]),
         (REF_NAME, "box:2", vec!["box:2"]),
         (REF_NAME, "docker.io/me/box", vec!["me/box:latest"]),
         (REF_NAME, "latest", vec![]),
@@ -35,9 +31,7 @@ fn names_come_from_annotations() {
         let mut layout = Layout::new();
         let image = layout.image(&[&compressed(&layer, Compression::Gzip)], &[&layer]);
         let ground = ground();
-        ground
-            .load(&layout.finish(&[named(image, key, text)]))
-            .unwrap();
+        ground.load(&layout.finish(&[named(image, key, text)])).unwrap();
         assert_eq!(ground.tags(), tags, "{text}");
         assert_eq!(ground.store.list().len(), 1);
     }
@@ -49,22 +43,13 @@ fn an_index_gives_the_image_for_this_machine_and_no_attestation() {
     let host = Platform::host();
     let mut layout = Layout::new();
     let foreign = on(layout.image(&[&other], &[&other]), "linux", "s390x");
-    let native = on(
-        layout.image(&[&mine], &[&mine]),
-        host.os(),
-        host.architecture(),
-    );
-    let attestation = on(
-        layout.blob("application/vnd.oci.image.manifest.v1+json", b"{}"),
-        "unknown",
-        "unknown",
-    );
+    let native = on(layout.image(&[&mine], &[&mine]), host.os(), host.architecture());
+    let attestation =
+        on(layout.blob("application/vnd.oci.image.manifest.v1+json", b"{}"), "unknown", "unknown");
     let index = json!({"schemaVersion": 2, "manifests": [foreign, native, attestation]});
     let index = layout.blob(INDEX, index.to_string().as_bytes());
     let ground = ground();
-    ground
-        .load(&layout.finish(&[named(index, REF_NAME, "box:1")]))
-        .unwrap();
+    ground.load(&layout.finish(&[named(index, REF_NAME, "box:1")])).unwrap();
     assert_eq!(ground.text("box:1", "mine"), "x");
     assert_eq!(ground.store.list().len(), 1);
 }
@@ -88,10 +73,7 @@ fn the_only_image_loads_whatever_it_is_for_and_none_of_several_foreign_ones() {
     let two = on(layout.image(&[&other], &[&other]), "linux", "ppc64le");
     let index = json!({"schemaVersion": 2, "manifests": [one, two]});
     let index = layout.blob(INDEX, index.to_string().as_bytes());
-    let error = ground
-        .load(&layout.finish(&[index]))
-        .unwrap_err()
-        .to_string();
+    let error = ground.load(&layout.finish(&[index])).unwrap_err().to_string();
     assert!(error.contains("no image for linux/"), "{error}");
 }
 
@@ -103,16 +85,11 @@ fn wrong_digests_and_sizes_of_blobs_are_refused_and_leave_nothing() {
         let mut layout = Layout::new();
         let mut descriptor = layout.blob("application/vnd.oci.image.layer.v1.tar+gzip", &packed);
         change(&mut descriptor);
-        let config = layout.blob(
-            "application/vnd.oci.image.config.v1+json",
-            &config(&[&layer]),
-        );
+        let config = layout.blob("application/vnd.oci.image.config.v1+json", &config(&[&layer]));
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": [descriptor]});
         let manifest = manifest.to_string();
-        let manifest = layout.blob(
-            "application/vnd.oci.image.manifest.v1+json",
-            manifest.as_bytes(),
-        );
+        let manifest =
+            layout.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
         let ground = ground();
         let before = ground.everything();
         let result = ground.load(&layout.finish(&[manifest]));
@@ -139,17 +116,10 @@ fn a_blob_whose_bytes_are_not_those_of_its_name_is_refused() {
     file(&mut archive, &blob(&bytes), &bytes);
     let manifest =
         json!([{"Config": blob(&bytes), "RepoTags": ["box:1"], "Layers": [blob(&good)]}]);
-    file(
-        &mut archive,
-        "manifest.json",
-        manifest.to_string().as_bytes(),
-    );
+    file(&mut archive, "manifest.json", manifest.to_string().as_bytes());
     let ground = ground();
     let before = ground.everything();
-    let error = ground
-        .load(&archive.finish().unwrap())
-        .unwrap_err()
-        .to_string();
+    let error = ground.load(&archive.finish().unwrap()).unwrap_err().to_string();
     assert!(error.starts_with("wrong digest of layer 0"), "{error}");
     assert_eq!(ground.everything(), before);
 }
@@ -163,22 +133,13 @@ fn indexes_that_contain_themselves_or_artifacts_are_refused() {
         index = layout.blob(INDEX, text.as_bytes());
     }
     let ground = ground();
-    let error = ground
-        .load(&layout.finish(&[index]))
-        .unwrap_err()
-        .to_string();
+    let error = ground.load(&layout.finish(&[index])).unwrap_err().to_string();
     assert!(error.contains("too deep"), "{error}");
 
     let mut layout = Layout::new();
     let config = layout.blob("application/vnd.example.chart", b"{}");
     let manifest = json!({"schemaVersion": 2, "config": config, "layers": []}).to_string();
-    let manifest = layout.blob(
-        "application/vnd.oci.image.manifest.v1+json",
-        manifest.as_bytes(),
-    );
-    let error = ground
-        .load(&layout.finish(&[manifest]))
-        .unwrap_err()
-        .to_string();
+    let manifest = layout.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
+    let error = ground.load(&layout.finish(&[manifest])).unwrap_err().to_string();
     assert!(error.contains("no configuration of an image"), "{error}");
 }

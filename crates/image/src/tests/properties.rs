@@ -14,11 +14,7 @@ fn whole() -> Vec<u8> {
 /// Runs a check on many values with one store: what one case leaves the next one would trip over.
 fn for_all<S: Strategy>(strategy: &S, check: impl Fn(&Ground, S::Value)) {
     let ground = ground();
-    let config = Config {
-        cases: 48,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
     let run = |value| {
         check(&ground, value);
         Ok(())
@@ -32,15 +28,11 @@ fn feed(ground: &Ground, bytes: &[u8]) {
     if let Ok(loaded) = ground.load(bytes) {
         for image in loaded {
             // Two images of one archive may be the same.
-            store
-                .remove(&image.id.to_string(), Removal::Force, &UnusedImages)
-                .ok();
+            store.remove(&image.id.to_string(), Removal::Force, &UnusedImages).ok();
         }
     }
     if let Ok(id) = store.import(stream(bytes.to_vec()), None, &ImportOptions::default()) {
-        store
-            .remove(&id.to_string(), Removal::Force, &UnusedImages)
-            .unwrap();
+        store.remove(&id.to_string(), Removal::Force, &UnusedImages).unwrap();
     }
     assert!(store.list().is_empty());
     let mut left = ground.everything();
@@ -50,10 +42,7 @@ fn feed(ground: &Ground, bytes: &[u8]) {
 
 #[test]
 fn any_bytes() {
-    for_all(
-        &prop::collection::vec(any::<u8>(), 0..2000),
-        |ground, bytes| feed(ground, &bytes),
-    );
+    for_all(&prop::collection::vec(any::<u8>(), 0..2000), |ground, bytes| feed(ground, &bytes));
 }
 
 #[test]
@@ -83,7 +72,7 @@ fn a_compressed_archive_cut_anywhere() {
 fn any_documents_in_an_archive() {
     for document in ["manifest.json", "index.json", "repositories"] {
         for_all(&".{0,200}", |ground, text| {
-            feed(ground, &tar(&[(document, text.as_bytes())]))
+            feed(ground, &tar(&[(document, text.as_bytes())]));
         });
     }
 }

@@ -21,13 +21,7 @@ fn id() -> ContainerId {
 impl ImageUsage for Container {
     fn users(&self, image: &ImageId) -> Vec<User> {
         let is_mine = *image == self.image;
-        is_mine
-            .then(|| User {
-                container: id(),
-                state: self.state,
-            })
-            .into_iter()
-            .collect()
+        is_mine.then(|| User { container: id(), state: self.state }).into_iter().collect()
     }
 
     fn layers_in_use(&self) -> HashSet<LayerId> {
@@ -37,18 +31,11 @@ impl ImageUsage for Container {
 
 fn container(ground: &Ground, name: &str, state: UserState) -> Container {
     let image = ground.store.get(name).unwrap();
-    Container {
-        image: image.id,
-        state,
-        top: image.top_layer.unwrap(),
-    }
+    Container { image: image.id, state, top: image.top_layer.unwrap() }
 }
 
 fn removed(ground: &Ground, name: &str) -> Vec<Removed> {
-    ground
-        .store
-        .remove(name, Removal::WhenUnused, &UnusedImages)
-        .unwrap()
+    ground.store.remove(name, Removal::WhenUnused, &UnusedImages).unwrap()
 }
 
 #[test]
@@ -56,9 +43,7 @@ fn the_last_name_takes_the_image_and_its_layers_along() {
     let ground = ground();
     let before = ground.everything();
     let (lower, upper) = (tar(&[("a", b"1")]), tar(&[("b", b"2")]));
-    ground
-        .load(&docker_save(&[&lower, &upper], &["box:1"]))
-        .unwrap();
+    ground.load(&docker_save(&[&lower, &upper], &["box:1"])).unwrap();
     let image = ground.store.get("box:1").unwrap();
     assert_eq!(
         removed(&ground, "box:1"),
@@ -80,10 +65,7 @@ fn one_of_two_names_is_only_untagged() {
     let ground = ground();
     let image = ground.import(tar(&[("a", b"1")]), "box:1");
     ground.store.tag(&image, &name("box:2")).unwrap();
-    assert_eq!(
-        removed(&ground, "box:1"),
-        [Removed::Untagged(name("box:1"))]
-    );
+    assert_eq!(removed(&ground, "box:1"), [Removed::Untagged(name("box:1"))]);
     assert_eq!(ground.tags(), ["box:2"]);
 }
 
@@ -92,9 +74,7 @@ fn layers_of_another_image_stay() {
     let ground = ground();
     let (lower, upper) = (tar(&[("a", b"1")]), tar(&[("b", b"2")]));
     ground.load(&docker_save(&[&lower], &["base:1"])).unwrap();
-    ground
-        .load(&docker_save(&[&lower, &upper], &["box:1"]))
-        .unwrap();
+    ground.load(&docker_save(&[&lower, &upper], &["box:1"])).unwrap();
     removed(&ground, "base:1");
     assert_eq!(ground.text("box:1", "a"), "1");
     removed(&ground, "box:1");
@@ -106,10 +86,7 @@ fn by_id_all_names_of_one_repository_go() {
     let ground = ground();
     let image = ground.import(tar(&[("a", b"1")]), "box:1");
     let done = removed(&ground, image.short().as_str());
-    assert_eq!(
-        done[..2],
-        [Removed::Untagged(name("box:1")), Removed::Image(image)]
-    );
+    assert_eq!(done[..2], [Removed::Untagged(name("box:1")), Removed::Image(image)]);
 }
 
 #[test]
@@ -118,10 +95,7 @@ fn by_id_several_repositories_need_force() {
     let image = ground.import(tar(&[("a", b"1")]), "box:1");
     ground.store.tag(&image, &name("other:1")).unwrap();
     let short = image.short();
-    let error = ground
-        .store
-        .remove(&short, Removal::WhenUnused, &UnusedImages)
-        .unwrap_err();
+    let error = ground.store.remove(&short, Removal::WhenUnused, &UnusedImages).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -129,14 +103,8 @@ fn by_id_several_repositories_need_force() {
         )
     );
     assert_eq!(ground.tags().len(), 2);
-    let done = ground
-        .store
-        .remove(&short, Removal::Force, &UnusedImages)
-        .unwrap();
-    let untagged = [
-        Removed::Untagged(name("box:1")),
-        Removed::Untagged(name("other:1")),
-    ];
+    let done = ground.store.remove(&short, Removal::Force, &UnusedImages).unwrap();
+    let untagged = [Removed::Untagged(name("box:1")), Removed::Untagged(name("other:1"))];
     assert_eq!(done[..2], untagged);
     assert!(ground.store.list().is_empty());
 }
@@ -147,10 +115,7 @@ fn the_only_name_of_a_used_image_stays_without_force() {
         let ground = ground();
         ground.import(tar(&[("a", b"1")]), "box");
         let user = container(&ground, "box", state);
-        let error = ground
-            .store
-            .remove("box", Removal::WhenUnused, &user)
-            .unwrap_err();
+        let error = ground.store.remove("box", Removal::WhenUnused, &user).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
@@ -171,11 +136,7 @@ fn by_id_a_used_image_stays_and_a_running_one_even_with_force() {
     let stopped = container(&ground, "box", UserState::Stopped);
     let short = stopped.image.short();
     let refused = |removal, user: &Container| {
-        ground
-            .store
-            .remove(&short, removal, user)
-            .unwrap_err()
-            .to_string()
+        ground.store.remove(&short, removal, user).unwrap_err().to_string()
     };
     let container_id = id();
     let by = container_id.short();
@@ -185,10 +146,7 @@ fn by_id_a_used_image_stays_and_a_running_one_even_with_force() {
             "conflict: unable to delete {short} (must be forced) - image is being used by stopped container {by}"
         )
     );
-    let running = Container {
-        state: UserState::Running,
-        ..stopped
-    };
+    let running = Container { state: UserState::Running, ..stopped };
     assert_eq!(
         refused(Removal::Force, &running),
         format!(
@@ -203,10 +161,7 @@ fn a_forced_name_of_a_running_image_is_untagged_and_the_image_stays() {
     let ground = ground();
     ground.import(tar(&[("a", b"1")]), "box");
     let running = container(&ground, "box", UserState::Running);
-    let done = ground
-        .store
-        .remove("box", Removal::Force, &running)
-        .unwrap();
+    let done = ground.store.remove("box", Removal::Force, &running).unwrap();
     assert_eq!(done, [Removed::Untagged(name("box"))]);
     assert_eq!(ground.store.list().len(), 1);
 }
@@ -216,17 +171,8 @@ fn layers_of_a_stopped_container_stay_until_it_is_gone() {
     let ground = ground();
     ground.import(tar(&[("a", b"1")]), "box");
     let stopped = container(&ground, "box", UserState::Stopped);
-    let done = ground
-        .store
-        .remove("box", Removal::Force, &stopped)
-        .unwrap();
-    assert_eq!(
-        done,
-        [
-            Removed::Untagged(name("box")),
-            Removed::Image(stopped.image)
-        ]
-    );
+    let done = ground.store.remove("box", Removal::Force, &stopped).unwrap();
+    assert_eq!(done, [Removed::Untagged(name("box")), Removed::Image(stopped.image)]);
     assert!(ground.driver.exists(&stopped.top));
     ground.store.sweep(&stopped).unwrap();
     assert!(ground.driver.exists(&stopped.top));
@@ -240,10 +186,7 @@ fn a_layer_that_something_stands_on_stays_though_nobody_said_so() {
     ground.import(tar(&[("a", b"1")]), "box");
     let top = ground.store.get("box").unwrap().top_layer.unwrap();
     let rw = LayerId::random().unwrap();
-    ground
-        .driver
-        .create_read_write(&rw, Some(&top), &ReadWriteOptions::default())
-        .unwrap();
+    ground.driver.create_read_write(&rw, Some(&top), &ReadWriteOptions::default()).unwrap();
     // A driver that copies (vfs) lets the parent go, one that stacks does not: either way the child stays whole.
     removed(&ground, "box");
     assert!(ground.driver.exists(&rw));
@@ -268,10 +211,27 @@ fn a_held_image_keeps_its_layers_while_it_is_removed() {
 
 #[test]
 fn what_is_not_there_cannot_be_removed() {
-    let error = ground()
-        .store
-        .remove("none", Removal::Force, &UnusedImages)
-        .unwrap_err()
-        .to_string();
+    let error =
+        ground().store.remove("none", Removal::Force, &UnusedImages).unwrap_err().to_string();
     assert_eq!(error, "No such image: none:latest");
+}
+
+#[test]
+fn blobs_that_the_store_of_another_driver_names_stay() {
+    let ground = ground();
+    ground.import(tar(&[("a", b"1")]), "box");
+    let stores = ground.root.path().join("image");
+    fs::create_dir_all(stores.join("other/layers")).unwrap();
+    for name in fs::read_dir(stores.join("vfs/layers")).unwrap() {
+        let name = name.unwrap();
+        fs::copy(name.path(), stores.join("other/layers").join(name.file_name())).unwrap();
+    }
+    fs::copy(stores.join("vfs/index.json"), stores.join("other/index.json")).unwrap();
+    let blobs = ground.store.content().list().unwrap();
+    removed(&ground, "box");
+    ground.store.sweep(&UnusedImages).unwrap();
+    assert_eq!(ground.store.content().list().unwrap(), blobs);
+    fs::remove_dir_all(stores.join("other")).unwrap();
+    ground.store.sweep(&UnusedImages).unwrap();
+    assert!(ground.store.content().list().unwrap().is_empty());
 }

@@ -33,12 +33,7 @@ fn an_image_comes_back_with_id_and_names_whatever_its_layers_came_as() {
     let gzip = compressed(&upper, Compression::Gzip);
     let one = ground();
     let config = archives::config(&[&lower, &upper]);
-    one.load(&docker_save_with(
-        &[&lower, &gzip],
-        &config,
-        &["box:1", "box:2"],
-    ))
-    .unwrap();
+    one.load(&docker_save_with(&[&lower, &gzip], &config, &["box:1", "box:2"])).unwrap();
     let archive = saved(&one, &["box:1", "box:2"]);
     let two = ground();
     let loaded = two.load(&archive).unwrap();
@@ -56,10 +51,7 @@ fn the_oci_half_alone_is_the_same_image() {
     let mut found = entries(&saved(&one, &["box:1"]));
     assert!(found.remove("manifest.json").is_some());
     assert!(found.remove("repositories").is_some());
-    let files: Vec<(&str, &[u8])> = found
-        .iter()
-        .map(|(n, c)| (n.as_str(), c.as_slice()))
-        .collect();
+    let files: Vec<(&str, &[u8])> = found.iter().map(|(n, c)| (n.as_str(), c.as_slice())).collect();
     let two = ground();
     let loaded = two.load(&tar(&files)).unwrap();
     assert_eq!(loaded[0].id, one.store.get("box:1").unwrap().id);
@@ -86,14 +78,9 @@ fn a_shared_layer_is_written_once_and_the_same_image_gives_the_same_bytes() {
     let (lower, upper) = (tar(&[("a", b"1")]), tar(&[("b", b"2")]));
     let ground = ground();
     ground.load(&docker_save(&[&lower], &["base:1"])).unwrap();
-    ground
-        .load(&docker_save(&[&lower, &upper], &["box:1"]))
-        .unwrap();
+    ground.load(&docker_save(&[&lower, &upper], &["box:1"])).unwrap();
     let archive = saved(&ground, &["base:1", "box:1"]);
-    let blobs = entries(&archive)
-        .keys()
-        .filter(|name| name.starts_with("blobs/"))
-        .count();
+    let blobs = entries(&archive).keys().filter(|name| name.starts_with("blobs/")).count();
     assert_eq!(blobs, 2 + 2 + 2);
     assert_eq!(saved(&ground, &["base:1", "box:1"]), archive);
 }
@@ -112,17 +99,8 @@ fn a_damaged_blob_is_noticed() {
     ground.import(compressed(&tar(&[("a", b"1")]), Compression::Gzip), "box:1");
     let layer = ground.store.get("box:1").unwrap().chain_ids[0];
     let blob = ground.store.layer(&layer).unwrap().blob.digest;
-    let path = ground
-        .root
-        .path()
-        .join("content/blobs/sha256")
-        .join(blob.hex());
+    let path = ground.root.path().join("content/blobs/sha256").join(blob.hex());
     fs::write(&path, compressed(&tar(&[("a", b"2")]), Compression::Gzip)).unwrap();
-    let error = ground
-        .store
-        .save(&["box:1"])
-        .unwrap()
-        .write(&mut Vec::new())
-        .unwrap_err();
+    let error = ground.store.save(&["box:1"]).unwrap().write(&mut Vec::new()).unwrap_err();
     assert!(matches!(error, ImageError::WrongDigest { .. }), "{error}");
 }

@@ -17,11 +17,7 @@ fn copy(from: &str, to: &str) {
         .args(["--insecure-policy", "copy", "--quiet", from, to])
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -30,30 +26,17 @@ fn skopeo_carries_an_image_through_every_archive_it_knows() {
         return;
     }
     let one = ground();
-    let options = ImportOptions {
-        changes: vec!["CMD [\"sh\"]".to_owned()],
-        ..Default::default()
-    };
+    let options = ImportOptions { changes: vec!["CMD [\"sh\"]".to_owned()], ..Default::default() };
     let layer = tar(&[("etc/motd", b"hello"), ("big", &[7; 100_000])]);
-    let id = one
-        .store
-        .import(stream(layer), Some(&name("box:1")), &options)
-        .unwrap();
+    let id = one.store.import(stream(layer), Some(&name("box:1")), &options).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let mut file = fs::File::create(path("saved.tar")).unwrap();
-    one.store
-        .save(&["box:1"])
-        .unwrap()
-        .write(&mut file)
-        .unwrap();
+    one.store.save(&["box:1"]).unwrap().write(&mut file).unwrap();
     drop(file);
 
     let saved = format!("docker-archive:{}", path("saved.tar"));
-    copy(
-        &saved,
-        &format!("docker-archive:{}:copy:1", path("docker.tar")),
-    );
+    copy(&saved, &format!("docker-archive:{}:copy:1", path("docker.tar")));
     copy(&saved, &format!("oci-archive:{}:oci:1", path("oci.tar")));
     fs::create_dir(path("layout")).unwrap();
     assert!(
@@ -63,10 +46,7 @@ fn skopeo_carries_an_image_through_every_archive_it_knows() {
             .unwrap()
             .success()
     );
-    copy(
-        &format!("oci:{}:1", path("layout")),
-        &format!("oci-archive:{}:half:1", path("half.tar")),
-    );
+    copy(&format!("oci:{}:1", path("layout")), &format!("oci-archive:{}:half:1", path("half.tar")));
 
     let two = ground();
     for archive in ["docker.tar", "oci.tar", "half.tar"] {
@@ -77,10 +57,7 @@ fn skopeo_carries_an_image_through_every_archive_it_knows() {
     for name in two.tags() {
         let image = two.store.get(&name).unwrap();
         assert_eq!(image.diff_ids, diff_ids);
-        assert_eq!(
-            image.config.config.as_ref().unwrap().cmd.as_ref().unwrap(),
-            &["sh"]
-        );
+        assert_eq!(image.config.config.as_ref().unwrap().cmd.as_ref().unwrap(), &["sh"]);
         assert_eq!(two.text(&name, "etc/motd"), "hello");
     }
     assert_eq!(two.store.get("copy:1").unwrap().id, id);

@@ -1,0 +1,109 @@
+//! Taking away what nothing needs: layers without an image, blobs without a layer or an image.
+
+use std::collections::HashSet;
+
+use barge_storage::{LayerId, StorageError};
+use barge_types::Digest;
+
+use crate::durable;
+use crate::error::{ImageError, Result};
+use crate::index::Index;
+use crate::layers;
+use crate::remove::ImageUsage;
+use crate::store::{ImageStore, State};
+
+/// Layers that images, other layers or work under way need.
+fn needed(state: &State) -> HashSet<Digest> {
+    let of_images = state.known.values().flat_map(|known| &known.chain_ids);
+    let parents = state.layers.values().filter_map(|layer| layer.parent.as_ref());
+    of_images.chain(state.pins.keys()).chain(parents).copied().collect()
+}
+
+impl ImageStore {
+    /// Removes those of some layers that nothing needs, children before their parents; returns which. Layers that the
+    /// driver says are stood upon are a container's and stay.
+    pub(crate) fn remove_unneeded(
+        &self,
+        top_first: &[Digest],
+        in_use: &HashSet<LayerId>,
+    ) -> Result<Vec<Digest>> {
+        let mut removed = Vec::new();
+        for chain_id in top_first {
+            let layer = {
+                let state = self.read();
+                match state.layers.get(chain_id) {
+                    Some(layer) if !needed(&state).contains(chain_id) => layer.clone(),
+                    _ => continue,
+                }
+            };
+            if in_use.contains(&layer.cache_id) {
+                continue;
+            }
+            match self.driver.remove(&layer.cache_id) {
+                Ok(()) | Err(StorageError::NoSuchLayer(_)) => {}
+                Err(StorageError::HasChildren { .. } | StorageError::Mounted(_)) => continue,
+                Err(error) => return Err(ImageError::storage("remove a layer")(error)),
+            }
+            self.layer_folder.remove(chain_id)?;
+            self.write().layers.remove(chain_id);
+            removed.push(*chain_id);
+            self.remove_blob_if_unneeded(&layer.blob.digest)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes a blob that no image or layer of this store names, unless another driver's store shares it.
+    pub(crate) fn remove_blob_if_unneeded(&self, digest: &Digest) -> Result<()> {
+        let needed = {
+            let state = self.read();
+            state.index.images().any(|id| id.digest() == *digest)
+                || state.layers.values().any(|layer| layer.blob.digest == *digest)
+        };
+        if needed || self.others_need(digest)? { Ok(()) } else { self.content.remove(digest) }
+    }
+
+    /// Whether the store of another driver in the same data root names a blob.
+    fn others_need(&self, digest: &Digest) -> Result<bool> {
+        let Some(stores) = self.folder.parent() else {
+            return Ok(false);
+        };
+        for name in durable::names(stores)? {
+            let folder = stores.join(&name);
+            if name == self.driver.name() || !folder.join("layers").is_dir() {
+                continue;
+            }
+            let mut damaged = Vec::new();
+            let layers = layers::read_all(&folder.join("layers"), &mut damaged)?;
+            let index = Index::load(&folder.join("index.json"))?;
+            // What cannot be read may name anything.
+            if !damaged.is_empty()
+                || layers.iter().any(|layer| layer.blob.digest == *digest)
+                || index.images().any(|id| id.digest() == *digest)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes layers and blobs that nothing names: what failed loads and crashes left, and layers whose image was
+    /// forced away while a container still stood on them. To be called at start, before the driver's own sweep, and
+    /// whenever containers went away.
+    pub fn sweep(&self, usage: &dyn ImageUsage) -> Result<()> {
+        let _changing = self.changing();
+        let in_use = usage.layers_in_use();
+        loop {
+            let layers: Vec<Digest> = self.read().layers.keys().copied().collect();
+            if self.remove_unneeded(&layers, &in_use)?.is_empty() {
+                break;
+            }
+        }
+        // A damaged image may come back (a disk mounted late): its blobs stay.
+        if self.damaged().is_empty() {
+            for digest in self.content.list()? {
+                self.remove_blob_if_unneeded(&digest)?;
+            }
+        }
+        Ok(())
+    }
+}
