@@ -1,4 +1,5 @@
-//! What a log driver writes beside each line: labels and variables of the container that the user chose, and a tag.
+//! What a log driver writes beside each line: labels and variables of the container that the user
+//! chose, and a tag.
 
 use std::collections::BTreeMap;
 
@@ -31,18 +32,8 @@ pub fn attributes(
     subject: &LogSubject<'_>,
 ) -> Result<BTreeMap<String, String>, LogError> {
     let mut chosen = BTreeMap::new();
-    let labels = || {
-        subject
-            .labels
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-    };
-    let env = || {
-        subject
-            .env
-            .iter()
-            .filter_map(|variable| variable.split_once('='))
-    };
+    let labels = || subject.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let env = || subject.env.iter().filter_map(|variable| variable.split_once('='));
     choose(options, "labels", labels(), &mut chosen)?;
     choose(options, "env", env(), &mut chosen)?;
     if let Some(template) = options.get("tag").filter(|template| !template.is_empty()) {
@@ -71,28 +62,17 @@ fn choose<'a>(
     pairs: impl Iterator<Item = (&'a str, &'a str)>,
     chosen: &mut BTreeMap<String, String>,
 ) -> Result<(), LogError> {
-    let names: Vec<&str> = options
-        .get(option)
-        .map(|list| list.split(',').collect())
-        .unwrap_or_default();
+    let names: Vec<&str> =
+        options.get(option).map(|list| list.split(',').collect()).unwrap_or_default();
     let expression = option.to_owned() + "-regex";
-    let pattern = match options
-        .get(&expression)
-        .filter(|pattern| !pattern.is_empty())
-    {
+    let pattern = match options.get(&expression).filter(|pattern| !pattern.is_empty()) {
         Some(pattern) => Some(Regex::new(pattern).map_err(|error| {
-            LogError::bad_option(format!(
-                "cannot parse log opt {expression} {pattern:?}: {error}"
-            ))
+            LogError::bad_option(format!("cannot parse log opt {expression} {pattern:?}: {error}"))
         })?),
         None => None,
     };
     for (name, value) in pairs {
-        if names.contains(&name)
-            || pattern
-                .as_ref()
-                .is_some_and(|pattern| pattern.is_match(name))
-        {
+        if names.contains(&name) || pattern.as_ref().is_some_and(|pattern| pattern.is_match(name)) {
             chosen.insert(name.to_owned(), value.to_owned());
         }
     }
@@ -128,9 +108,9 @@ fn short(id: &str) -> &str {
 }
 
 fn bad_tag(template: &str) -> LogError {
+    const NAMES: &str = ".ID .FullID .Name .ImageID .ImageFullID .ImageName .Command .DaemonName";
     LogError::bad_option(format!(
-        "cannot parse log opt tag {template:?}: it may name {{{{.ID}}}}, {{{{.FullID}}}}, {{{{.Name}}}}, \
-         {{{{.ImageID}}}}, {{{{.ImageFullID}}}}, {{{{.ImageName}}}}, {{{{.Command}}}} and {{{{.DaemonName}}}}"
+        "cannot parse log opt tag {template:?}: in double braces it may name {NAMES}"
     ))
 }
 
@@ -140,10 +120,7 @@ mod tests {
 
     fn work_out(options: &[(&str, &str)]) -> Result<BTreeMap<String, String>, String> {
         let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
-        let labels = [("app", "shop"), ("tier", "web"), ("team", "x")]
-            .iter()
-            .map(owned)
-            .collect();
+        let labels = [("app", "shop"), ("tier", "web"), ("team", "x")].iter().map(owned).collect();
         let env = ["PATH=/bin", "APP_A=1=2", "NOTHING"].map(str::to_owned);
         let subject = LogSubject {
             id: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
@@ -185,10 +162,7 @@ mod tests {
 
     #[test]
     fn a_tag_names_facts_of_the_container() {
-        assert_eq!(
-            pairs(&[("tag", "{{.Name}}/{{ .ID }}!")]),
-            "tag=web1/0123456789ab!"
-        );
+        assert_eq!(pairs(&[("tag", "{{.Name}}/{{ .ID }}!")]), "tag=web1/0123456789ab!");
         assert_eq!(
             pairs(&[("tag", "{{.ImageName}} {{.ImageID}}")]),
             "tag=busybox:latest fedcba987654"

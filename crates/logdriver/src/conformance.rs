@@ -17,21 +17,13 @@ impl Opened {
     fn new(name: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let driver = open_in(folder.path(), name);
-        Self {
-            folder,
-            driver,
-            name,
-        }
+        Self { folder, driver, name }
     }
 
     /// All that can be read back, when anything can.
     fn text(&self) -> Option<Vec<u8>> {
         if !is_readable(self.name) {
-            assert_eq!(
-                std::fs::read_dir(&self.folder).unwrap().count(),
-                0,
-                "unreadable leftovers"
-            );
+            assert_eq!(std::fs::read_dir(&self.folder).unwrap().count(), 0, "unreadable leftovers");
             return None;
         }
         let path = log_path(self.folder.path());
@@ -51,13 +43,8 @@ fn log_path(folder: &Path) -> PathBuf {
 fn open_in(folder: &Path, name: &str) -> Box<dyn LogDriver> {
     let (options, attributes) = (BTreeMap::new(), BTreeMap::new());
     let path = log_path(folder);
-    open(&LogTarget {
-        driver: name,
-        path: &path,
-        options: &options,
-        attributes: &attributes,
-    })
-    .unwrap()
+    open(&LogTarget { driver: name, path: &path, options: &options, attributes: &attributes })
+        .unwrap()
 }
 
 fn says_its_name(name: &'static str) {
@@ -118,8 +105,5 @@ conformance!(none, "none");
 #[test]
 fn an_unknown_driver_is_refused_in_dockers_words() {
     let error = validate("jsonfile", &BTreeMap::new()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "logger: no log driver named 'jsonfile' is registered"
-    );
+    assert_eq!(error.to_string(), "logger: no log driver named 'jsonfile' is registered");
 }

@@ -8,7 +8,8 @@ pub const MAX_LINE: usize = 16 * 1024;
 /// A buffer that is empty and larger than this is given back.
 const KEEP: usize = 1024;
 
-/// Cuts the output of one stream into messages for a driver. Memory is needed only for a line whose end has not come.
+/// Cuts the output of one stream into messages for a driver. Memory is needed only for a line whose
+/// end has not come.
 #[derive(Debug)]
 pub struct Copier {
     stream: Stream,
@@ -21,14 +22,11 @@ pub struct Copier {
 impl Copier {
     /// For one stream.
     pub fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            pending: Vec::new(),
-            begun: None,
-        }
+        Self { stream, pending: Vec::new(), begun: None }
     }
 
-    /// Logs the lines that end in `bytes`, which were read at `now`, and keeps the rest. Does not flush.
+    /// Logs the lines that end in `bytes`, which were read at `now`, and keeps the rest. Does not
+    /// flush.
     pub fn copy(&mut self, bytes: &[u8], now: i64, driver: &mut dyn LogDriver) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -72,12 +70,7 @@ impl Copier {
             self.pending.extend_from_slice(tail);
             &self.pending
         };
-        driver.log(&Message {
-            stream: self.stream,
-            time,
-            line,
-            completeness,
-        });
+        driver.log(&Message { stream: self.stream, time, line, completeness });
         self.pending.clear();
         self.pending.shrink_to(KEEP);
         if completeness == Completeness::Complete {
@@ -99,8 +92,7 @@ mod tests {
             "seen"
         }
         fn log(&mut self, message: &Message<'_>) {
-            self.0
-                .push((message.line.to_vec(), message.completeness, message.time));
+            self.0.push((message.line.to_vec(), message.completeness, message.time));
         }
         fn flush(&mut self) -> Result<(), LogError> {
             Ok(())
@@ -118,11 +110,7 @@ mod tests {
                 copier.copy(piece, 1, &mut seen);
             }
             copier.finish(2, &mut seen);
-            let lines: Vec<_> = seen
-                .0
-                .iter()
-                .map(|(line, how, _)| (&line[..], *how))
-                .collect();
+            let lines: Vec<_> = seen.0.iter().map(|(line, how, _)| (&line[..], *how)).collect();
             let expected = [
                 (&b"one"[..], Complete),
                 (b"", Complete),
@@ -140,17 +128,9 @@ mod tests {
         copier.copy(&long[..100], 1, &mut seen);
         copier.copy(&long[100..], 2, &mut seen);
         copier.copy(b"\nnext\n", 3, &mut seen);
-        let lengths: Vec<_> = seen
-            .0
-            .iter()
-            .map(|(l, how, time)| (l.len(), *how, *time))
-            .collect();
-        let expected = [
-            (MAX_LINE, Partial, 1),
-            (MAX_LINE, Partial, 1),
-            (3, Complete, 1),
-            (4, Complete, 3),
-        ];
+        let lengths: Vec<_> = seen.0.iter().map(|(l, how, time)| (l.len(), *how, *time)).collect();
+        let expected =
+            [(MAX_LINE, Partial, 1), (MAX_LINE, Partial, 1), (3, Complete, 1), (4, Complete, 3)];
         assert_eq!(lengths, expected);
     }
 
@@ -161,11 +141,7 @@ mod tests {
         line.push(b'\n');
         copier.copy(&line, 1, &mut seen);
         copier.finish(1, &mut seen);
-        let lengths: Vec<_> = seen
-            .0
-            .iter()
-            .map(|(line, how, _)| (line.len(), *how))
-            .collect();
+        let lengths: Vec<_> = seen.0.iter().map(|(line, how, _)| (line.len(), *how)).collect();
         assert_eq!(lengths, [(MAX_LINE, Partial), (0, Complete)]);
     }
 

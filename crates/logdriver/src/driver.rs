@@ -41,7 +41,8 @@ pub enum Completeness {
 pub struct Message<'a> {
     /// Where it was written to.
     pub stream: Stream,
-    /// When its first byte was read: nanoseconds since 1970 in UTC. All parts of a line have the same.
+    /// When its first byte was read: nanoseconds since 1970 in UTC. All parts of a line have the
+    /// same.
     pub time: i64,
     /// Without the line feed.
     pub line: &'a [u8],
@@ -57,8 +58,9 @@ pub trait LogDriver: fmt::Debug {
     /// Takes a message; it may stay in memory until the next [`LogDriver::flush`].
     fn log(&mut self, message: &Message<'_>);
 
-    /// Hands everything taken to the kernel, with as few system calls as possible. After an error the messages taken
-    /// since the last flush are dropped and nothing of them is left half written; later ones are tried again.
+    /// Hands everything taken to the kernel, with as few system calls as possible. After an error
+    /// the messages taken since the last flush are dropped and nothing of them is left half
+    /// written; later ones are tried again.
     fn flush(&mut self) -> Result<(), LogError>;
 }
 
@@ -80,11 +82,7 @@ pub fn open(target: &LogTarget<'_>) -> Result<Box<dyn LogDriver>, LogError> {
     match target.driver {
         JsonFile::NAME => {
             let config = JsonFileConfig::parse(target.options)?;
-            Ok(Box::new(JsonFile::open(
-                target.path,
-                config,
-                target.attributes,
-            )?))
+            Ok(Box::new(JsonFile::open(target.path, config, target.attributes)?))
         }
         Nothing::NAME => {
             Nothing::check(target.options)?;

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What can be wrong with a log or with what was asked of it. The texts about options are Docker's, word for word.
+/// What can be wrong with a log or with what was asked of it. The texts about options are Docker's,
+/// word for word.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// No driver has this name.
@@ -44,16 +45,10 @@ impl LogError {
         action: &'static str,
         path: &Path,
     ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source: source.into(),
-        }
+        move |source| Self::Io { action, path: path.to_owned(), source: source.into() }
     }
 
     pub(crate) fn bad_option(reason: impl Into<String>) -> Self {
-        Self::BadOption {
-            reason: reason.into(),
-        }
+        Self::BadOption { reason: reason.into() }
     }
 }

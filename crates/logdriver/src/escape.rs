@@ -1,7 +1,8 @@
 //! JSON text, byte for byte as Go writes it, because Docker's log files are read by many programs.
 
-/// Appends bytes as a JSON string. Each byte that is not part of valid UTF-8 becomes `\ufffd`, `<`, `>` and `&` are
-/// written as numbers, and so are the two line separators that are line ends in JavaScript.
+/// Appends bytes as a JSON string. Each byte that is not part of valid UTF-8 becomes `\ufffd`, `<`,
+/// `>` and `&` are written as numbers, and so are the two line separators that are line ends in
+/// JavaScript.
 pub(crate) fn append_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     let mut rest = bytes;

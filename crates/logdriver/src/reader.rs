@@ -1,4 +1,5 @@
-//! Reads a `json-file` log from where the caller wants to begin, on over rotations, and further when it grows.
+//! Reads a `json-file` log from where the caller wants to begin, on over rotations, and further
+//! when it grows.
 //!
 //! Never blocks: at the end of what is there it says so, and may be asked again.
 
@@ -96,8 +97,8 @@ impl Reader {
         Ok((start.offset, start.lines))
     }
 
-    /// The next message that was asked for; none when there is no more at the moment. Lines that are no messages are
-    /// left out.
+    /// The next message that was asked for; none when there is no more at the moment. Lines that
+    /// are no messages are left out.
     pub fn next_record(&mut self) -> Result<Option<Record>, LogError> {
         loop {
             if self.is_past_until {
@@ -120,7 +121,8 @@ impl Reader {
         }
     }
 
-    /// Whether nothing will come any more, however long one waits: what comes is younger than asked for.
+    /// Whether nothing will come any more, however long one waits: what comes is younger than asked
+    /// for.
     pub fn is_finished(&self) -> bool {
         self.is_past_until
     }
@@ -129,10 +131,7 @@ impl Reader {
     fn next_line(&mut self) -> Result<Option<std::ops::Range<usize>>, LogError> {
         let mut searched = self.taken;
         loop {
-            if let Some(end) = self.bytes[searched..]
-                .iter()
-                .position(|&byte| byte == b'\n')
-            {
+            if let Some(end) = self.bytes[searched..].iter().position(|&byte| byte == b'\n') {
                 let line = self.taken..searched + end;
                 self.taken = line.end + 1;
                 return Ok(Some(line));
@@ -172,8 +171,8 @@ impl Reader {
         Ok(length > 0)
     }
 
-    /// At the end of a file: goes on with the next one, or with its beginning when it was emptied. False when the
-    /// file is the one that is being written.
+    /// At the end of a file: goes on with the next one, or with its beginning when it was emptied.
+    /// False when the file is the one that is being written.
     fn go_on(&mut self) -> Result<bool, LogError> {
         if let Some(next) = self.older.pop() {
             self.begin(next);
@@ -213,7 +212,8 @@ impl Reader {
         Ok(true)
     }
 
-    /// The files that came after the one with this inode, the newest first; all of them when it is not there any more.
+    /// The files that came after the one with this inode, the newest first; all of them when it is
+    /// not there any more.
     fn younger_than(&self, inode: (u64, u64)) -> Result<Vec<File>, LogError> {
         let mut files = Vec::new();
         for file in Files::of(&self.path) {
@@ -247,8 +247,9 @@ fn inode_of(file: &File, path: &Path) -> Result<(u64, u64), LogError> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// The files of a log, the newest first. A rotation meanwhile renames from the oldest on: it shows a file a second
-/// time under its next name, which its inode tells, or leaves one name free for a moment.
+/// The files of a log, the newest first. A rotation meanwhile renames from the oldest on: it shows
+/// a file a second time under its next name, which its inode tells, or leaves one name free for a
+/// moment.
 struct Files<'a> {
     path: &'a Path,
     age: u32,
@@ -258,12 +259,7 @@ struct Files<'a> {
 
 impl<'a> Files<'a> {
     fn of(path: &'a Path) -> Self {
-        Self {
-            path,
-            age: 0,
-            is_after_gap: false,
-            seen: Vec::new(),
-        }
+        Self { path, age: 0, is_after_gap: false, seen: Vec::new() }
     }
 
     fn step(&mut self) -> Result<Option<File>, LogError> {

@@ -34,7 +34,8 @@ struct Wire<'a> {
 }
 
 impl Record {
-    /// None for what is not a message: the end of a file that was cut off, or zeros that a crash of the host left.
+    /// None for what is not a message: the end of a file that was cut off, or zeros that a crash of
+    /// the host left.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         let wire: Wire<'_> = serde_json::from_slice(line).ok()?;
         let stream = match &*wire.stream {
@@ -51,11 +52,8 @@ impl Record {
 
     /// The attributes as `logs --details` shows them: `a=1,b=2`, sorted by name.
     pub fn details(&self) -> String {
-        let pairs: Vec<String> = self
-            .attributes
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let pairs: Vec<String> =
+            self.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join(",")
     }
 }

@@ -15,8 +15,8 @@ pub(crate) struct TailStart {
     pub(crate) lines: u64,
 }
 
-/// Finds the last `lines` lines. An unfinished line at the end, which is still being written, does not count and
-/// comes after them.
+/// Finds the last `lines` lines. An unfinished line at the end, which is still being written, does
+/// not count and comes after them.
 pub(crate) fn tail_start(file: &File, lines: u64) -> io::Result<TailStart> {
     let size = file.metadata()?.len();
     let mut block = vec![0; usize::try_from(BLOCK.min(size)).unwrap_or(0)];
@@ -26,26 +26,15 @@ pub(crate) fn tail_start(file: &File, lines: u64) -> io::Result<TailStart> {
         let start = end.saturating_sub(BLOCK);
         let bytes = &mut block[..usize::try_from(end - start).unwrap_or(0)];
         file.read_exact_at(bytes, start)?;
-        for (at, _) in bytes
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, byte)| **byte == b'\n')
-        {
+        for (at, _) in bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
             if found == lines {
-                return Ok(TailStart {
-                    offset: start + at as u64 + 1,
-                    lines,
-                });
+                return Ok(TailStart { offset: start + at as u64 + 1, lines });
             }
             found += 1;
         }
         end = start;
     }
-    Ok(TailStart {
-        offset: 0,
-        lines: found,
-    })
+    Ok(TailStart { offset: 0, lines: found })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Moments as Docker writes them in logs: RFC 3339 in UTC.
 //!
-//! Moments are nanoseconds since 1970. Written by hand because it happens once per line of output, in a process that
-//! is to stay small.
+//! Moments are nanoseconds since 1970. Written by hand because it happens once per line of output,
+//! in a process that is to stay small.
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400;
@@ -73,8 +73,8 @@ fn append_digits(out: &mut Vec<u8>, number: u64, width: usize) {
     }
 }
 
-/// The day of the Gregorian calendar that is this many days after 1970-01-01, counted in eras of 400 years that
-/// begin in March, so that the leap day is the last one.
+/// The day of the Gregorian calendar that is this many days after 1970-01-01, counted in eras of
+/// 400 years that begin in March, so that the leap day is the last one.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -84,11 +84,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -105,9 +101,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 /// Reads `2006-01-02T15:04:05[.fraction](Z|±hh:mm)`; digits beyond the nanosecond are cut off.
 pub fn parse_rfc3339(text: &str) -> Result<i64, TimeError> {
-    parse(text.as_bytes()).ok_or_else(|| TimeError {
-        text: text.to_owned(),
-    })
+    parse(text.as_bytes()).ok_or_else(|| TimeError { text: text.to_owned() })
 }
 
 fn parse(text: &[u8]) -> Option<i64> {
@@ -118,16 +112,9 @@ fn parse(text: &[u8]) -> Option<i64> {
     at(10, b'T').or_else(|| at(10, b't'))?;
     at(13, b':')?;
     at(16, b':')?;
-    let (year, month, day) = (
-        number(&date[..4])?,
-        number(&date[5..7])?,
-        number(&date[8..10])?,
-    );
-    let (hour, minute, second) = (
-        number(&date[11..13])?,
-        number(&date[14..16])?,
-        number(&date[17..19])?,
-    );
+    let (year, month, day) = (number(&date[..4])?, number(&date[5..7])?, number(&date[8..10])?);
+    let (hour, minute, second) =
+        (number(&date[11..13])?, number(&date[14..16])?, number(&date[17..19])?);
     let days = days_from_civil(year, month, day);
     if hour > 23 || minute > 59 || second > 59 || civil(days) != (year, month, day) {
         return None;
@@ -139,9 +126,7 @@ fn parse(text: &[u8]) -> Option<i64> {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| value * 10 + i64::from(digit - b'0'))
+        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
     })
 }
 
@@ -187,16 +172,10 @@ mod tests {
             (0, "1970-01-01T00:00:00Z"),
             (1, "1970-01-01T00:00:00.000000001Z"),
             (-1, "1969-12-31T23:59:59.999999999Z"),
-            (
-                1_709_164_800 * SECOND + 120_000_000,
-                "2024-02-29T00:00:00.12Z",
-            ),
+            (1_709_164_800 * SECOND + 120_000_000, "2024-02-29T00:00:00.12Z"),
             (1_709_251_200 * SECOND, "2024-03-01T00:00:00Z"),
             (951_782_400 * SECOND, "2000-02-29T00:00:00Z"),
-            (
-                4_102_444_799 * SECOND + 999_999_999,
-                "2099-12-31T23:59:59.999999999Z",
-            ),
+            (4_102_444_799 * SECOND + 999_999_999, "2099-12-31T23:59:59.999999999Z"),
         ] {
             assert_eq!(format_rfc3339(nanos), text);
             assert_eq!(parse_rfc3339(text), Ok(nanos));
@@ -216,10 +195,7 @@ mod tests {
     fn other_zones_and_long_fractions_are_read() {
         assert_eq!(parse_rfc3339("1970-01-01T02:00:00+02:00"), Ok(0));
         assert_eq!(parse_rfc3339("1969-12-31T22:30:00-01:30"), Ok(0));
-        assert_eq!(
-            parse_rfc3339("1970-01-01T00:00:00.1234567891Z"),
-            Ok(123_456_789)
-        );
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:00.1234567891Z"), Ok(123_456_789));
     }
 
     #[test]

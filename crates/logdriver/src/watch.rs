@@ -9,8 +9,8 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::error::LogError;
 
-/// Readable (poll(2), `AsyncFd`) when something happened in the log's folder. Make it before reading to the end, or
-/// what is written in between is noticed only with the next line.
+/// Readable (poll(2), `AsyncFd`) when something happened in the log's folder. Make it before
+/// reading to the end, or what is written in between is noticed only with the next line.
 #[derive(Debug)]
 pub struct Watch {
     inotify: File,
@@ -28,14 +28,11 @@ impl Watch {
             WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
         inotify::add_watch(&inotify, folder, flags)
             .map_err(|errno| error()(io::Error::from(errno)))?;
-        Ok(Self {
-            inotify: File::from(inotify),
-            path: folder.to_owned(),
-        })
+        Ok(Self { inotify: File::from(inotify), path: folder.to_owned() })
     }
 
-    /// Takes what happened so far; afterwards the descriptor becomes readable with the next change. Call it before
-    /// reading on, not after.
+    /// Takes what happened so far; afterwards the descriptor becomes readable with the next change.
+    /// Call it before reading on, not after.
     pub fn drain(&self) -> Result<(), LogError> {
         let mut buffer = [0; 4096];
         loop {

@@ -42,12 +42,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without an error number.
     pub fn new(kind: FailureKind, stage: &str, message: impl fmt::Display) -> Self {
-        Self {
-            kind,
-            stage: stage.to_owned(),
-            message: message.to_string(),
-            errno: None,
-        }
+        Self { kind, stage: stage.to_owned(), message: message.to_string(), errno: None }
     }
 }
 

@@ -28,11 +28,7 @@ impl From<SystemTime> for UnixTime {
 impl From<UnixTime> for SystemTime {
     fn from(time: UnixTime) -> Self {
         let distance = Duration::from_nanos(time.0.unsigned_abs());
-        if time.0 >= 0 {
-            Self::UNIX_EPOCH + distance
-        } else {
-            Self::UNIX_EPOCH - distance
-        }
+        if time.0 >= 0 { Self::UNIX_EPOCH + distance } else { Self::UNIX_EPOCH - distance }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Frames: four bytes of length in big endian, then JSON.
 //!
-//! Descriptors are sent with a frame's first byte. The kernel never hands them out later than that byte, and keeps
-//! their order (unix(7)), so the decoder keeps arrived descriptors in a queue and each message takes as many from its
-//! front as it names.
+//! Descriptors are sent with a frame's first byte. The kernel never hands them out later than that
+//! byte, and keeps their order (unix(7)), so the decoder keeps arrived descriptors in a queue and
+//! each message takes as many from its front as it names.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -18,12 +18,14 @@ use crate::response::Response;
 /// The longest text of a frame: 16 MiB.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 
-/// How many descriptors may wait for their frame; the kernel sends at most 253 at once (`SCM_MAX_FD`).
+/// How many descriptors may wait for their frame; the kernel sends at most 253 at once
+/// (`SCM_MAX_FD`).
 pub const MAX_DESCRIPTORS: usize = 253;
 
 const HEADER: usize = 4;
 
-/// A buffer that grew beyond this for one big frame is given back when it is empty: a shim is small.
+/// A buffer that grew beyond this for one big frame is given back when it is empty: a shim is
+/// small.
 const KEEP: usize = 16 * 1024;
 
 /// What travels from the daemon to the shim.
@@ -66,10 +68,7 @@ pub fn encode<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), FrameE
         }
         Ok(_) | Err(_) => {
             out.truncate(start);
-            Err(FrameError::TooLong {
-                length,
-                limit: MAX_FRAME,
-            })
+            Err(FrameError::TooLong { length, limit: MAX_FRAME })
         }
     }
 }
@@ -107,9 +106,7 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
         self.descriptors.extend(descriptors);
         if self.descriptors.len() > MAX_DESCRIPTORS {
-            return Err(FrameError::TooManyDescriptors {
-                limit: MAX_DESCRIPTORS,
-            });
+            return Err(FrameError::TooManyDescriptors { limit: MAX_DESCRIPTORS });
         }
         Ok(())
     }
@@ -145,10 +142,7 @@ impl Decoder {
         };
         let length = u32::from_be_bytes(*header) as usize;
         if length > MAX_FRAME {
-            return Err(FrameError::TooLong {
-                length,
-                limit: MAX_FRAME,
-            });
+            return Err(FrameError::TooLong { length, limit: MAX_FRAME });
         }
         let Some(text) = rest.get(..length) else {
             self.compact();

@@ -1,6 +1,8 @@
-//! What the daemon and a shim say to each other: requests, responses, events, and the frames they travel in.
+//! What the daemon and a shim say to each other: requests, responses, events, and the frames they
+//! travel in.
 //!
-//! Types and bytes only: no socket, no runtime, so that the asynchronous daemon and the synchronous shim share it.
+//! Types and bytes only: no socket, no runtime, so that the asynchronous daemon and the synchronous
+//! shim share it.
 //!
 //! One connection, seen from the daemon:
 //!
@@ -12,10 +14,10 @@
 //!   │◀──────────────────── State (Subscribe)│
 //!   │ Start ───────────────────────────────▶│
 //!   │◀────────────────────────── Started ───│
-//!   │◀─────────────────────── Event::Exit ──│  after exit.json is on disk, before the output is drained
+//!   │◀─────────────────────── Event::Exit ──│  exit.json is on disk, the log is complete
 //!   │ Shutdown ────────────────────────────▶│
 //!   │◀──────────────────────────────── Ok ──│
-//!   │◀─────────────────────── end of file ──│  output drained, log closed, cgroup removed, socket removed
+//!   │◀─────────────────────── end of file ──│  clients served, cgroup and socket removed
 //! ```
 //!
 //! Answers come in the order of the requests' completion and carry the request's id.

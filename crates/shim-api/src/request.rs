@@ -1,7 +1,7 @@
 //! What the daemon asks of a shim.
 //!
-//! The kernel's descriptors that belong to a request are named in it, in the order in which they are sent with the
-//! frame: [`Request::descriptors`].
+//! The kernel's descriptors that belong to a request are named in it, in the order in which they
+//! are sent with the frame: [`Request::descriptors`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use barge_oci::runtime::{LinuxResources, Process, Spec};
 use serde::{Deserialize, Serialize};
 
-/// One request. Written with the variant's name outside (`{"create": {…}}`) because that is parsed without a copy.
+/// One request. Written with the variant's name outside (`{"create": {…}}`) because that is parsed
+/// without a copy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
@@ -47,7 +48,8 @@ pub enum Request {
     },
     /// What the container uses: `Stats`.
     Stats,
-    /// Close the write end of a process's stdin once what was read from its streams is written: `Ok`.
+    /// Close the write end of a process's stdin once what was read from its streams is written:
+    /// `Ok`.
     CloseStdin {
         /// The exec; the container when there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,8 +61,8 @@ pub enum Request {
     Pids,
     /// Send events to this connection from now on: `State`, as it is at that very moment.
     Subscribe,
-    /// The daemon has recorded the exit (or gives up a container that was never started, which is killed): `Ok`. The
-    /// shim drains what is left, cleans up and goes, which ends the connection.
+    /// The daemon has recorded the exit (or gives up a container that was never started, which is
+    /// killed): `Ok`. The shim drains what is left, cleans up and goes, which ends the connection.
     Shutdown,
 }
 
@@ -102,7 +104,8 @@ pub struct Create {
     pub cgroup: CgroupConfig,
     /// Who is process 1.
     pub init: InitProcess,
-    /// The container's folder for what does not survive a reboot; `exit.json` is written here. It exists.
+    /// The container's folder for what does not survive a reboot; `exit.json` is written here. It
+    /// exists.
     pub state_dir: PathBuf,
     /// Where the shim listens for later daemons. Its folder exists; a leftover socket is replaced.
     pub socket_path: PathBuf,
@@ -119,8 +122,9 @@ pub struct Create {
 pub enum Descriptor {
     /// The network namespace to join instead of what the spec says.
     NetworkNamespace,
-    /// A file (a sealed memfd) with the compiled seccomp filter: an array of `struct sock_filter` from offset 0.
-    /// It takes the place of the spec's `linux.seccomp`, for the container and for every exec in it.
+    /// A file (a sealed memfd) with the compiled seccomp filter: an array of `struct sock_filter`
+    /// from offset 0. It takes the place of the spec's `linux.seccomp`, for the container and for
+    /// every exec in it.
     SeccompFilter,
     /// A stream socket that is attached before the container starts.
     Stream(AttachStreams),
@@ -128,9 +132,10 @@ pub enum Descriptor {
 
 /// What of a process's stdio goes over one attached stream.
 ///
-/// The shim writes what a Docker client wants: raw bytes for a terminal, otherwise frames with the 8-byte header
-/// `{1|2, 0, 0, 0, length in big endian}`. It reads raw stdin. A half-closed stream (end of file on stdin) goes on
-/// getting output. The shim closes it when the process is gone and all of its output is written.
+/// The shim writes what a Docker client wants: raw bytes for a terminal, otherwise frames with the
+/// 8-byte header `{1|2, 0, 0, 0, length in big endian}`. It reads raw stdin. A half-closed stream
+/// (end of file on stdin) goes on getting output. The shim closes it when the process is gone and
+/// all of its output is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AttachStreams {
     /// Bytes read from the stream go to the process.
@@ -139,7 +144,8 @@ pub struct AttachStreams {
     /// The process's standard output is written to the stream.
     #[serde(default)]
     pub stdout: bool,
-    /// The process's standard error is written to the stream; nothing of it has an own way when there is a terminal.
+    /// The process's standard error is written to the stream; nothing of it has an own way when
+    /// there is a terminal.
     #[serde(default)]
     pub stderr: bool,
 }
@@ -162,8 +168,8 @@ pub enum StdinMode {
     Null,
     /// Stays open when an attached stream ends (`OpenStdin`).
     Open,
-    /// Closed when the first attached stream with stdin ends (`OpenStdin` and `StdinOnce`). With a terminal there is
-    /// nothing to close, and it is as `Open`.
+    /// Closed when the first attached stream with stdin ends (`OpenStdin` and `StdinOnce`). With a
+    /// terminal there is nothing to close, and it is as `Open`.
     Once,
 }
 
@@ -186,8 +192,8 @@ pub struct LogConfig {
     /// The driver's options, as the user gave them.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
-    /// What is written with every line: the outcome of the options `labels`, `labels-regex`, `env`, `env-regex` and
-    /// `tag`, which the daemon works out (`barge_logdriver::attributes`).
+    /// What is written with every line: the outcome of the options `labels`, `labels-regex`, `env`,
+    /// `env-regex` and `tag`, which the daemon works out (`barge_logdriver::attributes`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
 }
@@ -207,7 +213,8 @@ pub enum InitProcess {
     /// The command itself.
     #[default]
     Command,
-    /// A small init that reaps orphans and forwards signals, with the command as its child (`--init`).
+    /// A small init that reaps orphans and forwards signals, with the command as its child
+    /// (`--init`).
     Reaper,
 }
 
@@ -218,7 +225,8 @@ pub struct Exec {
     pub exec_id: String,
     /// What to run, as whom.
     pub process: Box<Process>,
-    /// How its stdio is made. Without streams its output is drained and dropped; nothing of it is logged.
+    /// How its stdio is made. Without streams its output is drained and dropped; nothing of it is
+    /// logged.
     pub stdio: StdioConfig,
     /// What goes over each of the stream sockets sent along.
     #[serde(default)]

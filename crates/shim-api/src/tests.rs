@@ -14,11 +14,7 @@ fn frame(id: u64, request: &Request) -> Vec<u8> {
 }
 
 fn attach() -> Request {
-    Request::Attach(AttachStreams {
-        stdin: true,
-        stdout: true,
-        stderr: false,
-    })
+    Request::Attach(AttachStreams { stdin: true, stdout: true, stderr: false })
 }
 
 #[test]
@@ -31,13 +27,7 @@ fn a_frame_is_a_length_in_big_endian_and_json() {
 #[test]
 fn frames_arrive_whole_however_they_are_cut() {
     let mut bytes = frame(1, &Request::Start);
-    bytes.extend(frame(
-        2,
-        &Request::Signal {
-            signal: 15,
-            target: SignalTarget::All,
-        },
-    ));
+    bytes.extend(frame(2, &Request::Signal { signal: 15, target: SignalTarget::All }));
     bytes.extend(frame(3, &Request::State));
     for step in 1..=bytes.len() {
         let mut decoder = Decoder::new();
@@ -71,12 +61,7 @@ fn descriptors_go_to_the_frame_that_names_them() {
     let (first_near, mut first_far) = UnixStream::pair().unwrap();
     let (second_near, mut second_far) = UnixStream::pair().unwrap();
     let mut decoder = Decoder::new();
-    decoder
-        .push(
-            &bytes,
-            [OwnedFd::from(first_near), OwnedFd::from(second_near)],
-        )
-        .unwrap();
+    decoder.push(&bytes, [OwnedFd::from(first_near), OwnedFd::from(second_near)]).unwrap();
 
     assert!(decoder.next_request().unwrap().unwrap().1.is_empty());
     for far in [&mut first_far, &mut second_far] {
@@ -94,10 +79,7 @@ fn a_frame_without_its_descriptors_is_refused() {
     decoder.push(&frame(1, &attach()), []).unwrap();
     assert!(matches!(
         decoder.next_request(),
-        Err(FrameError::MissingDescriptors {
-            wanted: 1,
-            arrived: 0
-        })
+        Err(FrameError::MissingDescriptors { wanted: 1, arrived: 0 })
     ));
 }
 
@@ -105,70 +87,43 @@ fn a_frame_without_its_descriptors_is_refused() {
 fn a_flood_of_descriptors_is_refused() {
     let mut decoder = Decoder::new();
     let many = (0..=MAX_DESCRIPTORS).map(|_| OwnedFd::from(std::io::pipe().unwrap().0));
-    assert!(matches!(
-        decoder.push(b"", many),
-        Err(FrameError::TooManyDescriptors { .. })
-    ));
+    assert!(matches!(decoder.push(b"", many), Err(FrameError::TooManyDescriptors { .. })));
 }
 
 #[test]
 fn a_length_beyond_the_limit_is_refused_before_its_bytes_arrive() {
     let mut decoder = Decoder::new();
     decoder.push(&[0xff, 0xff, 0xff, 0xff], []).unwrap();
-    assert!(matches!(
-        decoder.next_request(),
-        Err(FrameError::TooLong { .. })
-    ));
+    assert!(matches!(decoder.next_request(), Err(FrameError::TooLong { .. })));
 }
 
 #[test]
 fn a_message_beyond_the_limit_is_not_written() {
     let mut out = b"before".to_vec();
     let long = "x".repeat(MAX_FRAME);
-    assert!(matches!(
-        encode(&long, &mut out),
-        Err(FrameError::TooLong { .. })
-    ));
+    assert!(matches!(encode(&long, &mut out), Err(FrameError::TooLong { .. })));
     assert_eq!(out, b"before");
 }
 
 #[test]
 fn garbage_is_refused() {
-    for text in [
-        "",
-        "nonsense",
-        r#"{"id":1,"request":"dance"}"#,
-        r#"{"id":-1,"request":"start"}"#,
-    ] {
+    for text in ["", "nonsense", r#"{"id":1,"request":"dance"}"#, r#"{"id":-1,"request":"start"}"#]
+    {
         let mut bytes = u32::try_from(text.len()).unwrap().to_be_bytes().to_vec();
         bytes.extend(text.bytes());
         let mut decoder = Decoder::new();
         decoder.push(&bytes, []).unwrap();
-        assert!(
-            matches!(decoder.next_request(), Err(FrameError::Malformed { .. })),
-            "{text}"
-        );
+        assert!(matches!(decoder.next_request(), Err(FrameError::Malformed { .. })), "{text}");
     }
 }
 
 #[test]
 fn answers_and_events_survive_the_way() {
-    let exit = Exit {
-        code: 137,
-        signal: Some(9),
-        oom_killed: true,
-        at: UnixTime(5),
-    };
+    let exit = Exit { code: 137, signal: Some(9), oom_killed: true, at: UnixTime(5) };
     let stats = serde_json::value::RawValue::from_string(r#"{"cpu": 1}"#.to_owned()).unwrap();
     let frames = [
-        ShimFrame::Response {
-            id: 1,
-            response: Response::Created { pid: 12 },
-        },
-        ShimFrame::Response {
-            id: 2,
-            response: Response::Stats(stats),
-        },
+        ShimFrame::Response { id: 1, response: Response::Created { pid: 12 } },
+        ShimFrame::Response { id: 2, response: Response::Stats(stats) },
         ShimFrame::Response {
             id: 3,
             response: Response::Error(Failure {
@@ -177,10 +132,7 @@ fn answers_and_events_survive_the_way() {
             }),
         },
         ShimFrame::Event(Event::Exit(exit)),
-        ShimFrame::Event(Event::ExecExit {
-            exec_id: "e".to_owned(),
-            exit,
-        }),
+        ShimFrame::Event(Event::ExecExit { exec_id: "e".to_owned(), exit }),
     ];
     let mut bytes = Vec::new();
     for frame in &frames {
@@ -190,10 +142,7 @@ fn answers_and_events_survive_the_way() {
     decoder.push(&bytes, []).unwrap();
     for frame in &frames {
         let back = decoder.next_shim_frame().unwrap().unwrap();
-        assert_eq!(
-            serde_json::to_string(&back).unwrap(),
-            serde_json::to_string(frame).unwrap()
-        );
+        assert_eq!(serde_json::to_string(&back).unwrap(), serde_json::to_string(frame).unwrap());
     }
     assert!(decoder.next_shim_frame().unwrap().is_none());
 }

@@ -1,7 +1,7 @@
 //! One connection to a daemon.
 //!
-//! The other end is not trusted to be fast or sane: what it does not read is bounded, and a frame that is none ends the
-//! connection, never the shim.
+//! The other end is not trusted to be fast or sane: what it does not read is bounded, and a frame
+//! that is none ends the connection, never the shim.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -71,7 +71,8 @@ impl Connection {
         (self.socket.as_fd(), flags)
     }
 
-    /// Moves what can be moved. Requests are then there to be taken by [`Connection::next_request`].
+    /// Moves what can be moved. Requests are then there to be taken by
+    /// [`Connection::next_request`].
     pub(crate) fn ready(&mut self, flags: PollFlags, scratch: &mut [u8]) {
         if flags.contains(PollFlags::OUT) {
             self.write();

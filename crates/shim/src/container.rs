@@ -132,7 +132,8 @@ impl Container {
         Ok(since)
     }
 
-    /// After a start that failed nothing is left of the container, and nobody waits for an exit of what never ran.
+    /// After a start that failed nothing is left of the container, and nobody waits for an exit of
+    /// what never ran.
     fn abandon(&mut self) {
         self.first = None;
         self.phase = Phase::Failed;
@@ -337,8 +338,8 @@ impl Container {
         }
     }
 
-    /// A child of the shim was reaped: what there is to tell of it, in order. Nothing when it was an orphan of the
-    /// container, of which nobody wants to know.
+    /// A child of the shim was reaped: what there is to tell of it, in order. Nothing when it was
+    /// an orphan of the container, of which nobody wants to know.
     pub(crate) fn child_ended(
         &mut self,
         pid: i32,
@@ -397,11 +398,12 @@ impl Container {
             started_at: since,
             exit,
         };
-        // The daemons that listen are told all the same, and without one there is nobody to complain to.
+        // The daemons that listen are told all the same, and without one there is nobody to
+        // complain to.
         record(&self.state_dir, &written).ok();
         if !self.runtime.owns_pids {
-            // With the first process of a namespace the kernel ends all others; here somebody has to. What cannot be
-            // killed is told when the group is removed.
+            // With the first process of a namespace the kernel ends all others; here somebody has
+            // to. What cannot be killed is told when the group is removed.
             self.cgroup.kill_all().ok();
         }
         if let Some(first) = &mut self.first {

@@ -24,8 +24,8 @@ pub(crate) fn exit_of(status: pidfd::Exit) -> Exit {
     }
 }
 
-/// Writes `exit.json`, which is whole whenever it is there. The folder does not survive a reboot, and so there is
-/// nothing to wait for the disk for.
+/// Writes `exit.json`, which is whole whenever it is there. The folder does not survive a reboot,
+/// and so there is nothing to wait for the disk for.
 pub(crate) fn record(state_dir: &Path, record: &ExitRecord) -> Result<(), ShimError> {
     let path = state_dir.join(EXIT_FILE);
     let temporary = state_dir.join(".exit.json.new");

@@ -241,7 +241,8 @@ pub(crate) fn exec(
 /// Both ends of a process's stdio before there is a process.
 enum Ends {
     Pipes(crate::stdio::Pair, ChildEnds),
-    /// The terminal is made inside the container, by its init; until then there is nothing to read or write.
+    /// The terminal is made inside the container, by its init; until then there is nothing to read
+    /// or write.
     Terminal(ConsoleSize, OwnedFd),
 }
 

@@ -1,8 +1,9 @@
 //! The process beside each container: its stdio, its log, its exit status.
 //!
-//! One thread, one loop around poll(2), no asynchronous runtime: there is one of these per container, and it is to cost
-//! less than a megabyte. It outlives the daemon that started it. Nothing that a daemon, a client or the container does
-//! may make it wait: each descriptor gets one step at a time.
+//! One thread, one loop around poll(2), no asynchronous runtime: there is one of these per
+//! container, and it is to cost less than a megabyte. It outlives the daemon that started it.
+//! Nothing that a daemon, a client or the container does may make it wait: each descriptor gets one
+//! step at a time.
 //!
 //! | file | what |
 //! |---|---|

@@ -124,7 +124,8 @@ impl Shim {
             Source::Signals => self.reap()?,
             Source::Listener => {
                 if let Some(peer) = self.listener.as_ref().and_then(Listener::accept) {
-                    // A peer whose socket cannot be used is not served; it sees the end of the connection.
+                    // A peer whose socket cannot be used is not served; it sees the end of the
+                    // connection.
                     self.connect(peer).ok();
                 }
             }
@@ -178,7 +179,8 @@ impl Shim {
             .for_each(|connection| connection.tell(event));
     }
 
-    /// Takes the exit status of every child that is gone: our own, and orphans of the container that fell to us.
+    /// Takes the exit status of every child that is gone: our own, and orphans of the container
+    /// that fell to us.
     pub(crate) fn reap(&mut self) -> Result<(), ShimError> {
         let failed = || ShimError::setup("wait for a child");
         while self.signals.read().map_err(failed())?.is_some() {}

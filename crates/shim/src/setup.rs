@@ -1,4 +1,5 @@
-//! What the shim does to itself before anything else: it leaves its starter's session and keeps nothing of it.
+//! What the shim does to itself before anything else: it leaves its starter's session and keeps
+//! nothing of it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,8 +16,8 @@ use crate::error::ShimError;
 /// The descriptor of the connection to the daemon, when stdin is something else.
 const CONTROL: i32 = 3;
 
-/// The connection to the daemon that started this program: stdin when that is a socket (which is how a program is
-/// started without code between fork and exec), otherwise descriptor 3.
+/// The connection to the daemon that started this program: stdin when that is a socket (which is
+/// how a program is started without code between fork and exec), otherwise descriptor 3.
 pub(crate) fn control_connection() -> Result<OwnedFd, ShimError> {
     let taken = || ShimError::setup("take over the control connection");
     let stdin = rustix::stdio::stdin();
@@ -29,8 +30,8 @@ pub(crate) fn control_connection() -> Result<OwnedFd, ShimError> {
 
 /// Detaches from the starter; gives the signals that are of interest.
 ///
-/// The signals that a terminal or a service manager sends to whole groups are read and forgotten: the shim goes when
-/// its container has.
+/// The signals that a terminal or a service manager sends to whole groups are read and forgotten:
+/// the shim goes when its container has.
 pub(crate) fn detach() -> Result<SignalFd, ShimError> {
     match process::setsid() {
         // The leader of a process group already, when started from a shell.

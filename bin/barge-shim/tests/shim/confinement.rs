@@ -1,4 +1,5 @@
-//! What is handed to a container from outside: its network, its seccomp filter, its neighbours' processes.
+//! What is handed to a container from outside: its network, its seccomp filter, its neighbours'
+//! processes.
 
 use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};

@@ -1,7 +1,8 @@
 //! `json-file`: one JSON object per line, in Docker's form, rotated by size.
 //!
-//! Messages are gathered and written with one system call per flush. A write that the kernel refuses half way (a full
-//! disk) is taken back by truncating, so that there is never half a line in the file.
+//! Messages are gathered and written with one system call per flush. A write that the kernel
+//! refuses half way (a full disk) is taken back by truncating, so that there is never half a line
+//! in the file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -42,10 +43,7 @@ impl JsonFile {
         attributes: &BTreeMap<String, String>,
     ) -> Result<Self, LogError> {
         let file = open_file(path)?;
-        let size = file
-            .metadata()
-            .map_err(LogError::io("examine", path))?
-            .len();
+        let size = file.metadata().map_err(LogError::io("examine", path))?.len();
         let mut log = Self {
             path: path.to_owned(),
             config,
@@ -59,15 +57,14 @@ impl JsonFile {
         Ok(log)
     }
 
-    /// A host that lost power may leave a line without its end; the next line is not to be lost with it.
+    /// A host that lost power may leave a line without its end; the next line is not to be lost
+    /// with it.
     fn end_broken_line(&mut self) -> Result<(), LogError> {
         let Some(last) = self.size.checked_sub(1) else {
             return Ok(());
         };
         let mut byte = [0];
-        self.file
-            .read_exact_at(&mut byte, last)
-            .map_err(LogError::io("read", &self.path))?;
+        self.file.read_exact_at(&mut byte, last).map_err(LogError::io("read", &self.path))?;
         if byte != *b"\n" {
             self.batch.push(b'\n');
         }
@@ -123,9 +120,7 @@ impl JsonFile {
 
     fn rotate(&mut self) -> Result<(), LogError> {
         if self.config.max_files == 1 {
-            self.file
-                .set_len(0)
-                .map_err(LogError::io("truncate", &self.path))?;
+            self.file.set_len(0).map_err(LogError::io("truncate", &self.path))?;
             self.size = 0;
             return Ok(());
         }
@@ -172,7 +167,8 @@ impl LogDriver for JsonFile {
     }
 }
 
-/// Appending, so that the file may be truncated by someone else (`truncate -s 0` is what people do).
+/// Appending, so that the file may be truncated by someone else (`truncate -s 0` is what people
+/// do).
 fn open_file(path: &Path) -> Result<File, LogError> {
     OpenOptions::new()
         .read(true)
@@ -186,11 +182,7 @@ fn open_file(path: &Path) -> Result<File, LogError> {
 fn attributes_text(attributes: &BTreeMap<String, String>) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in attributes {
-        out.extend_from_slice(if out.is_empty() {
-            br#","attrs":{"#
-        } else {
-            b","
-        });
+        out.extend_from_slice(if out.is_empty() { br#","attrs":{"# } else { b"," });
         escape::append_string(&mut out, name.as_bytes());
         out.push(b':');
         escape::append_string(&mut out, value.as_bytes());

@@ -12,7 +12,8 @@ pub struct Nothing;
 impl Nothing {
     pub(crate) const NAME: &'static str = "none";
 
-    /// `none` takes any option, as in Docker: people set `max-size` for every container in `daemon.json`.
+    /// `none` takes any option, as in Docker: people set `max-size` for every container in
+    /// `daemon.json`.
     pub(crate) fn check(_options: &BTreeMap<String, String>) -> Result<(), LogError> {
         Ok(())
     }

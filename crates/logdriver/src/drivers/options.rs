@@ -1,7 +1,8 @@
 //! The options of `json-file`.
 //!
-//! Docker never rotates this log unless told, and a chatty container fills the disk. Here a log is 100 MB at most
-//! before it is rotated and five files are kept, unless the user says otherwise; `max-size=-1` is Docker's default.
+//! Docker never rotates this log unless told, and a chatty container fills the disk. Here a log is
+//! 100 MB at most before it is rotated and five files are kept, unless the user says otherwise;
+//! `max-size=-1` is Docker's default.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +11,17 @@ use crate::error::LogError;
 /// How a `json-file` log is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonFileConfig {
-    /// A file that has reached this many bytes is not written to any more; none means it grows for ever.
+    /// A file that has reached this many bytes is not written to any more; none means it grows for
+    /// ever.
     pub max_size: Option<u64>,
-    /// How many files there are, the current one among them. With 1 the file is emptied when it is full.
+    /// How many files there are, the current one among them. With 1 the file is emptied when it is
+    /// full.
     pub max_files: u32,
 }
 
 impl Default for JsonFileConfig {
     fn default() -> Self {
-        Self {
-            max_size: Some(100_000_000),
-            max_files: 5,
-        }
+        Self { max_size: Some(100_000_000), max_files: 5 }
     }
 }
 
@@ -34,8 +34,8 @@ impl JsonFileConfig {
                 "max-size" => config.max_size = parse_max_size(value)?,
                 "max-file" => config.max_files = parse_max_file(value)?,
                 "compress" => check_compress(value)?,
-                // Docker's two ways to hand messages to a driver. Here the process that reads the output writes the
-                // file, so that nothing waits and nothing is dropped in either.
+                // Docker's two ways to hand messages to a driver. Here the process that reads the
+                // output writes the file, so that nothing waits and nothing is dropped in either.
                 "mode" => check_mode(value)?,
                 "max-buffer-size" => check_buffer_size(value, options)?,
                 "labels" | "labels-regex" | "env" | "env-regex" | "tag" => {}
@@ -64,9 +64,7 @@ fn parse_max_size(value: &str) -> Result<Option<u64>, LogError> {
 
 /// A number and a decimal unit: `10m` is ten million, as Docker reads log sizes.
 fn parse_decimal_size(text: &str) -> Option<u64> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit = unit.trim_start().to_ascii_lowercase();
     let unit = unit.strip_suffix('b').unwrap_or(&unit);
@@ -116,9 +114,7 @@ fn check_compress(value: &str) -> Result<(), LogError> {
 fn check_mode(value: &str) -> Result<(), LogError> {
     match value {
         "blocking" | "non-blocking" => Ok(()),
-        _ => Err(LogError::bad_option(format!(
-            "logger: logging mode not supported: {value}"
-        ))),
+        _ => Err(LogError::bad_option(format!("logger: logging mode not supported: {value}"))),
     }
 }
 
@@ -141,23 +137,14 @@ mod tests {
     use super::*;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<JsonFileConfig, String> {
-        let options = pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let options = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         JsonFileConfig::parse(&options).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_log_is_bounded_unless_asked() {
         let config = parse(&[]).unwrap();
-        assert_eq!(
-            config,
-            JsonFileConfig {
-                max_size: Some(100_000_000),
-                max_files: 5
-            }
-        );
+        assert_eq!(config, JsonFileConfig { max_size: Some(100_000_000), max_files: 5 });
         assert_eq!(parse(&[("max-size", "-1")]).unwrap().max_size, None);
     }
 
@@ -171,36 +158,20 @@ mod tests {
             ("2 MB", 2_000_000),
             ("1g", 1_000_000_000),
         ] {
-            assert_eq!(
-                parse(&[("max-size", text)]).unwrap().max_size,
-                Some(size),
-                "{text}"
-            );
+            assert_eq!(parse(&[("max-size", text)]).unwrap().max_size, Some(size), "{text}");
         }
     }
 
     #[test]
     fn refusals_are_in_dockers_words() {
         for (option, value, text) in [
-            (
-                "max-sze",
-                "1",
-                "unknown log opt 'max-sze' for json-file log driver",
-            ),
+            ("max-sze", "1", "unknown log opt 'max-sze' for json-file log driver"),
             ("max-size", "much", "invalid size: 'much'"),
             ("max-size", "0", "max-size must be a positive number"),
             ("max-file", "0", "max-file cannot be less than 1"),
             ("max-file", "-3", "max-file cannot be less than 1"),
-            (
-                "max-file",
-                "x",
-                "strconv.Atoi: parsing \"x\": invalid syntax",
-            ),
-            (
-                "compress",
-                "maybe",
-                "strconv.ParseBool: parsing \"maybe\": invalid syntax",
-            ),
+            ("max-file", "x", "strconv.Atoi: parsing \"x\": invalid syntax"),
+            ("compress", "maybe", "strconv.ParseBool: parsing \"maybe\": invalid syntax"),
             ("mode", "x", "logger: logging mode not supported: x"),
             (
                 "max-buffer-size",

@@ -21,27 +21,16 @@ impl Log {
     fn new(max_size: Option<u64>, max_files: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
-        let config = JsonFileConfig {
-            max_size,
-            max_files,
-        };
+        let config = JsonFileConfig { max_size, max_files };
         let driver = JsonFile::open(&path, config, &BTreeMap::new()).unwrap();
-        Self {
-            _folder: folder,
-            path,
-            driver,
-        }
+        Self { _folder: folder, path, driver }
     }
 
     /// Writes the line `number` at the second `number`.
     fn write(&mut self, number: i64) {
         let line = number.to_string();
         self.driver.log(&Message {
-            stream: if number % 2 == 0 {
-                Stream::Stdout
-            } else {
-                Stream::Stderr
-            },
+            stream: if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr },
             time: number * 1_000_000_000,
             line: line.as_bytes(),
             completeness: Completeness::Complete,
@@ -67,10 +56,7 @@ fn numbers(reader: &mut Reader) -> Vec<i64> {
 }
 
 fn last(lines: u64) -> ReadOptions {
-    ReadOptions {
-        tail: TailLength::Last(lines),
-        ..ReadOptions::default()
-    }
+    ReadOptions { tail: TailLength::Last(lines), ..ReadOptions::default() }
 }
 
 #[test]
@@ -116,10 +102,7 @@ fn tail_since_and_until_choose() {
     assert_eq!(numbers(&mut reader), [3, 4, 5]);
     assert!(reader.is_finished());
     // As Docker: the tail is counted first.
-    let mut reader = log.reader(ReadOptions {
-        tail: TailLength::Last(2),
-        ..options
-    });
+    let mut reader = log.reader(ReadOptions { tail: TailLength::Last(2), ..options });
     assert!(numbers(&mut reader).is_empty());
 }
 
@@ -128,10 +111,7 @@ fn rotated_files_are_read_oldest_first() {
     let mut log = Log::new(Some(120), 4);
     (1..=7).for_each(|number| log.write(number));
     assert!(rotated(&log.path, 3).exists());
-    assert_eq!(
-        numbers(&mut log.reader(ReadOptions::default())),
-        [1, 2, 3, 4, 5, 6, 7]
-    );
+    assert_eq!(numbers(&mut log.reader(ReadOptions::default())), [1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(numbers(&mut log.reader(last(4))), [4, 5, 6, 7]);
     assert_eq!(numbers(&mut log.reader(last(1))), [7]);
 }
@@ -155,12 +135,7 @@ fn following_goes_on_when_the_file_was_emptied() {
     log.write(2);
     let mut reader = log.reader(ReadOptions::default());
     assert_eq!(numbers(&mut reader), [1, 2]);
-    File::options()
-        .write(true)
-        .open(&log.path)
-        .unwrap()
-        .set_len(0)
-        .unwrap();
+    File::options().write(true).open(&log.path).unwrap().set_len(0).unwrap();
     log.write(3);
     assert_eq!(numbers(&mut reader), [3]);
 }

@@ -79,7 +79,8 @@ impl Attached {
         self.is_hung_up && !self.reads
     }
 
-    /// None while nothing can be done: a client that is gone left stdin that the process does not take yet.
+    /// None while nothing can be done: a client that is gone left stdin that the process does not
+    /// take yet.
     pub(crate) fn interest(&self, takes_input: bool) -> Option<(BorrowedFd<'_>, PollFlags)> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, self.reads && takes_input);
@@ -156,11 +157,12 @@ impl Attached {
             .extend_from_slice(&bytes[sent.saturating_sub(header.len())..]);
     }
 
-    /// Hands over the last output even when the client does not read now: it waits in the client's socket, and nobody
-    /// has to wait here for a pager that somebody reads.
+    /// Hands over the last output even when the client does not read now: it waits in the client's
+    /// socket, and nobody has to wait here for a pager that somebody reads.
     pub(crate) fn make_room(&mut self, bytes: usize) {
         if !self.pending.is_empty() {
-            // Beyond the system's limit, and only for what is sent: without the right to do so it goes on slowly.
+            // Beyond the system's limit, and only for what is sent: without the right to do so it
+            // goes on slowly.
             rustix::net::sockopt::set_socket_send_buffer_size_force(&self.socket, bytes).ok();
             self.write_pending();
         }
@@ -193,8 +195,8 @@ impl Attached {
 }
 
 impl Drop for Attached {
-    /// Says end of file to the client. A unix socket that is closed with unread bytes in it gives the other end
-    /// ECONNRESET instead, so these are read first.
+    /// Says end of file to the client. A unix socket that is closed with unread bytes in it gives
+    /// the other end ECONNRESET instead, so these are read first.
     fn drop(&mut self) {
         // Without a connection there is nobody to tell.
         rustix::net::shutdown(&self.socket, Shutdown::Both).ok();

@@ -51,7 +51,8 @@ impl Input {
         if !self.pending.is_empty() {
             return Some((fd, PollFlags::OUT));
         }
-        // A pipe whose last reader is gone tells so unasked. A terminal tells its end by its output.
+        // A pipe whose last reader is gone tells so unasked. A terminal tells its end by its
+        // output.
         (!self.is_terminal).then_some((fd, PollFlags::empty()))
     }
 

@@ -1,8 +1,10 @@
-//! The stdio of one process: what it writes goes to a log and to attached streams, what they send goes to its stdin.
+//! The stdio of one process: what it writes goes to a log and to attached streams, what they send
+//! goes to its stdin.
 //!
-//! Nothing here waits. Each end says what it wants to be told by poll(2) and does one step when it is told. An output
-//! is read only while every stream that wants it has taken everything before: a slow client slows the process down,
-//! as in Docker, and memory is bounded by one read. A client that is gone is forgotten.
+//! Nothing here waits. Each end says what it wants to be told by poll(2) and does one step when it
+//! is told. An output is read only while every stream that wants it has taken everything before: a
+//! slow client slows the process down, as in Docker, and memory is bounded by one read. A client
+//! that is gone is forgotten.
 
 mod attached;
 mod input;
@@ -21,7 +23,8 @@ pub(crate) use input::Input;
 pub(crate) use output::Output;
 pub(crate) use pair::{ChildEnds, Pair, pipes, terminal};
 
-/// How long output may be awaited from those who outlive their process and hold its pipes (Docker's two seconds).
+/// How long output may be awaited from those who outlive their process and hold its pipes (Docker's
+/// two seconds).
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long an attached stream may take nothing of the last output before it is given up.
@@ -30,8 +33,8 @@ const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// How much of the last output is kept for slow streams so that the log need not wait for them.
 const LAST_OUTPUT: usize = 1024 * 1024;
 
-/// How many reads of one output come before its process's exit is told. A pipe is one or two; somebody else who goes
-/// on writing must not keep the exit back.
+/// How many reads of one output come before its process's exit is told. A pipe is one or two;
+/// somebody else who goes on writing must not keep the exit back.
 const LAST_READS: u32 = 16;
 
 /// One end that poll(2) is asked about.
@@ -219,8 +222,9 @@ impl Stdio {
         self.settle();
     }
 
-    /// The process is gone: nobody reads its stdin, and its output is to be drained. What is in the pipes at this
-    /// moment is moved at once, so that who hears of the exit finds all of it in the log; it is no more than they hold.
+    /// The process is gone: nobody reads its stdin, and its output is to be drained. What is in the
+    /// pipes at this moment is moved at once, so that who hears of the exit finds all of it in the
+    /// log; it is no more than they hold.
     pub(crate) fn process_ended(&mut self, scratch: &mut [u8]) {
         let now = Instant::now();
         self.ended = Some(Ended {
@@ -252,7 +256,8 @@ impl Stdio {
         }
     }
 
-    /// Closes what has taken too long: outputs that someone outside still holds, then streams that take nothing.
+    /// Closes what has taken too long: outputs that someone outside still holds, then streams that
+    /// take nothing.
     pub(crate) fn give_up(&mut self, now: Instant) {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
@@ -273,7 +278,8 @@ impl Stdio {
         self.outputs.iter().any(|output| output.fd().is_some())
     }
 
-    /// Once the process is gone: ends the streams that have got everything. True when nothing is left to do.
+    /// Once the process is gone: ends the streams that have got everything. True when nothing is
+    /// left to do.
     pub(crate) fn finish(&mut self) -> bool {
         if self.ended.is_none() || self.has_open_output() {
             return false;

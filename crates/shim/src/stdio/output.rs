@@ -72,8 +72,8 @@ fn now() -> i64 {
     UnixTime::from(SystemTime::now()).0
 }
 
-/// A log that cannot be written (a full disk) must not stop the container, and there is nobody to tell: the driver has
-/// dropped these lines and tries again with the next.
+/// A log that cannot be written (a full disk) must not stop the container, and there is nobody to
+/// tell: the driver has dropped these lines and tries again with the next.
 fn flush(log: &mut dyn LogDriver) {
     log.flush().ok();
 }

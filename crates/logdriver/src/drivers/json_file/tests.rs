@@ -13,10 +13,7 @@ fn message(line: &[u8]) -> Message<'_> {
 }
 
 fn open(folder: &Path, max_size: Option<u64>, max_files: u32) -> JsonFile {
-    let config = JsonFileConfig {
-        max_size,
-        max_files,
-    };
+    let config = JsonFileConfig { max_size, max_files };
     JsonFile::open(&folder.join("x.log"), config, &BTreeMap::new()).unwrap()
 }
 
@@ -29,15 +26,8 @@ fn lines_have_dockers_form() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), None, 1);
     log.log(&message(b"hello"));
-    log.log(&Message {
-        stream: Stream::Stderr,
-        ..message(b"<\xff>")
-    });
-    log.log(&Message {
-        completeness: Completeness::Partial,
-        time: 1,
-        ..message(b"part")
-    });
+    log.log(&Message { stream: Stream::Stderr, ..message(b"<\xff>") });
+    log.log(&Message { completeness: Completeness::Partial, time: 1, ..message(b"part") });
     log.flush().unwrap();
     assert_eq!(
         text(folder.path(), "x.log"),
@@ -56,10 +46,8 @@ fn lines_have_dockers_form() {
 fn attributes_stand_between_stream_and_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.log");
-    let attributes = BTreeMap::from([
-        ("b".to_owned(), "2\"".to_owned()),
-        ("a".to_owned(), "1".to_owned()),
-    ]);
+    let attributes =
+        BTreeMap::from([("b".to_owned(), "2\"".to_owned()), ("a".to_owned(), "1".to_owned())]);
     let mut log = JsonFile::open(&path, JsonFileConfig::default(), &attributes).unwrap();
     log.log(&message(b"x"));
     log.flush().unwrap();
@@ -95,10 +83,7 @@ fn a_full_file_is_rotated_and_the_oldest_goes() {
     }
     log.flush().unwrap();
     let numbers = |name: &str| -> Vec<String> {
-        text(folder.path(), name)
-            .lines()
-            .map(|line| line[13..14].to_owned())
-            .collect()
+        text(folder.path(), name).lines().map(|line| line[13..14].to_owned()).collect()
     };
     assert_eq!(numbers("x.log"), ["9"]);
     assert_eq!(numbers("x.log.1"), ["8"]);
@@ -131,12 +116,7 @@ fn a_log_goes_on_where_it_was_and_after_a_broken_line() {
 
     let path = folder.path().join("x.log");
     let whole = fs::metadata(&path).unwrap().len();
-    OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_len(whole - 5)
-        .unwrap();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(whole - 5).unwrap();
     log = open(folder.path(), None, 1);
     log.log(&message(b"three"));
     log.flush().unwrap();
@@ -157,10 +137,7 @@ fn a_failed_write_leaves_no_half_line_and_the_log_goes_on() {
     );
     log.log(&message(b"lost"));
     let error = log.flush().unwrap_err();
-    assert!(
-        error.to_string().starts_with("cannot write log "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("cannot write log "), "{error}");
     log.file = good;
     log.log(&message(b"two"));
     log.flush().unwrap();
