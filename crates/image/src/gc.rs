@@ -87,8 +87,8 @@ impl ImageStore {
     }
 
     /// Removes layers and blobs that nothing names: what failed loads and crashes left, and layers whose image was
-    /// forced away while a container still stood on them. To be called at start, before the driver's own sweep, and
-    /// whenever containers went away.
+    /// forced away while a container still stood on them. To be called at start, after the driver's own sweep (a layer
+    /// that a half-made one stands on could not go), and whenever containers went away.
     pub fn sweep(&self, usage: &dyn ImageUsage) -> Result<()> {
         let _changing = self.changing();
         let in_use = usage.layers_in_use();

@@ -38,8 +38,8 @@ fn ground() -> Ground {
 fn open(root: tempfile::TempDir) -> Ground {
     let driver = barge_storage::open(root.path(), Some("vfs")).unwrap();
     let store = ImageStore::open(root.path(), Arc::clone(&driver)).unwrap();
-    store.sweep(&UnusedImages).unwrap();
     driver.sweep(&store.layer_ids()).unwrap();
+    store.sweep(&UnusedImages).unwrap();
     driver.flush();
     Ground { root, driver, store }
 }
