@@ -10,6 +10,7 @@ mod properties;
 mod remove;
 mod save;
 mod skopeo;
+mod together;
 
 use std::collections::BTreeSet;
 use std::fs;
