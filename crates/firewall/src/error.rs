@@ -24,3 +24,13 @@ pub enum FirewallError {
         source: barge_netlink::NetlinkError,
     },
 }
+
+impl FirewallError {
+    /// Whether the table, or what should be in it, is not there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Batch { source, .. } | Self::Unreachable { source } => source.is_absent(),
+        }
+    }
+}

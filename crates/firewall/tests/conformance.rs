@@ -1,8 +1,5 @@
 //! What every backend keeps to, each check in a network namespace of its own.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that fails ends the test it helps"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that fails ends the test it helps")]
 
 use std::net::Ipv4Addr;
 
@@ -20,13 +17,7 @@ fn in_own_namespace(test: impl FnOnce() + Send) {
 
 fn port(host: Ipv4Addr, host_port: u16) -> Publication {
     let container = Ipv4Addr::new(172, 17, 0, 2);
-    Publication {
-        protocol: Protocol::Tcp,
-        host,
-        host_port,
-        container,
-        container_port: 80,
-    }
+    Publication { protocol: Protocol::Tcp, host, host_port, container, container_port: 80 }
 }
 
 fn rules(ports: Vec<Publication>) -> Ruleset {
@@ -37,10 +28,7 @@ fn rules(ports: Vec<Publication>) -> Ruleset {
         between_containers: Verdict::Accept,
         masquerade: Masquerade::Yes,
     };
-    Ruleset {
-        networks: vec![network],
-        ports,
-    }
+    Ruleset { networks: vec![network], ports }
 }
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -56,14 +44,8 @@ fn replacing_twice_is_replacing_once(open: Open) {
 fn ports_come_and_go(open: Open) {
     let backend = open("a");
     backend.replace(&rules(vec![])).unwrap();
-    let all = [
-        port(ANY, 80),
-        port(ONE, 81),
-        Publication {
-            protocol: Protocol::Udp,
-            ..port(ANY, 80)
-        },
-    ];
+    let all =
+        [port(ANY, 80), port(ONE, 81), Publication { protocol: Protocol::Udp, ..port(ANY, 80) }];
     backend.publish(&all).unwrap();
     backend.withdraw(&all).unwrap();
     backend.publish(&all).unwrap();
@@ -72,9 +54,7 @@ fn ports_come_and_go(open: Open) {
 fn withdrawing_what_is_not_there_is_no_error(open: Open) {
     let backend = open("a");
     backend.replace(&rules(vec![port(ANY, 80)])).unwrap();
-    backend
-        .withdraw(&[port(ANY, 79), port(ANY, 80), port(ONE, 80)])
-        .unwrap();
+    backend.withdraw(&[port(ANY, 79), port(ANY, 80), port(ONE, 80)]).unwrap();
     backend.publish(&[port(ANY, 80)]).unwrap();
 }
 
@@ -131,7 +111,5 @@ macro_rules! conformance {
     };
 }
 
-conformance!(nftables, |table| Box::new(
-    super::Nftables::open(table).unwrap()
-));
+conformance!(nftables, |table| Box::new(super::Nftables::open(table).unwrap()));
 conformance!(none, |_table| Box::new(super::None));

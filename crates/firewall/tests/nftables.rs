@@ -1,8 +1,5 @@
 //! What the nftables backend leaves in the kernel, as `nft` reads it. Traffic through it is tested in barge-network.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that fails ends the test it helps"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that fails ends the test it helps")]
 
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -19,11 +16,7 @@ fn in_own_namespace(test: impl FnOnce() + Send) {
 
 fn nft(words: &str) -> String {
     let output = Command::new("nft").args(words.split(' ')).output().unwrap();
-    assert!(
-        output.status.success(),
-        "nft {words}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "nft {words}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -39,13 +32,7 @@ fn network(bridge: &str, third: u8) -> NetworkRules {
 
 fn port(host: Ipv4Addr, host_port: u16) -> Publication {
     let container = Ipv4Addr::new(172, 17, 0, 2);
-    Publication {
-        protocol: Protocol::Tcp,
-        host,
-        host_port,
-        container,
-        container_port: 8080,
-    }
+    Publication { protocol: Protocol::Tcp, host, host_port, container, container_port: 8080 }
 }
 
 const EXPECTED: &str = "table ip barge {
@@ -98,16 +85,8 @@ const EXPECTED: &str = "table ip barge {
 fn the_table_reads_as_it_is_meant() {
     in_own_namespace(|| {
         let backend = Nftables::open("barge").unwrap();
-        let ports = vec![
-            port(Ipv4Addr::UNSPECIFIED, 80),
-            port(Ipv4Addr::LOCALHOST, 81),
-        ];
-        backend
-            .replace(&Ruleset {
-                networks: vec![network("barge0", 17)],
-                ports,
-            })
-            .unwrap();
+        let ports = vec![port(Ipv4Addr::UNSPECIFIED, 80), port(Ipv4Addr::LOCALHOST, 81)];
+        backend.replace(&Ruleset { networks: vec![network("barge0", 17)], ports }).unwrap();
         assert_eq!(nft("list table ip barge"), EXPECTED);
     });
 }
@@ -122,10 +101,7 @@ fn rules_of_others_stay() {
         backend.replace(&Ruleset::default()).unwrap();
         backend.clear().unwrap();
         let left = nft("list ruleset");
-        assert!(
-            left.contains("chain kept") && left.contains("table inet barge"),
-            "{left}"
-        );
+        assert!(left.contains("chain kept") && left.contains("table inet barge"), "{left}");
         assert!(!left.contains("table ip barge"), "{left}");
     });
 }
@@ -134,10 +110,7 @@ fn rules_of_others_stay() {
 fn replacing_mends_what_someone_broke() {
     in_own_namespace(|| {
         let backend = Nftables::open("barge").unwrap();
-        let rules = Ruleset {
-            networks: vec![network("barge0", 17)],
-            ports: vec![],
-        };
+        let rules = Ruleset { networks: vec![network("barge0", 17)], ports: vec![] };
         backend.replace(&rules).unwrap();
         let before = nft("list table ip barge");
         nft("flush table ip barge");
@@ -152,19 +125,14 @@ fn a_port_that_leads_elsewhere_is_refused_and_nothing_changes() {
     in_own_namespace(|| {
         let backend = Nftables::open("barge").unwrap();
         backend
-            .replace(&Ruleset {
-                networks: vec![],
-                ports: vec![port(Ipv4Addr::UNSPECIFIED, 80)],
-            })
+            .replace(&Ruleset { networks: vec![], ports: vec![port(Ipv4Addr::UNSPECIFIED, 80)] })
             .unwrap();
         let before = nft("list table ip barge");
         let other = Publication {
             container: Ipv4Addr::new(172, 17, 0, 9),
             ..port(Ipv4Addr::UNSPECIFIED, 80)
         };
-        let error = backend
-            .publish(&[port(Ipv4Addr::UNSPECIFIED, 79), other])
-            .unwrap_err();
+        let error = backend.publish(&[port(Ipv4Addr::UNSPECIFIED, 79), other]).unwrap_err();
         assert_eq!(error.to_string(), "cannot publish ports in table barge");
         assert_eq!(nft("list table ip barge"), before);
     });
@@ -180,24 +148,12 @@ fn isolated_containers_and_kept_addresses_are_settings_of_a_network() {
         };
         let backend = Nftables::open("barge").unwrap();
         backend
-            .replace(&Ruleset {
-                networks: vec![strict, network("br2", 19)],
-                ports: vec![],
-            })
+            .replace(&Ruleset { networks: vec![strict, network("br2", 19)], ports: vec![] })
             .unwrap();
         let text = nft("list table ip barge");
-        assert!(
-            text.contains("iifname \"br1\" oifname \"br1\" drop"),
-            "{text}"
-        );
-        assert!(
-            text.contains("iifname \"br2\" oifname \"br2\" accept"),
-            "{text}"
-        );
-        assert!(
-            !text.contains("ip saddr 172.18.0.0/16 oifname != \"br1\" masquerade"),
-            "{text}"
-        );
+        assert!(text.contains("iifname \"br1\" oifname \"br1\" drop"), "{text}");
+        assert!(text.contains("iifname \"br2\" oifname \"br2\" accept"), "{text}");
+        assert!(!text.contains("ip saddr 172.18.0.0/16 oifname != \"br1\" masquerade"), "{text}");
         // Whether one bridge may send to the other is decided before either may send anywhere.
         let (refuse, allow) = (
             text.find("oifname \"br2\" drop").unwrap(),

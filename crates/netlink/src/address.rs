@@ -49,9 +49,7 @@ pub(crate) fn from_octets(octets: &[u8]) -> Option<IpAddr> {
     if let Ok(octets) = <[u8; 4]>::try_from(octets) {
         return Some(IpAddr::V4(Ipv4Addr::from(octets)));
     }
-    <[u8; 16]>::try_from(octets)
-        .ok()
-        .map(|octets| IpAddr::V6(Ipv6Addr::from(octets)))
+    <[u8; 16]>::try_from(octets).ok().map(|octets| IpAddr::V6(Ipv6Addr::from(octets)))
 }
 
 fn request(kind: u16, mode: Mode, verb: &str, address: &Address) -> Request {
@@ -59,10 +57,8 @@ fn request(kind: u16, mode: Mode, verb: &str, address: &Address) -> Request {
     fixed[0] = family(&address.address);
     fixed[1] = address.prefix;
     fixed[4..].copy_from_slice(&address.link.to_ne_bytes());
-    let what = format!(
-        "{verb} address {}/{} of link {}",
-        address.address, address.prefix, address.link
-    );
+    let what =
+        format!("{verb} address {}/{} of link {}", address.address, address.prefix, address.link);
     Request::new(kind, mode, &fixed, what).with(|payload| {
         let bytes = octets(&address.address);
         payload.bytes(attribute::LOCAL, &bytes);
@@ -92,18 +88,14 @@ pub fn delete(address: &Address) -> Request {
 /// # Errors
 /// What the kernel says.
 pub fn list(socket: &mut Socket) -> Result<Vec<Address>> {
-    socket.dump(
-        &Request::dump(GET, &[0; FIXED], "list addresses".to_owned()),
-        |payload| {
-            let attributes = Attributes::after(payload, FIXED);
-            let octets = attributes
-                .get(attribute::LOCAL)
-                .or_else(|| attributes.get(attribute::ADDRESS))?;
-            Some(Address {
-                link: message::u32_at(payload, 4)?,
-                address: from_octets(octets)?,
-                prefix: *payload.get(1)?,
-            })
-        },
-    )
+    socket.dump(&Request::dump(GET, &[0; FIXED], "list addresses".to_owned()), |payload| {
+        let attributes = Attributes::after(payload, FIXED);
+        let octets =
+            attributes.get(attribute::LOCAL).or_else(|| attributes.get(attribute::ADDRESS))?;
+        Some(Address {
+            link: message::u32_at(payload, 4)?,
+            address: from_octets(octets)?,
+            prefix: *payload.get(1)?,
+        })
+    })
 }

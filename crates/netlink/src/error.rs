@@ -82,9 +82,7 @@ impl NetlinkError {
 
 impl From<NetlinkError> for io::Error {
     fn from(error: NetlinkError) -> Self {
-        let kind = error
-            .errno()
-            .map_or(io::ErrorKind::Other, |errno| Self::from(errno).kind());
+        let kind = error.errno().map_or(io::ErrorKind::Other, |errno| Self::from(errno).kind());
         Self::new(kind, error)
     }
 }

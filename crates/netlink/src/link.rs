@@ -18,6 +18,8 @@ const AF_BRIDGE: u8 = 7;
 const AF_UNSPEC: u8 = 0;
 /// `IFF_UP`.
 const UP: u32 = 1;
+/// `RTMGRP_LINK`.
+const GROUP: u32 = 1;
 
 /// `IFLA_…`.
 mod attribute {
@@ -89,22 +91,17 @@ fn fixed(family: u8, index: u32, flags: u32, change: u32) -> [u8; FIXED] {
 /// Makes a bridge and switches it on.
 #[must_use]
 pub fn create_bridge(name: &str, mac: [u8; 6], mtu: Option<u32>) -> Request {
-    Request::new(
-        NEW,
-        Mode::Create,
-        &fixed(AF_UNSPEC, 0, UP, UP),
-        format!("create bridge {name}"),
-    )
-    .with(|payload| {
-        payload.text(attribute::NAME, name);
-        payload.bytes(attribute::ADDRESS, &mac);
-        if let Some(mtu) = mtu {
-            payload.number(attribute::MTU, mtu);
-        }
-        payload.nested(attribute::INFO, |info| {
-            info.text(attribute::INFO_KIND, "bridge");
-        });
-    })
+    Request::new(NEW, Mode::Create, &fixed(AF_UNSPEC, 0, UP, UP), format!("create bridge {name}"))
+        .with(|payload| {
+            payload.text(attribute::NAME, name);
+            payload.bytes(attribute::ADDRESS, &mac);
+            if let Some(mtu) = mtu {
+                payload.number(attribute::MTU, mtu);
+            }
+            payload.nested(attribute::INFO, |info| {
+                info.text(attribute::INFO_KIND, "bridge");
+            });
+        })
 }
 
 /// Makes a pair of interfaces with a single message; the one here is switched on and a port of its bridge.
@@ -171,23 +168,17 @@ pub fn down(index: u32) -> Request {
 /// Makes a link the port of a bridge, or of none.
 #[must_use]
 pub fn set_master(index: u32, master: Option<u32>) -> Request {
-    change(
-        index,
-        format!("set the bridge of link {index}"),
-        |payload| {
-            payload.number(attribute::MASTER, master.unwrap_or(0));
-        },
-    )
+    change(index, format!("set the bridge of link {index}"), |payload| {
+        payload.number(attribute::MASTER, master.unwrap_or(0));
+    })
 }
 
 /// Sets the largest packet.
 #[must_use]
 pub fn set_mtu(index: u32, mtu: u32) -> Request {
-    change(
-        index,
-        format!("set the MTU of link {index} to {mtu}"),
-        |payload| payload.number(attribute::MTU, mtu),
-    )
+    change(index, format!("set the MTU of link {index} to {mtu}"), |payload| {
+        payload.number(attribute::MTU, mtu);
+    })
 }
 
 /// Renames a link.
@@ -201,11 +192,9 @@ pub fn set_name(index: u32, name: &str) -> Request {
 /// Sets the link-layer address.
 #[must_use]
 pub fn set_mac(index: u32, mac: [u8; 6]) -> Request {
-    change(
-        index,
-        format!("set the address of link {index}"),
-        |payload| payload.bytes(attribute::ADDRESS, &mac),
-    )
+    change(index, format!("set the address of link {index}"), |payload| {
+        payload.bytes(attribute::ADDRESS, &mac);
+    })
 }
 
 /// Leaves a note on a link.
@@ -242,13 +231,8 @@ pub fn delete(index: u32) -> Request {
 /// Deletes the link of this name.
 #[must_use]
 pub fn delete_by_name(name: &str) -> Request {
-    Request::new(
-        DELETE,
-        Mode::Existing,
-        &fixed(AF_UNSPEC, 0, 0, 0),
-        format!("delete link {name}"),
-    )
-    .with(|payload| payload.text(attribute::NAME, name))
+    Request::new(DELETE, Mode::Existing, &fixed(AF_UNSPEC, 0, 0, 0), format!("delete link {name}"))
+        .with(|payload| payload.text(attribute::NAME, name))
 }
 
 /// The link of this name, or `None`.
@@ -256,13 +240,9 @@ pub fn delete_by_name(name: &str) -> Request {
 /// # Errors
 /// What the kernel says, other than that there is none.
 pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
-    let request = Request::new(
-        GET,
-        Mode::Existing,
-        &fixed(AF_UNSPEC, 0, 0, 0),
-        format!("find link {name}"),
-    )
-    .with(|payload| payload.text(attribute::NAME, name));
+    let request =
+        Request::new(GET, Mode::Existing, &fixed(AF_UNSPEC, 0, 0, 0), format!("find link {name}"))
+            .with(|payload| payload.text(attribute::NAME, name));
     found(socket.get(&request, read))
 }
 
@@ -272,10 +252,9 @@ pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
 /// What the kernel says, other than that there is none.
 pub fn by_index(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
     let what = format!("find link {index}");
-    found(socket.get(
-        &Request::new(GET, Mode::Existing, &fixed(AF_UNSPEC, index, 0, 0), what),
-        read,
-    ))
+    found(
+        socket.get(&Request::new(GET, Mode::Existing, &fixed(AF_UNSPEC, index, 0, 0), what), read),
+    )
 }
 
 fn found(answer: Result<Link>) -> Result<Option<Link>> {
@@ -291,10 +270,7 @@ fn found(answer: Result<Link>) -> Result<Option<Link>> {
 /// # Errors
 /// What the kernel says.
 pub fn list(socket: &mut Socket) -> Result<Vec<Link>> {
-    socket.dump(
-        &Request::dump(GET, &fixed(AF_UNSPEC, 0, 0, 0), "list links".to_owned()),
-        read,
-    )
+    socket.dump(&Request::dump(GET, &fixed(AF_UNSPEC, 0, 0, 0), "list links".to_owned()), read)
 }
 
 fn read(payload: &[u8]) -> Option<Link> {
@@ -302,15 +278,34 @@ fn read(payload: &[u8]) -> Option<Link> {
     Some(Link {
         index: message::u32_at(payload, 4)?,
         name: attributes.text(attribute::NAME)?,
-        kind: attributes
-            .nested(attribute::INFO)
-            .text(attribute::INFO_KIND),
+        kind: attributes.nested(attribute::INFO).text(attribute::INFO_KIND),
         master: attributes.number(attribute::MASTER),
         mtu: attributes.number(attribute::MTU).unwrap_or(0),
         is_up: message::u32_at(payload, 8)? & UP != 0,
-        mac: attributes
-            .get(attribute::ADDRESS)
-            .and_then(|mac| mac.try_into().ok()),
+        mac: attributes.get(attribute::ADDRESS).and_then(|mac| mac.try_into().ok()),
         alias: attributes.text(attribute::ALIAS),
     })
+}
+
+/// Tells which links disappear.
+#[derive(Debug)]
+pub struct Watch(Socket);
+
+impl Watch {
+    /// Begins to watch the calling thread's network namespace; what disappears from now on is told.
+    ///
+    /// # Errors
+    /// When there is no such socket to be had.
+    pub fn open() -> Result<Self> {
+        Socket::subscribe(GROUP).map(Self)
+    }
+
+    /// The names of links that disappeared, once there are some; none when the time is over before that.
+    ///
+    /// # Errors
+    /// When so much happened that not all could be told (`ENOBUFS`): list the links instead.
+    pub fn gone(&mut self, patience: std::time::Duration) -> Result<Vec<String>> {
+        let deleted = |kind, payload: &[u8]| (kind == DELETE).then(|| read(payload)).flatten();
+        Ok(self.0.wait(patience, deleted)?.into_iter().map(|link| link.name).collect())
+    }
 }

@@ -77,26 +77,14 @@ impl Request {
     #[must_use]
     pub fn new(kind: u16, mode: Mode, fixed: &[u8], what: String) -> Self {
         let payload = Payload::starting_with(fixed);
-        Self {
-            kind,
-            flags: flags::REQUEST | mode.flags(),
-            payload,
-            what,
-            too_long: None,
-        }
+        Self { kind, flags: flags::REQUEST | mode.flags(), payload, what, too_long: None }
     }
 
     /// A request for all objects of a kind.
     #[must_use]
     pub fn dump(kind: u16, fixed: &[u8], what: String) -> Self {
         let payload = Payload::starting_with(fixed);
-        Self {
-            kind,
-            flags: flags::REQUEST | flags::DUMP,
-            payload,
-            what,
-            too_long: None,
-        }
+        Self { kind, flags: flags::REQUEST | flags::DUMP, payload, what, too_long: None }
     }
 
     /// Adds attributes.
@@ -138,10 +126,7 @@ impl Payload {
         let mut bytes = Vec::with_capacity(128);
         bytes.extend_from_slice(fixed);
         pad(&mut bytes);
-        Self {
-            bytes,
-            too_long: None,
-        }
+        Self { bytes, too_long: None }
     }
 
     /// An attribute with these bytes.
@@ -228,12 +213,7 @@ fn split_message(datagram: &[u8]) -> Option<(Message<'_>, &[u8])> {
         sequence: u32_at(datagram, 8)?,
         payload,
     };
-    Some((
-        message,
-        datagram
-            .get(length.next_multiple_of(ALIGN)..)
-            .unwrap_or_default(),
-    ))
+    Some((message, datagram.get(length.next_multiple_of(ALIGN)..).unwrap_or_default()))
 }
 
 /// The attributes in a payload, by number; what is malformed ends them.
@@ -244,19 +224,13 @@ impl<'a> Attributes<'a> {
     /// The attributes behind a fixed part of this length.
     #[must_use]
     pub fn after(payload: &'a [u8], fixed: usize) -> Self {
-        Self(
-            payload
-                .get(fixed.next_multiple_of(ALIGN)..)
-                .unwrap_or_default(),
-        )
+        Self(payload.get(fixed.next_multiple_of(ALIGN)..).unwrap_or_default())
     }
 
     /// The value of the first attribute of this kind.
     #[must_use]
     pub fn get(self, kind: u16) -> Option<&'a [u8]> {
-        self.into_iter()
-            .find(|(found, _)| *found == kind)
-            .map(|(_, value)| value)
+        self.into_iter().find(|(found, _)| *found == kind).map(|(_, value)| value)
     }
 
     /// A number in the machine's byte order.
@@ -269,10 +243,7 @@ impl<'a> Attributes<'a> {
     #[must_use]
     pub fn text(self, kind: u16) -> Option<String> {
         let value = self.get(kind)?;
-        let end = value
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(value.len());
+        let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
         Some(String::from_utf8_lossy(&value[..end]).into_owned())
     }
 
@@ -290,10 +261,7 @@ impl<'a> Iterator for Attributes<'a> {
         let length = usize::from(u16_at(self.0, 0)?);
         let kind = u16_at(self.0, 2)? & KIND_MASK;
         let value = self.0.get(4..length)?;
-        self.0 = self
-            .0
-            .get(length.next_multiple_of(ALIGN)..)
-            .unwrap_or_default();
+        self.0 = self.0.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
         Some((kind, value))
     }
 }
@@ -342,10 +310,7 @@ mod tests {
     fn an_attribute_longer_than_its_length_field_is_refused() {
         let request = Request::new(16, Mode::Create, &[], "test".to_owned())
             .with(|payload| payload.bytes(1, &vec![0; 70_000]));
-        assert!(matches!(
-            request.write(1, 0, &mut Vec::new()),
-            Err(NetlinkError::TooLong { .. })
-        ));
+        assert!(matches!(request.write(1, 0, &mut Vec::new()), Err(NetlinkError::TooLong { .. })));
     }
 
     #[test]

@@ -38,18 +38,14 @@ fn request(kind: u16, mode: Mode, verb: &str, neighbour: &Neighbour) -> Request 
     fixed[0] = family(&neighbour.address);
     fixed[4..8].copy_from_slice(&neighbour.link.to_ne_bytes());
     fixed[8..10].copy_from_slice(&PERMANENT.to_ne_bytes());
-    Request::new(
-        kind,
-        mode,
-        &fixed,
-        format!("{verb} neighbour {}", neighbour.address),
+    Request::new(kind, mode, &fixed, format!("{verb} neighbour {}", neighbour.address)).with(
+        |payload| {
+            payload.bytes(attribute::DESTINATION, &octets(&neighbour.address));
+            if let Some(mac) = neighbour.mac {
+                payload.bytes(attribute::LINK_LAYER, &mac);
+            }
+        },
     )
-    .with(|payload| {
-        payload.bytes(attribute::DESTINATION, &octets(&neighbour.address));
-        if let Some(mac) = neighbour.mac {
-            payload.bytes(attribute::LINK_LAYER, &mac);
-        }
-    })
 }
 
 /// Sets a permanent entry, in place of one that was learnt.
@@ -69,17 +65,12 @@ pub fn delete(neighbour: &Neighbour) -> Request {
 /// # Errors
 /// What the kernel says.
 pub fn list(socket: &mut Socket) -> Result<Vec<Neighbour>> {
-    socket.dump(
-        &Request::dump(GET, &[0; FIXED], "list neighbours".to_owned()),
-        |payload| {
-            let attributes = Attributes::after(payload, FIXED);
-            Some(Neighbour {
-                link: message::u32_at(payload, 4)?,
-                address: from_octets(attributes.get(attribute::DESTINATION)?)?,
-                mac: attributes
-                    .get(attribute::LINK_LAYER)
-                    .and_then(|mac| mac.try_into().ok()),
-            })
-        },
-    )
+    socket.dump(&Request::dump(GET, &[0; FIXED], "list neighbours".to_owned()), |payload| {
+        let attributes = Attributes::after(payload, FIXED);
+        Some(Neighbour {
+            link: message::u32_at(payload, 4)?,
+            address: from_octets(attributes.get(attribute::DESTINATION)?)?,
+            mac: attributes.get(attribute::LINK_LAYER).and_then(|mac| mac.try_into().ok()),
+        })
+    })
 }

@@ -58,16 +58,7 @@ pub fn dump(subsystem: Subsystem, message: u8, family: u8, what: String) -> Requ
 /// The first refusal; then none of them took effect.
 pub fn transaction(socket: &mut Socket, subsystem: Subsystem, requests: &[Request]) -> Result<()> {
     let frame = |kind, what: &str| {
-        Request::new(
-            kind,
-            Mode::Existing,
-            &[0, 0, 0, subsystem.number()],
-            what.to_owned(),
-        )
+        Request::new(kind, Mode::Existing, &[0, 0, 0, subsystem.number()], what.to_owned())
     };
-    socket.transaction(
-        &frame(BEGIN, "apply the batch"),
-        requests,
-        &frame(END, "end the batch"),
-    )
+    socket.transaction(&frame(BEGIN, "apply the batch"), requests, &frame(END, "end the batch"))
 }

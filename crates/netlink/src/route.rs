@@ -44,30 +44,22 @@ impl Route {
     /// The default route through a gateway.
     #[must_use]
     pub const fn default_through(gateway: IpAddr, link: u32) -> Self {
-        Self {
-            destination: None,
-            gateway: Some(gateway),
-            link: Some(link),
-        }
+        Self { destination: None, gateway: Some(gateway), link: Some(link) }
     }
 }
 
 fn request(kind: u16, mode: Mode, verb: &str, route: &Route) -> Request {
     let mut fixed = [0; FIXED];
-    let either = route
-        .destination
-        .map(|(address, _)| address)
-        .or(route.gateway);
+    let either = route.destination.map(|(address, _)| address).or(route.gateway);
     fixed[0] = either.as_ref().map_or(2, family);
     fixed[1] = route.destination.map_or(0, |(_, prefix)| prefix);
     fixed[4] = MAIN;
     fixed[5] = BOOT;
     fixed[6] = if route.gateway.is_some() { 0 } else { LINK };
     fixed[7] = UNICAST;
-    let to = route.destination.map_or_else(
-        || "default".to_owned(),
-        |(address, prefix)| format!("{address}/{prefix}"),
-    );
+    let to = route
+        .destination
+        .map_or_else(|| "default".to_owned(), |(address, prefix)| format!("{address}/{prefix}"));
     Request::new(kind, mode, &fixed, format!("{verb} route to {to}")).with(|payload| {
         if let Some((address, _)) = route.destination {
             payload.bytes(attribute::DESTINATION, &octets(&address));
@@ -98,20 +90,17 @@ pub fn delete(route: &Route) -> Request {
 /// # Errors
 /// What the kernel says.
 pub fn list(socket: &mut Socket) -> Result<Vec<Route>> {
-    socket.dump(
-        &Request::dump(GET, &[0; FIXED], "list routes".to_owned()),
-        |payload| {
-            let attributes = Attributes::after(payload, FIXED);
-            if *payload.get(4)? != MAIN || *payload.get(7)? != UNICAST {
-                return None;
-            }
-            let prefix = *payload.get(1)?;
-            let destination = attributes.get(attribute::DESTINATION).and_then(from_octets);
-            Some(Route {
-                destination: destination.map(|address| (address, prefix)),
-                gateway: attributes.get(attribute::GATEWAY).and_then(from_octets),
-                link: attributes.number(attribute::OUT),
-            })
-        },
-    )
+    socket.dump(&Request::dump(GET, &[0; FIXED], "list routes".to_owned()), |payload| {
+        let attributes = Attributes::after(payload, FIXED);
+        if *payload.get(4)? != MAIN || *payload.get(7)? != UNICAST {
+            return None;
+        }
+        let prefix = *payload.get(1)?;
+        let destination = attributes.get(attribute::DESTINATION).and_then(from_octets);
+        Some(Route {
+            destination: destination.map(|address| (address, prefix)),
+            gateway: attributes.get(attribute::GATEWAY).and_then(from_octets),
+            link: attributes.number(attribute::OUT),
+        })
+    })
 }

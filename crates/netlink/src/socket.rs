@@ -5,7 +5,9 @@
 //! makes work in a container's namespace cheap.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -52,14 +54,46 @@ impl Socket {
             Family::Route => None,
             Family::Netfilter => Some(netlink::NETFILTER),
         };
-        let fail = |source| NetlinkError::Socket {
-            action: "open",
-            source,
-        };
+        let fail = |source| NetlinkError::Socket { action: "open", source };
         let flags = SocketFlags::CLOEXEC;
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)
             .map_err(fail)?;
         Ok(Self { fd, sequence: 0 })
+    }
+
+    /// Opens a socket that is told what happens to the objects of these groups (`RTMGRP_…`).
+    pub(crate) fn subscribe(groups: u32) -> Result<Self> {
+        let socket = Self::open(Family::Route)?;
+        let fail = |source| NetlinkError::Socket { action: "subscribe with", source };
+        rustix::net::bind(&socket.fd, &SocketAddrNetlink::new(0, groups)).map_err(fail)?;
+        Ok(socket)
+    }
+
+    /// What `read` makes of the messages of one datagram, once there is one of interest; nothing when the time is over.
+    pub(crate) fn wait<T>(
+        &mut self,
+        patience: Duration,
+        mut read: impl FnMut(u16, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let deadline = Instant::now() + patience;
+        let fail = |source| NetlinkError::Socket { action: "wait for", source };
+        let mut buffer = vec![0; RECEIVE];
+        let mut list = Vec::new();
+        while list.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).map_err(|_| fail(Errno::INVAL))?;
+            let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+            match rustix::event::poll(&mut fds, Some(&timeout)) {
+                Ok(0) => break,
+                Ok(_) => self.receive(&mut buffer, RecvFlags::DONTWAIT, "watch", |message| {
+                    list.extend(read(message.kind, message.payload));
+                    Ok(())
+                })?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        Ok(list)
     }
 
     /// Sends requests in one go and collects their acknowledgements.
@@ -83,23 +117,17 @@ impl Socket {
         let mut open = requests.len();
         let mut buffer = vec![0; 4096];
         while open > 0 {
-            self.receive(
-                &mut buffer,
-                RecvFlags::DONTWAIT,
-                &requests[0].what,
-                |message| {
-                    let index = message.sequence.wrapping_sub(first) as usize;
-                    let Some(request) = requests.get(index).filter(|_| message.kind == ERROR)
-                    else {
-                        return Ok(());
-                    };
-                    open -= 1;
-                    if let Err(error) = acknowledgement(&message, &request.what) {
-                        refusal.get_or_insert(error);
-                    }
-                    Ok(())
-                },
-            )?;
+            self.receive(&mut buffer, RecvFlags::DONTWAIT, &requests[0].what, |message| {
+                let index = message.sequence.wrapping_sub(first) as usize;
+                let Some(request) = requests.get(index).filter(|_| message.kind == ERROR) else {
+                    return Ok(());
+                };
+                open -= 1;
+                if let Err(error) = acknowledgement(&message, &request.what) {
+                    refusal.get_or_insert(error);
+                }
+                Ok(())
+            })?;
         }
         refusal.map_or(Ok(()), Err)
     }
@@ -151,9 +179,7 @@ impl Socket {
                 return Ok(list);
             }
         }
-        Err(NetlinkError::Interrupted {
-            request: request.what.clone(),
-        })
+        Err(NetlinkError::Interrupted { request: request.what.clone() })
     }
 
     fn dump_once<T>(
@@ -226,9 +252,7 @@ impl Socket {
                 {
                     return Ok(());
                 }
-                let what = index
-                    .checked_sub(1)
-                    .map_or(&begin.what, |index| &requests[index].what);
+                let what = index.checked_sub(1).map_or(&begin.what, |index| &requests[index].what);
                 match acknowledgement(&message, what) {
                     // Only the last request asked for one.
                     Ok(()) => answer = answer.take().or(Some(Ok(()))),
@@ -252,10 +276,7 @@ impl Socket {
                 source,
             })?;
         }
-        let fail = |source| NetlinkError::Socket {
-            action: "send to",
-            source,
-        };
+        let fail = |source| NetlinkError::Socket { action: "send to", source };
         let kernel = SocketAddrNetlink::new(0, 0);
         loop {
             match rustix::net::sendto(&self.fd, datagram, SendFlags::empty(), &kernel) {
@@ -273,10 +294,7 @@ impl Socket {
         what: &str,
         mut each: impl FnMut(Message<'_>) -> Result<()>,
     ) -> Result<()> {
-        let fail = |source| NetlinkError::Socket {
-            action: "receive from",
-            source,
-        };
+        let fail = |source| NetlinkError::Socket { action: "receive from", source };
         let length = loop {
             match rustix::net::recv(&self.fd, &mut *buffer, flags | RecvFlags::TRUNC) {
                 Ok((_, length)) => break length,
@@ -295,10 +313,7 @@ impl Socket {
 }
 
 fn malformed(what: &str, reason: &'static str) -> NetlinkError {
-    NetlinkError::Malformed {
-        request: what.to_owned(),
-        reason,
-    }
+    NetlinkError::Malformed { request: what.to_owned(), reason }
 }
 
 /// Reads `struct nlmsgerr`: the number, the header of the request, the request unless capped, then attributes.
@@ -336,12 +351,7 @@ mod tests {
     use super::*;
 
     fn error_message(flags: u16, payload: &[u8]) -> Message<'_> {
-        Message {
-            kind: ERROR,
-            flags,
-            sequence: 1,
-            payload,
-        }
+        Message { kind: ERROR, flags, sequence: 1, payload }
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Every request against the kernel, each test in a network namespace of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that fails ends the test it helps"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that fails ends the test it helps")]
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
 
 use barge_netlink::address::Address;
 use barge_netlink::link::Veth;
@@ -42,14 +40,8 @@ fn a_bridge_is_made_with_its_address_and_switched_on() {
     send(&mut socket, link::create_bridge("br0", MAC, Some(1400)));
     let bridge = link::by_name(&mut socket, "br0").unwrap().unwrap();
     assert_eq!(bridge.kind.as_deref(), Some("bridge"));
-    assert_eq!(
-        (bridge.mac, bridge.mtu, bridge.is_up),
-        (Some(MAC), 1400, true)
-    );
-    assert_eq!(
-        link::by_index(&mut socket, bridge.index).unwrap(),
-        Some(bridge.clone())
-    );
+    assert_eq!((bridge.mac, bridge.mtu, bridge.is_up), (Some(MAC), 1400, true));
+    assert_eq!(link::by_index(&mut socket, bridge.index).unwrap(), Some(bridge.clone()));
     assert!(link::list(&mut socket).unwrap().contains(&bridge));
 }
 
@@ -70,10 +62,7 @@ fn a_veth_is_a_port_here_and_a_named_interface_there_in_one_message() {
     };
     send(&mut here, link::create_veth(&veth));
     let port = link::by_name(&mut here, "veth1").unwrap().unwrap();
-    assert_eq!(
-        (port.master, port.is_up, port.mtu),
-        (Some(master), true, 1400)
-    );
+    assert_eq!((port.master, port.is_up, port.mtu), (Some(master), true, 1400));
     assert_eq!(port.kind.as_deref(), Some("veth"));
     let eth0 = link::by_name(&mut there, "eth0").unwrap().unwrap();
     assert_eq!((eth0.mac, eth0.is_up, eth0.mtu), (Some(mac), false, 1400));
@@ -120,20 +109,10 @@ fn a_port_leaves_and_joins_a_bridge_and_is_isolated() {
     };
     send(&mut here, link::create_veth(&veth));
     let port = index(&mut here, "v");
-    here.send(&[
-        link::set_master(port, Some(bridge)),
-        link::isolate_port(port),
-    ])
-    .unwrap();
-    assert_eq!(
-        link::by_index(&mut here, port).unwrap().unwrap().master,
-        Some(bridge)
-    );
+    here.send(&[link::set_master(port, Some(bridge)), link::isolate_port(port)]).unwrap();
+    assert_eq!(link::by_index(&mut here, port).unwrap().unwrap().master, Some(bridge));
     send(&mut here, link::set_master(port, None));
-    assert_eq!(
-        link::by_index(&mut here, port).unwrap().unwrap().master,
-        None
-    );
+    assert_eq!(link::by_index(&mut here, port).unwrap().unwrap().master, None);
     send(&mut here, link::delete_by_name("v"));
 }
 
@@ -142,32 +121,17 @@ fn addresses_routes_and_neighbours_come_and_go() {
     let (_netns, mut socket) = namespace();
     send(&mut socket, link::create_bridge("br0", MAC, None));
     let link = index(&mut socket, "br0");
-    let own = Address {
-        link,
-        address: address("10.9.0.1"),
-        prefix: 16,
-    };
-    let six = Address {
-        link,
-        address: address("fd00:9::1"),
-        prefix: 64,
-    };
+    let own = Address { link, address: address("10.9.0.1"), prefix: 16 };
+    let six = Address { link, address: address("fd00:9::1"), prefix: 64 };
     let default = Route::default_through(address("10.9.0.254"), link);
     let net = Route {
         destination: Some((address("10.8.0.0"), 24)),
         gateway: Some(address("10.9.0.2")),
         link: None,
     };
-    let direct = Route {
-        destination: Some((address("10.7.0.0"), 24)),
-        gateway: None,
-        link: Some(link),
-    };
-    let near = Neighbour {
-        link,
-        address: address("10.9.0.2"),
-        mac: Some([2, 0, 0, 0, 0, 2]),
-    };
+    let direct =
+        Route { destination: Some((address("10.7.0.0"), 24)), gateway: None, link: Some(link) };
+    let near = Neighbour { link, address: address("10.9.0.2"), mac: Some([2, 0, 0, 0, 0, 2]) };
     let all = [
         address::add(&own),
         address::add(&six),
@@ -178,30 +142,16 @@ fn addresses_routes_and_neighbours_come_and_go() {
     ];
     socket.send(&all).unwrap();
     let addresses = address::list(&mut socket).unwrap();
-    assert!(
-        addresses.contains(&own) && addresses.contains(&six),
-        "{addresses:?}"
-    );
+    assert!(addresses.contains(&own) && addresses.contains(&six), "{addresses:?}");
     let routes = route::list(&mut socket).unwrap();
-    let expected_net = Route {
-        link: Some(link),
-        ..net
-    };
+    let expected_net = Route { link: Some(link), ..net };
     assert!(
-        [default, expected_net, direct]
-            .iter()
-            .all(|route| routes.contains(route)),
+        [default, expected_net, direct].iter().all(|route| routes.contains(route)),
         "{routes:?}"
     );
     assert!(neighbour::list(&mut socket).unwrap().contains(&near));
 
-    socket
-        .send(&[
-            neighbour::delete(&near),
-            route::delete(&net),
-            address::delete(&own),
-        ])
-        .unwrap();
+    socket.send(&[neighbour::delete(&near), route::delete(&net), address::delete(&own)]).unwrap();
     assert!(!neighbour::list(&mut socket).unwrap().contains(&near));
     assert!(!route::list(&mut socket).unwrap().contains(&expected_net));
     assert!(!address::list(&mut socket).unwrap().contains(&own));
@@ -217,12 +167,7 @@ fn a_refusal_names_the_request_and_the_others_are_worked_off() {
     ];
     let error = socket.send(&requests).unwrap_err();
     assert!(error.is_exists());
-    assert!(
-        error
-            .to_string()
-            .starts_with("kernel refused to create bridge br0"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("kernel refused to create bridge br0"), "{error}");
     assert!(link::by_name(&mut socket, "br1").unwrap().is_some());
 }
 
@@ -243,21 +188,22 @@ fn a_list_longer_than_one_datagram_is_complete() {
     let link = index(&mut socket, "br0");
     let many: Vec<Request> = (0..1000_u32)
         .map(|number| IpAddr::from((0x0a_09_00_01 + number).to_be_bytes()))
-        .map(|ip| {
-            address::add(&Address {
-                link,
-                address: ip,
-                prefix: 16,
-            })
-        })
+        .map(|ip| address::add(&Address { link, address: ip, prefix: 16 }))
         .collect();
     for some in many.chunks(100) {
         socket.send(some).unwrap();
     }
-    let count = address::list(&mut socket)
-        .unwrap()
-        .iter()
-        .filter(|found| found.link == link)
-        .count();
+    let count =
+        address::list(&mut socket).unwrap().iter().filter(|found| found.link == link).count();
     assert!(count >= 1000, "{count}");
+}
+
+#[test]
+fn a_link_that_disappears_is_told() {
+    let (netns, mut socket) = namespace();
+    let mut watch = in_netns(&netns, || link::Watch::open().unwrap()).unwrap();
+    send(&mut socket, link::create_bridge("br0", MAC, None));
+    assert!(watch.gone(Duration::ZERO).unwrap().is_empty());
+    send(&mut socket, link::delete_by_name("br0"));
+    assert_eq!(watch.gone(Duration::from_secs(10)).unwrap(), ["br0"]);
 }

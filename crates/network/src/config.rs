@@ -91,6 +91,11 @@ pub enum FirewallChoice {
 pub struct InterfaceName(String);
 
 impl InterfaceName {
+    /// A name that is known to be legal.
+    pub(crate) fn fixed(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -106,16 +111,11 @@ impl std::str::FromStr for InterfaceName {
             && name.len() <= LONGEST_INTERFACE
             && name != "."
             && name != ".."
-            && !name
-                .bytes()
-                .any(|byte| byte <= b' ' || matches!(byte, b'/' | b':' | b'%' | 0x7f));
+            && !name.bytes().any(|byte| byte <= b' ' || matches!(byte, b'/' | b':' | b'%' | 0x7f));
         if legal {
             Ok(Self(name.to_owned()))
         } else {
-            Err(NetworkError::InvalidName {
-                what: "bridge",
-                name: name.to_owned(),
-            })
+            Err(NetworkError::InvalidName { what: "bridge", name: name.to_owned() })
         }
     }
 }
@@ -156,10 +156,7 @@ impl std::str::FromStr for TableName {
         if legal {
             Ok(Self(name.to_owned()))
         } else {
-            Err(NetworkError::InvalidName {
-                what: "table",
-                name: name.to_owned(),
-            })
+            Err(NetworkError::InvalidName { what: "table", name: name.to_owned() })
         }
     }
 }
@@ -202,8 +199,7 @@ impl NetworkConfig {
 /// # Errors
 /// `invalid CIDR address: x`, as Docker says it.
 pub fn parse_cidr(text: &str) -> Result<Ipv4Net> {
-    text.parse()
-        .map_err(|_| NetworkError::InvalidCidr(text.to_owned()))
+    text.parse().map_err(|_| NetworkError::InvalidCidr(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -41,6 +41,17 @@ impl EndpointOptions {
             ports: Vec::new(),
         }
     }
+
+    /// Refuses what only an own interface can have.
+    pub(crate) fn refuse_own_link(&self, mode: &str) -> Result<()> {
+        let options = [(self.ip.is_some(), "a fixed address"), (self.mac.is_some(), "mac-address")];
+        match options.iter().find(|(asked, _)| *asked) {
+            None => Ok(()),
+            Some((_, option)) => {
+                Err(NetworkError::NotForThisMode { option, mode: mode.to_owned() })
+            }
+        }
+    }
 }
 
 /// Names an endpoint: 64 hexadecimal digits.
@@ -84,12 +95,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Interface, address and ports; `None` for the host's network, no network and another container's.
+    /// Interface, address and ports; `None` for the host's network and for none.
     #[must_use]
     pub const fn link(&self) -> Option<&Link> {
         match &self.attachment {
             Attachment::Link(link) => Some(link),
-            Attachment::Host | Attachment::Null | Attachment::Container(_) => None,
+            Attachment::Host | Attachment::Null => None,
         }
     }
 }
@@ -102,8 +113,6 @@ pub enum Attachment {
     Host,
     /// It has a namespace with a loopback interface only.
     Null,
-    /// It lives in another container's namespace.
-    Container(ContainerId),
     /// It has an interface of its own.
     Link(Link),
 }
@@ -157,10 +166,7 @@ impl FromStr for MacAddress {
         let mut octets = [0; 6];
         let mut parts = text.split(separator);
         for octet in &mut octets {
-            let part = parts
-                .next()
-                .filter(|part| part.len() == 2)
-                .ok_or_else(invalid)?;
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(invalid)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| invalid())?;
         }
         match parts.next() {
@@ -210,13 +216,9 @@ mod tests {
 
     #[test]
     fn other_text_is_no_mac() {
-        for text in [
-            "",
-            "02:42:ac:11:00",
-            "02:42:ac:11:00:02:03",
-            "2:42:ac:11:00:02",
-            "zz:42:ac:11:00:02",
-        ] {
+        for text in
+            ["", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "2:42:ac:11:00:02", "zz:42:ac:11:00:02"]
+        {
             assert!(text.parse::<MacAddress>().is_err(), "{text}");
         }
     }

@@ -155,6 +155,14 @@ pub enum NetworkError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Several steps of a tear-down failed.
+    #[error("{others} more errors, the first")]
+    Several {
+        /// How many there are besides the first.
+        others: usize,
+        /// The first.
+        source: Box<NetworkError>,
+    },
     /// The interface named by `--bridge` is not a bridge.
     #[error("interface {0} exists and is not a bridge")]
     NotABridge(String),
@@ -208,17 +216,14 @@ impl NetworkError {
             | Self::Firewall { .. }
             | Self::Io { .. }
             | Self::Record { .. }
+            | Self::Several { .. }
             | Self::NotABridge(_) => ErrorKind::System,
         }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 
     pub(crate) fn errno(
@@ -226,11 +231,7 @@ impl NetworkError {
         path: &Path,
     ) -> impl FnOnce(rustix::io::Errno) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source: source.into(),
-        }
+        move |source| Self::Io { action, path, source: source.into() }
     }
 
     pub(crate) fn netlink(
@@ -244,5 +245,15 @@ impl NetworkError {
         action: &'static str,
     ) -> impl FnOnce(barge_firewall::FirewallError) -> Self {
         move |source| Self::Firewall { action, source }
+    }
+}
+
+/// What a tear-down that went on after errors has to tell.
+pub(crate) fn several(errors: impl IntoIterator<Item = NetworkError>) -> Result<()> {
+    let mut errors = errors.into_iter();
+    match (errors.next(), errors.count()) {
+        (None, _) => Ok(()),
+        (Some(only), 0) => Err(only),
+        (Some(first), others) => Err(NetworkError::Several { others, source: Box::new(first) }),
     }
 }

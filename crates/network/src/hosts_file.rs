@@ -52,9 +52,8 @@ impl ExtraHost {
     /// # Errors
     /// In the words of Docker's client.
     pub fn parse(text: &str) -> Result<Self, ExtraHostError> {
-        let separator = text
-            .find([':', '='])
-            .ok_or_else(|| ExtraHostError::Format(text.to_owned()))?;
+        let separator =
+            text.find([':', '=']).ok_or_else(|| ExtraHostError::Format(text.to_owned()))?;
         let (name, address) = (&text[..separator], &text[separator + 1..]);
         if name.is_empty() || name.contains(char::is_whitespace) {
             return Err(ExtraHostError::Format(text.to_owned()));
@@ -67,14 +66,19 @@ impl ExtraHost {
                 .and_then(|rest| rest.strip_suffix(']'))
                 .unwrap_or(address);
             HostTarget::Address(
-                bare.parse()
-                    .map_err(|_| ExtraHostError::Address(address.to_owned()))?,
+                bare.parse().map_err(|_| ExtraHostError::Address(address.to_owned()))?,
             )
         };
-        Ok(Self {
-            name: name.to_owned(),
-            target,
-        })
+        Ok(Self { name: name.to_owned(), target })
+    }
+
+    /// The address, when the host's is known or not needed.
+    #[must_use]
+    pub fn address(&self, gateway: Option<Ipv4Addr>) -> Option<IpAddr> {
+        match self.target {
+            HostTarget::Address(address) => Some(address),
+            HostTarget::Gateway => gateway.map(IpAddr::V4),
+        }
     }
 }
 
@@ -87,10 +91,10 @@ pub struct HostsFile<'a> {
     pub domainname: &'a str,
     /// Its address; without one it is not named in the file, as in Docker.
     pub address: Option<Ipv4Addr>,
+    /// What `host-gateway` means: the bridge's address.
+    pub gateway: Option<Ipv4Addr>,
     /// `--add-host`.
     pub extra: &'a [ExtraHost],
-    /// What `host-gateway` means: the bridge's address, or what the daemon was told.
-    pub host_gateway: Option<IpAddr>,
 }
 
 impl HostsFile<'_> {
@@ -99,11 +103,7 @@ impl HostsFile<'_> {
     pub fn to_text(&self) -> String {
         let mut text = DEFAULT_LINES.to_owned();
         for host in self.extra {
-            let address = match host.target {
-                HostTarget::Address(address) => Some(address),
-                HostTarget::Gateway => self.host_gateway,
-            };
-            if let Some(address) = address {
+            if let Some(address) = host.address(self.gateway) {
                 writeln!(text, "{address}\t{}", host.name).ok();
             }
         }
@@ -111,12 +111,7 @@ impl HostsFile<'_> {
             if self.domainname.is_empty() {
                 writeln!(text, "{address}\t{}", self.hostname).ok();
             } else {
-                writeln!(
-                    text,
-                    "{address}\t{0}.{1} {0}",
-                    self.hostname, self.domainname
-                )
-                .ok();
+                writeln!(text, "{address}\t{0}.{1} {0}", self.hostname, self.domainname).ok();
             }
         }
         text
@@ -127,13 +122,8 @@ impl HostsFile<'_> {
 mod tests {
     use super::*;
 
-    const EMPTY: HostsFile<'_> = HostsFile {
-        hostname: "web",
-        domainname: "",
-        address: None,
-        extra: &[],
-        host_gateway: None,
-    };
+    const EMPTY: HostsFile<'_> =
+        HostsFile { hostname: "web", domainname: "", address: None, extra: &[], gateway: None };
 
     #[test]
     fn without_an_address_only_the_defaults_are_there() {
@@ -145,16 +135,8 @@ mod tests {
         let address = Some(Ipv4Addr::new(172, 17, 0, 2));
         let text = HostsFile { address, ..EMPTY }.to_text();
         assert_eq!(text, format!("{DEFAULT_LINES}172.17.0.2\tweb\n"));
-        let text = HostsFile {
-            address,
-            domainname: "example.org",
-            ..EMPTY
-        }
-        .to_text();
-        assert!(
-            text.ends_with("\n172.17.0.2\tweb.example.org web\n"),
-            "{text}"
-        );
+        let text = HostsFile { address, domainname: "example.org", ..EMPTY }.to_text();
+        assert!(text.ends_with("\n172.17.0.2\tweb.example.org web\n"), "{text}");
     }
 
     #[test]
@@ -165,13 +147,8 @@ mod tests {
             ExtraHost::parse("seven=fd00::2").unwrap(),
             ExtraHost::parse("host.docker.internal:host-gateway").unwrap(),
         ];
-        let gateway = Some(IpAddr::V4(Ipv4Addr::new(172, 17, 0, 1)));
-        let text = HostsFile {
-            extra: &extra,
-            host_gateway: gateway,
-            ..EMPTY
-        }
-        .to_text();
+        let gateway = Some(Ipv4Addr::new(172, 17, 0, 1));
+        let text = HostsFile { extra: &extra, gateway, ..EMPTY }.to_text();
         let expected =
             "10.0.0.5\tdb\nfd00::1\tsix\nfd00::2\tseven\n172.17.0.1\thost.docker.internal\n";
         assert_eq!(text, format!("{DEFAULT_LINES}{expected}"));
@@ -188,10 +165,7 @@ mod tests {
             "bad format for add-host: \":1.2.3.4\""
         );
         let error = ExtraHost::parse("db:300.0.0.1").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "invalid IP address in add-host: \"300.0.0.1\""
-        );
+        assert_eq!(error.to_string(), "invalid IP address in add-host: \"300.0.0.1\"");
         assert!(ExtraHost::parse("two words:1.2.3.4").is_err());
     }
 }

@@ -44,6 +44,13 @@ pub struct PoolRecord {
     pub gateway: Ipv4Addr,
 }
 
+impl PoolRecord {
+    /// The bridge's address with the subnet's prefix.
+    pub(crate) fn bridge_address(&self) -> Option<Ipv4Net> {
+        Ipv4Net::new(self.gateway, self.subnet.prefix_len()).ok()
+    }
+}
+
 /// What `/networks` shows of one network.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NetworkView {
@@ -91,17 +98,6 @@ impl NetworkMode {
     }
 }
 
-/// Which network namespace a container runs in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SandboxKind {
-    /// A new one.
-    Own,
-    /// The daemon's.
-    Host,
-    /// The one of this container.
-    Joined(ContainerId),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,10 +105,7 @@ mod tests {
     #[test]
     fn default_and_nothing_mean_the_bridge() {
         for text in ["", "default", "bridge"] {
-            assert_eq!(
-                NetworkMode::parse(text).unwrap(),
-                NetworkMode::Named("bridge".to_owned())
-            );
+            assert_eq!(NetworkMode::parse(text).unwrap(), NetworkMode::Named("bridge".to_owned()));
         }
     }
 

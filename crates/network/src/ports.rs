@@ -55,9 +55,9 @@ pub struct PublishedPort {
     /// The port inside.
     pub container: Port,
     /// The address of the host, `0.0.0.0` for all.
-    pub address: Ipv4Addr,
+    pub host_address: Ipv4Addr,
     /// The port of the host.
-    pub host: u16,
+    pub host_port: u16,
 }
 
 /// The text Docker puts into its errors: `0.0.0.0:80:172.17.0.2:80/tcp`.
@@ -68,12 +68,8 @@ struct Binding<'a> {
 
 impl fmt::Display for Binding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PublishedPort {
-            container,
-            address,
-            host,
-        } = self.port;
-        write!(f, "{address}:{host}:{}:{container}", self.target)
+        let PublishedPort { container, host_address, host_port } = self.port;
+        write!(f, "{host_address}:{host_port}:{}:{container}", self.target)
     }
 }
 
@@ -97,14 +93,10 @@ impl Held {
     /// Whether a container of ours has the port: on this address, on all, or (for all) on any.
     fn is_taken(&self, (address, protocol, port): Key) -> bool {
         if address.is_unspecified() {
-            self.sockets
-                .keys()
-                .any(|key| (key.1, key.2) == (protocol, port))
+            self.sockets.keys().any(|key| (key.1, key.2) == (protocol, port))
         } else {
             self.sockets.contains_key(&(address, protocol, port))
-                || self
-                    .sockets
-                    .contains_key(&(Ipv4Addr::UNSPECIFIED, protocol, port))
+                || self.sockets.contains_key(&(Ipv4Addr::UNSPECIFIED, protocol, port))
         }
     }
 }
@@ -151,10 +143,7 @@ impl PortTable {
     /// and a client that tries while the container starts would wait for ever instead of being refused.
     pub(crate) fn seal(&self, ports: &[PublishedPort], target: Ipv4Addr) -> Result<()> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for port in ports
-            .iter()
-            .filter(|port| port.container.protocol == Protocol::Tcp)
-        {
+        for port in ports.iter().filter(|port| port.container.protocol == Protocol::Tcp) {
             if let Some(Some(socket)) = held.sockets.get(&key(port)) {
                 rustix::net::listen(socket, 0).map_err(|source| NetworkError::PortBind {
                     binding: Binding { port, target }.to_string(),
@@ -173,7 +162,7 @@ impl PortTable {
 }
 
 const fn key(port: &PublishedPort) -> Key {
-    (port.address, port.container.protocol, port.host)
+    (port.host_address, port.container.protocol, port.host_port)
 }
 
 impl Held {
@@ -187,8 +176,8 @@ impl Held {
             HostPorts::Range { first, last } if first == last => {
                 let port = PublishedPort {
                     container: request.container,
-                    address,
-                    host: first,
+                    host_address: address,
+                    host_port: first,
                 };
                 self.take_one(&port, target)?;
                 Ok(port)
@@ -209,8 +198,7 @@ impl Held {
                     .or_else(|_| {
                         self.take_first(request.container, address, range.clone(), target)
                     })?;
-                self.next
-                    .insert(protocol, port.host.checked_add(1).unwrap_or(*range.start()));
+                self.next.insert(protocol, port.host_port.checked_add(1).unwrap_or(*range.start()));
                 Ok(port)
             }
         }
@@ -225,37 +213,26 @@ impl Held {
     ) -> Result<PublishedPort> {
         let (first, last) = (*range.start(), *range.end());
         for host in range {
-            let port = PublishedPort {
-                container,
-                address,
-                host,
-            };
+            let port = PublishedPort { container, host_address: address, host_port: host };
             match self.take_one(&port, target) {
                 Ok(()) => return Ok(port),
                 // Only a port in use is a reason to look at the next one.
                 Err(
                     NetworkError::PortAllocated { .. }
-                    | NetworkError::PortBind {
-                        source: PortReason(Errno::ADDRINUSE),
-                        ..
-                    },
+                    | NetworkError::PortBind { source: PortReason(Errno::ADDRINUSE), .. },
                 ) => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(NetworkError::PortsExhausted {
-            host: address,
-            first,
-            last,
-        })
+        Err(NetworkError::PortsExhausted { host: address, first, last })
     }
 
     fn take_one(&mut self, port: &PublishedPort, target: Ipv4Addr) -> Result<()> {
         let key = key(port);
         if self.is_taken(key) {
             return Err(NetworkError::PortAllocated {
-                host: port.address,
-                port: port.host,
+                host: port.host_address,
+                port: port.host_port,
             });
         }
         let socket = bind(key).map_err(|source| NetworkError::PortBind {
@@ -279,12 +256,8 @@ fn bind((address, protocol, port): Key) -> rustix::io::Result<OwnedFd> {
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
         Protocol::Sctp => (SocketType::STREAM, ipproto::SCTP),
     };
-    let socket = rustix::net::socket_with(
-        AddressFamily::INET,
-        kind,
-        SocketFlags::CLOEXEC,
-        Some(number),
-    )?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, Some(number))?;
     if protocol == Protocol::Tcp {
         // Connections that wait for their end (TIME_WAIT) do not make a port busy.
         rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
@@ -315,25 +288,18 @@ mod tests {
     const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
     fn request(container: &str, host: HostPorts) -> PortRequest {
-        PortRequest {
-            container: container.parse().unwrap(),
-            address: None,
-            host,
-        }
+        PortRequest { container: container.parse().unwrap(), address: None, host }
     }
 
     const fn one(port: u16) -> HostPorts {
-        HostPorts::Range {
-            first: port,
-            last: port,
-        }
+        HostPorts::Range { first: port, last: port }
     }
 
     /// Runs a test where no other process has ports.
     fn alone(test: impl FnOnce(&PortTable) + Send) {
         let netns = barge_sys::namespace::make_netns().unwrap();
         barge_sys::namespace::in_netns(&netns, || {
-            let socket = barge_netlink::Socket::open(barge_netlink::Family::Route).unwrap();
+            let mut socket = barge_netlink::Socket::open(barge_netlink::Family::Route).unwrap();
             socket.send(&[barge_netlink::link::up(1)]).unwrap();
             test(&PortTable::default());
         })
@@ -351,9 +317,7 @@ mod tests {
                 "Bind for 0.0.0.0:8080 failed: port is already allocated"
             );
             // TCP and UDP do not meet.
-            table
-                .reserve(&[request("80/udp", one(8080))], TARGET, ANY)
-                .unwrap();
+            table.reserve(&[request("80/udp", one(8080))], TARGET, ANY).unwrap();
         });
     }
 
@@ -377,9 +341,7 @@ mod tests {
     fn a_port_of_a_process_is_refused_in_dockers_words() {
         alone(|table| {
             let process = std::net::TcpListener::bind((ANY, 80)).unwrap();
-            let error = table
-                .reserve(&[request("80/tcp", one(80))], TARGET, ANY)
-                .unwrap_err();
+            let error = table.reserve(&[request("80/tcp", one(80))], TARGET, ANY).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "failed to bind host port for 0.0.0.0:80:172.17.0.2:80/tcp"
@@ -387,18 +349,14 @@ mod tests {
             let source = std::error::Error::source(&error).unwrap();
             assert_eq!(source.to_string(), "address already in use");
             drop(process);
-            table
-                .reserve(&[request("80/tcp", one(80))], TARGET, ANY)
-                .unwrap();
+            table.reserve(&[request("80/tcp", one(80))], TARGET, ANY).unwrap();
         });
     }
 
     #[test]
     fn a_process_cannot_take_a_sealed_port() {
         alone(|table| {
-            let ports = table
-                .reserve(&[request("80/tcp", one(80))], TARGET, ANY)
-                .unwrap();
+            let ports = table.reserve(&[request("80/tcp", one(80))], TARGET, ANY).unwrap();
             table.seal(&ports, TARGET).unwrap();
             assert!(std::net::TcpListener::bind((ANY, 80)).is_err());
             table.release(&ports);
@@ -418,15 +376,9 @@ mod tests {
     #[test]
     fn a_range_gives_its_first_free_port_and_ends() {
         alone(|table| {
-            let wanted = [request(
-                "80/tcp",
-                HostPorts::Range {
-                    first: 9000,
-                    last: 9001,
-                },
-            )];
+            let wanted = [request("80/tcp", HostPorts::Range { first: 9000, last: 9001 })];
             let _process = std::net::TcpListener::bind((ANY, 9000)).unwrap();
-            assert_eq!(table.reserve(&wanted, TARGET, ANY).unwrap()[0].host, 9001);
+            assert_eq!(table.reserve(&wanted, TARGET, ANY).unwrap()[0].host_port, 9001);
             let error = table.reserve(&wanted, TARGET, ANY).unwrap_err();
             assert_eq!(
                 error.to_string(),
@@ -440,10 +392,10 @@ mod tests {
         alone(|table| {
             let wanted = [request("80/tcp", HostPorts::Ephemeral)];
             let first = table.reserve(&wanted, TARGET, ANY).unwrap();
-            assert!(ephemeral_range().contains(&first[0].host));
+            assert!(ephemeral_range().contains(&first[0].host_port));
             table.release(&first);
             let second = table.reserve(&wanted, TARGET, ANY).unwrap();
-            assert_eq!(second[0].host, first[0].host + 1);
+            assert_eq!(second[0].host_port, first[0].host_port + 1);
         });
     }
 

@@ -30,7 +30,7 @@ pub enum Reach {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DnsOptions {
     /// Name servers; empty takes the host's.
-    pub servers: Vec<IpAddr>,
+    pub servers: Vec<String>,
     /// Search domains; empty takes the host's, a single `.` means none.
     pub search: Vec<String>,
     /// Resolver options; empty takes the host's.
@@ -52,11 +52,7 @@ pub fn source_path(system: &str) -> &'static Path {
 pub fn read_host() -> String {
     let system = std::fs::read_to_string(SYSTEM).unwrap_or_default();
     let path = source_path(&system);
-    if path == Path::new(SYSTEM) {
-        system
-    } else {
-        std::fs::read_to_string(path).unwrap_or(system)
-    }
+    if path == Path::new(SYSTEM) { system } else { std::fs::read_to_string(path).unwrap_or(system) }
 }
 
 struct Parsed<'a> {
@@ -68,11 +64,7 @@ struct Parsed<'a> {
 impl<'a> Parsed<'a> {
     /// Later `search` lines replace earlier ones, as resolv.conf(5) says.
     fn of(text: &'a str) -> Self {
-        let mut parsed = Self {
-            servers: Vec::new(),
-            search: Vec::new(),
-            options: Vec::new(),
-        };
+        let mut parsed = Self { servers: Vec::new(), search: Vec::new(), options: Vec::new() };
         for line in text.lines() {
             let line = line.split(['#', ';']).next().unwrap_or_default();
             let mut words = line.split_whitespace();
@@ -97,7 +89,7 @@ pub fn to_text(host: &str, asked: &DnsOptions, reach: Reach) -> String {
     let servers: Vec<String> = if asked.servers.is_empty() {
         reachable(&parsed.servers, reach)
     } else {
-        asked.servers.iter().map(ToString::to_string).collect()
+        asked.servers.clone()
     };
     let search: Vec<&str> = match asked.search.as_slice() {
         [] => parsed.search,
@@ -131,11 +123,7 @@ fn reachable(servers: &[&str], reach: Reach) -> Vec<String> {
         })
         .map(|server| (*server).to_owned())
         .collect();
-    if own.is_empty() && reach == Reach::Own {
-        FALLBACK.map(str::to_owned).to_vec()
-    } else {
-        own
-    }
+    if own.is_empty() && reach == Reach::Own { FALLBACK.map(str::to_owned).to_vec() } else { own }
 }
 
 #[cfg(test)]
@@ -156,10 +144,7 @@ mod tests {
 
     #[test]
     fn loopback_servers_cannot_be_reached() {
-        assert_eq!(
-            own("nameserver 127.0.0.53\nnameserver 10.0.0.1\n"),
-            "nameserver 10.0.0.1\n"
-        );
+        assert_eq!(own("nameserver 127.0.0.53\nnameserver 10.0.0.1\n"), "nameserver 10.0.0.1\n");
         let fallback = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n";
         assert_eq!(own("nameserver 127.0.0.1\n"), fallback);
         assert_eq!(own("nameserver ::1\nnameserver fe80::1%eth0\n"), fallback);
@@ -175,27 +160,18 @@ mod tests {
     #[test]
     fn what_the_user_asks_for_replaces_the_hosts() {
         let asked = DnsOptions {
-            servers: vec!["1.1.1.1".parse().unwrap(), "::1".parse().unwrap()],
+            servers: vec!["1.1.1.1".to_owned(), "::1".to_owned()],
             search: vec!["x.org".to_owned()],
             options: vec!["ndots:2".to_owned()],
         };
-        let text = to_text(
-            "nameserver 10.0.0.1\nsearch a.org\noptions edns0\n",
-            &asked,
-            Reach::Own,
-        );
-        assert_eq!(
-            text,
-            "nameserver 1.1.1.1\nnameserver ::1\nsearch x.org\noptions ndots:2\n"
-        );
+        let text =
+            to_text("nameserver 10.0.0.1\nsearch a.org\noptions edns0\n", &asked, Reach::Own);
+        assert_eq!(text, "nameserver 1.1.1.1\nnameserver ::1\nsearch x.org\noptions ndots:2\n");
     }
 
     #[test]
     fn a_dot_means_no_search_domain() {
-        let asked = DnsOptions {
-            search: vec![".".to_owned()],
-            ..DnsOptions::default()
-        };
+        let asked = DnsOptions { search: vec![".".to_owned()], ..DnsOptions::default() };
         assert_eq!(
             to_text("nameserver 10.0.0.1\nsearch a.org\n", &asked, Reach::Own),
             "nameserver 10.0.0.1\n"
@@ -205,10 +181,7 @@ mod tests {
     #[test]
     fn behind_systemd_resolved_its_own_list_is_read() {
         assert_eq!(source_path("nameserver 127.0.0.53\n"), Path::new(RESOLVED));
-        assert_eq!(
-            source_path("nameserver 127.0.0.53\nnameserver 10.0.0.1\n"),
-            Path::new(SYSTEM)
-        );
+        assert_eq!(source_path("nameserver 127.0.0.53\nnameserver 10.0.0.1\n"), Path::new(SYSTEM));
         assert_eq!(source_path("nameserver 10.0.0.1\n"), Path::new(SYSTEM));
     }
 }

@@ -58,10 +58,7 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) const fn new(table: &'a str) -> Self {
-        Self {
-            table,
-            requests: Vec::new(),
-        }
+        Self { table, requests: Vec::new() }
     }
 
     pub(super) fn requests(&self) -> &[Request] {
@@ -73,13 +70,9 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn ensure_table(&mut self) {
-        let request = self.request(
-            message::NEW_TABLE,
-            Mode::Ensure,
-            format!("add table {}", self.table),
-        );
-        self.requests
-            .push(request.with(|payload| payload.text(1, self.table)));
+        let request =
+            self.request(message::NEW_TABLE, Mode::Ensure, format!("add table {}", self.table));
+        self.requests.push(request.with(|payload| payload.text(1, self.table)));
     }
 
     pub(super) fn delete_table(&mut self) {
@@ -88,17 +81,12 @@ impl<'a> Batch<'a> {
             Mode::Existing,
             format!("delete table {}", self.table),
         );
-        self.requests
-            .push(request.with(|payload| payload.text(1, self.table)));
+        self.requests.push(request.with(|payload| payload.text(1, self.table)));
     }
 
     /// A chain that packets enter by themselves; what no rule decides is accepted.
     pub(super) fn base_chain(&mut self, name: &str, hook: Hook) {
-        let request = self.request(
-            message::NEW_CHAIN,
-            Mode::Ensure,
-            format!("add chain {name}"),
-        );
+        let request = self.request(message::NEW_CHAIN, Mode::Ensure, format!("add chain {name}"));
         self.requests.push(request.with(|payload| {
             payload.text(1, self.table);
             payload.text(3, name);
@@ -134,11 +122,8 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn rule(&mut self, chain: &str, write: impl FnOnce(&mut Expressions<'_>)) {
-        let request = self.request(
-            message::NEW_RULE,
-            Mode::Append,
-            format!("add a rule to chain {chain}"),
-        );
+        let request =
+            self.request(message::NEW_RULE, Mode::Append, format!("add a rule to chain {chain}"));
         self.requests.push(request.with(|payload| {
             payload.text(1, self.table);
             payload.text(2, chain);

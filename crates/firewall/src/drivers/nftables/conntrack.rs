@@ -28,11 +28,8 @@ const COMPARED: u32 = (1 << 3) | (1 << 5);
 /// Best effort: kernels before 5.8 cannot select flows by a part of their tuple and refuse (they delete nothing), and
 /// then a client that never pauses stays where it was until its flow times out.
 pub(super) fn forget(socket: &mut Socket, ports: &[Publication]) {
-    let requests: Vec<Request> = ports
-        .iter()
-        .filter(|port| port.protocol == Protocol::Udp)
-        .map(request)
-        .collect();
+    let requests: Vec<Request> =
+        ports.iter().filter(|port| port.protocol == Protocol::Udp).map(request).collect();
     // The reason is in the documentation above.
     socket.send(&requests).ok();
 }

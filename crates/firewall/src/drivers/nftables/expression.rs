@@ -107,20 +107,16 @@ impl Expressions<'_> {
 
     /// The packet came in by this interface.
     pub(super) fn came_by(&mut self, is: Is, interface: &str) -> &mut Self {
-        self.meta(META_IIFNAME, WIDE)
-            .compare(is, &padded(interface))
+        self.meta(META_IIFNAME, WIDE).compare(is, &padded(interface))
     }
 
     /// The packet leaves by this interface.
     pub(super) fn leaves_by(&mut self, is: Is, interface: &str) -> &mut Self {
-        self.meta(META_OIFNAME, WIDE)
-            .compare(is, &padded(interface))
+        self.meta(META_OIFNAME, WIDE).compare(is, &padded(interface))
     }
 
     fn address_in(&mut self, offset: u32, (address, prefix): (Ipv4Addr, u8)) -> &mut Self {
-        let mask = u32::MAX
-            .checked_shl(32 - u32::from(prefix.min(32)))
-            .unwrap_or(0);
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
         self.payload((1, offset, 4), WIDE)
             .mask(&mask.to_be_bytes())
             .compare(Is::Same, &(address.to_bits() & mask).to_be_bytes())
@@ -175,9 +171,7 @@ impl Expressions<'_> {
 
     /// Rewrites the destination to what is published under protocol and port of the packet.
     pub(super) fn redirect_by_port(&mut self) -> &mut Self {
-        self.meta(META_L4PROTO, NARROW[0])
-            .payload((2, 2, 2), NARROW[1])
-            .redirect_by(PORT_TARGETS)
+        self.meta(META_L4PROTO, NARROW[0]).payload((2, 2, 2), NARROW[1]).redirect_by(PORT_TARGETS)
     }
 
     fn redirect_by(&mut self, map: &str) -> &mut Self {

@@ -42,31 +42,11 @@ use crate::error::{FirewallError, Result};
 const LOOPBACK: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// `NF_INET_…` and the priorities that `nft` calls raw, dstnat, srcnat and filter.
-const GUARD_HOOK: Hook = Hook {
-    kind: "filter",
-    number: 0,
-    priority: -300,
-};
-const PREROUTING_HOOK: Hook = Hook {
-    kind: "nat",
-    number: 0,
-    priority: -100,
-};
-const OUTPUT_HOOK: Hook = Hook {
-    kind: "nat",
-    number: 3,
-    priority: -100,
-};
-const POSTROUTING_HOOK: Hook = Hook {
-    kind: "nat",
-    number: 4,
-    priority: 100,
-};
-const FORWARD_HOOK: Hook = Hook {
-    kind: "filter",
-    number: 2,
-    priority: 0,
-};
+const GUARD_HOOK: Hook = Hook { kind: "filter", number: 0, priority: -300 };
+const PREROUTING_HOOK: Hook = Hook { kind: "nat", number: 0, priority: -100 };
+const OUTPUT_HOOK: Hook = Hook { kind: "nat", number: 3, priority: -100 };
+const POSTROUTING_HOOK: Hook = Hook { kind: "nat", number: 4, priority: 100 };
+const FORWARD_HOOK: Hook = Hook { kind: "filter", number: 2, priority: 0 };
 
 /// A table of the kernel's nftables.
 #[derive(Debug)]
@@ -83,10 +63,7 @@ impl Nftables {
     pub fn open(table: impl Into<String>) -> Result<Self> {
         let socket = Socket::open(Family::Netfilter)
             .map_err(|source| FirewallError::Unreachable { source })?;
-        Ok(Self {
-            table: table.into(),
-            socket: Mutex::new(socket),
-        })
+        Ok(Self { table: table.into(), socket: Mutex::new(socket) })
     }
 
     fn apply(&self, batch: &Batch<'_>) -> std::result::Result<(), barge_netlink::NetlinkError> {
@@ -113,11 +90,7 @@ impl Nftables {
         action: &'static str,
     ) -> impl FnOnce(barge_netlink::NetlinkError) -> FirewallError {
         let table = self.table.clone();
-        move |source| FirewallError::Batch {
-            action,
-            table,
-            source,
-        }
+        move |source| FirewallError::Batch { action, table, source }
     }
 }
 
@@ -194,58 +167,38 @@ fn write_table(batch: &mut Batch<'_>, rules: &Ruleset) {
     // Last, so that "to another bridge" is decided above.
     for network in &rules.networks {
         batch.rule(FORWARD, |rule| {
-            rule.came_by(Is::Same, &network.bridge)
-                .verdict(Verdict::Accept);
+            rule.came_by(Is::Same, &network.bridge).verdict(Verdict::Accept);
         });
     }
 }
 
 fn write_nat(batch: &mut Batch<'_>, network: &NetworkRules) {
-    let NetworkRules {
-        bridge,
-        subnet,
-        prefix,
-        masquerade,
-        ..
-    } = network;
+    let NetworkRules { bridge, subnet, prefix, masquerade, .. } = network;
     let subnet = (*subnet, *prefix);
     batch.rule(GUARD, |rule| {
-        rule.came_by(Is::Same, bridge)
-            .destination_in(LOOPBACK)
-            .verdict(Verdict::Drop);
+        rule.came_by(Is::Same, bridge).destination_in(LOOPBACK).verdict(Verdict::Drop);
     });
     if *masquerade == Masquerade::Yes {
         batch.rule(POSTROUTING, |rule| {
-            rule.source_in(subnet)
-                .leaves_by(Is::Other, bridge)
-                .masquerade();
+            rule.source_in(subnet).leaves_by(Is::Other, bridge).masquerade();
         });
     }
     // A container that reaches itself or its neighbour by a published port: the answer must come back this way.
     batch.rule(POSTROUTING, |rule| {
-        rule.source_in(subnet)
-            .leaves_by(Is::Same, bridge)
-            .is_redirected()
-            .masquerade();
+        rule.source_in(subnet).leaves_by(Is::Same, bridge).is_redirected().masquerade();
     });
     batch.rule(POSTROUTING, |rule| {
-        rule.source_in(LOOPBACK)
-            .leaves_by(Is::Same, bridge)
-            .masquerade();
+        rule.source_in(LOOPBACK).leaves_by(Is::Same, bridge).masquerade();
     });
 }
 
 fn write_forward(batch: &mut Batch<'_>, network: &NetworkRules) {
     let bridge = &network.bridge;
     batch.rule(FORWARD, |rule| {
-        rule.leaves_by(Is::Same, bridge)
-            .is_established()
-            .verdict(Verdict::Accept);
+        rule.leaves_by(Is::Same, bridge).is_established().verdict(Verdict::Accept);
     });
     batch.rule(FORWARD, |rule| {
-        rule.leaves_by(Is::Same, bridge)
-            .is_redirected()
-            .verdict(Verdict::Accept);
+        rule.leaves_by(Is::Same, bridge).is_redirected().verdict(Verdict::Accept);
     });
     batch.rule(FORWARD, |rule| {
         rule.came_by(Is::Same, bridge)

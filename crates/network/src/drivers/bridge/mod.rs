@@ -1,0 +1,308 @@
+//! Containers on a bridge of the host, each with a pair of interfaces, an address and published ports.
+//!
+//! The work for one container is one message on the host (the pair, one end a port of the bridge, the other in the
+//! sandbox with its name and address), one batch in the sandbox (address, on, route), and with published ports one
+//! transaction of the firewall. Nothing of it depends on how many containers there are.
+
+mod setup;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use barge_firewall::{Masquerade, NetworkRules, Publication, Verdict};
+use barge_netlink::link::{self, Veth};
+use barge_netlink::route::{self, Route};
+use barge_netlink::{Family, Socket, address, address::Address};
+use ipnet::Ipv4Net;
+
+use crate::config::{BridgeConfig, InterfaceName, Switch};
+use crate::driver::NetworkDriver;
+use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions, Link, MacAddress};
+use crate::error::{NetworkError, Result, several};
+use crate::ipam::{AddressPool, Refused};
+use crate::network::PoolRecord;
+use crate::ports::PortTable;
+use crate::reaper::Reaper;
+use crate::rules::Rules;
+use crate::sandbox::Sandbox;
+
+/// What a container's interface is called inside.
+const INSIDE: &str = "eth0";
+
+/// Whose bridge it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ownership {
+    /// Made by barge: repaired, and deleted when barge is removed.
+    Ours,
+    /// Made by someone else, and used.
+    Foreign,
+}
+
+/// What all bridges of a daemon share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) ports: Arc<PortTable>,
+    pub(crate) reaper: Arc<Reaper>,
+    /// What marks the daemon's bridges and interfaces as its own.
+    pub(crate) owner: String,
+}
+
+/// A bridge.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    config: BridgeConfig,
+    shared: Shared,
+    ownership: Ownership,
+    index: u32,
+    address: Ipv4Net,
+    pool: Mutex<AddressPool>,
+    socket: Mutex<Socket>,
+}
+
+impl Bridge {
+    /// Makes the bridge, or repairs or takes over the one that is there. `before` is the address it had.
+    pub(crate) fn open(
+        config: &BridgeConfig,
+        before: Option<Ipv4Net>,
+        shared: &Shared,
+    ) -> Result<Self> {
+        let mut socket =
+            Socket::open(Family::Route).map_err(NetworkError::netlink("make a bridge"))?;
+        let made = setup::set_up(&mut socket, config, before, &shared.owner)?;
+        let pool = AddressPool::new(made.address.trunc(), config.fixed_cidr, made.address.addr());
+        let bridge = Self {
+            config: config.clone(),
+            shared: shared.clone(),
+            ownership: made.ownership,
+            index: made.index,
+            address: made.address,
+            pool: Mutex::new(pool),
+            socket: Mutex::new(socket),
+        };
+        if let Some(gateway) = config.gateway {
+            // Outside of the subnet it cannot be given to a container anyway.
+            bridge.pool().reserve(gateway).ok();
+        }
+        Ok(bridge)
+    }
+
+    fn pool(&self) -> MutexGuard<'_, AddressPool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn socket(&self) -> MutexGuard<'_, Socket> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its addresses, for the record and the API.
+    pub(crate) fn pool_record(&self) -> PoolRecord {
+        PoolRecord {
+            subnet: self.address.trunc(),
+            range: self.config.fixed_cidr,
+            gateway: self.address.addr(),
+        }
+    }
+
+    /// Its rules.
+    pub(crate) fn rules(&self) -> NetworkRules {
+        NetworkRules {
+            bridge: self.config.name.to_string(),
+            subnet: self.address.network(),
+            prefix: self.address.prefix_len(),
+            between_containers: if self.config.icc.is_on() {
+                Verdict::Accept
+            } else {
+                Verdict::Drop
+            },
+            masquerade: if self.config.masquerade.is_on() {
+                Masquerade::Yes
+            } else {
+                Masquerade::No
+            },
+        }
+    }
+
+    /// Deletes interfaces of ours on the bridge that belong to none of these endpoints.
+    pub(crate) fn sweep<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> Result<()> {
+        let known: Vec<&str> =
+            endpoints.filter_map(Endpoint::link).map(|link| link.host_interface.as_str()).collect();
+        let prefix = setup::interface_prefix(&self.shared.owner);
+        let mut socket = self.socket();
+        let links = link::list(&mut socket).map_err(NetworkError::netlink("list interfaces"))?;
+        for link in links {
+            let is_ours = link.master == Some(self.index) && link.name.starts_with(&prefix);
+            if is_ours && !known.contains(&link.name.as_str()) {
+                self.shared.reaper.expect_end_of(&link.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn address_for(&self, id: &EndpointId, options: &EndpointOptions) -> Result<Ipv4Addr> {
+        let mut pool = self.pool();
+        let given = match options.ip {
+            Some(wanted) => pool.reserve(wanted).map(|()| wanted),
+            None => pool.allocate(),
+        };
+        given.map_err(|refused| match (refused, options.ip) {
+            (Refused::InUse, Some(address)) => NetworkError::AddressInUse(address),
+            (Refused::Outside, Some(address)) => NetworkError::AddressOutside { address },
+            (Refused::Exhausted | Refused::InUse | Refused::Outside, _) => {
+                NetworkError::PoolExhausted {
+                    network: self.config.name.to_string(),
+                    id: id.to_string(),
+                }
+            }
+        })
+    }
+
+    fn create_pair(&self, link: &Link, sandbox: &Sandbox) -> Result<()> {
+        let veth = Veth {
+            name: link.host_interface.as_str(),
+            peer: link.interface.as_str(),
+            peer_mac: link.mac.octets(),
+            netns: sandbox.netns(),
+            master: Some(self.index),
+            mtu: link.mtu,
+        };
+        let fail = || NetworkError::netlink(format!("make the interface {}", link.host_interface));
+        let mut socket = self.socket();
+        socket.send(&[link::create_veth(&veth)]).map_err(fail())?;
+        if self.config.icc == Switch::Off {
+            // Between ports of one bridge a packet meets the firewall only where br_netfilter is loaded.
+            if let Some(port) = link::by_name(&mut socket, veth.name).map_err(fail())? {
+                socket.send(&[link::isolate_port(port.index)]).map_err(fail())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn configure(link: &Link, sandbox: &Sandbox) -> Result<()> {
+        let fail = || NetworkError::netlink(format!("set up {} of the container", link.interface));
+        let mut socket = sandbox.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let inside = link::by_name(&mut socket, link.interface.as_str()).map_err(fail())?;
+        let index = inside.map_or(0, |inside| inside.index);
+        let own = IpAddr::V4(link.address.addr());
+        let mut requests = vec![
+            address::add(&Address { link: index, address: own, prefix: link.address.prefix_len() }),
+            link::up(index),
+        ];
+        if let Some(gateway) = link.gateway {
+            requests.push(route::add(&Route::default_through(IpAddr::V4(gateway), index)));
+        }
+        socket.send(&requests).map_err(fail())
+    }
+
+    fn publish(&self, endpoint: &Endpoint, link: &Link) -> Result<()> {
+        if link.ports.is_empty() {
+            return Ok(());
+        }
+        self.shared.rules.publish(&publications(link)).map_err(connectivity(endpoint))?;
+        if self.shared.rules.are_written() {
+            self.shared
+                .ports
+                .seal(&link.ports, link.address.addr())
+                .map_err(connectivity(endpoint))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the firewall is told of a container's ports.
+pub(crate) fn publications(link: &Link) -> Vec<Publication> {
+    link.ports
+        .iter()
+        .map(|port| Publication {
+            protocol: port.container.protocol,
+            host: port.host_address,
+            host_port: port.host_port,
+            container: link.address.addr(),
+            container_port: port.container.number,
+        })
+        .collect()
+}
+
+fn connectivity(endpoint: &Endpoint) -> impl Fn(NetworkError) -> NetworkError {
+    failed_ports(&endpoint.container_name, &endpoint.id)
+}
+
+fn failed_ports(container: &str, id: &EndpointId) -> impl Fn(NetworkError) -> NetworkError + use<> {
+    let (endpoint, id) = (container.to_owned(), id.to_string());
+    move |source| NetworkError::Connectivity {
+        endpoint: endpoint.clone(),
+        id: id.clone(),
+        source: Box::new(source),
+    }
+}
+
+impl NetworkDriver for Bridge {
+    fn allocate(&self, id: &EndpointId, options: &EndpointOptions) -> Result<Attachment> {
+        let address = self.address_for(id, options)?;
+        let ports = self
+            .shared
+            .ports
+            .reserve(&options.ports, address, self.config.default_binding)
+            .map_err(failed_ports(&options.container_name, id))
+            .inspect_err(|_| self.pool().release(address))?;
+        Ok(Attachment::Link(Link {
+            interface: InterfaceName::fixed(INSIDE),
+            host_interface: setup::interface_name(&self.shared.owner, id),
+            address: Ipv4Net::new_assert(address, self.address.prefix_len()),
+            gateway: Some(self.config.gateway.unwrap_or_else(|| self.address.addr())),
+            mac: options.mac.unwrap_or_else(|| MacAddress::from_ipv4(address)),
+            mtu: self.config.mtu,
+            ports,
+        }))
+    }
+
+    fn adopt(&self, endpoint: &Endpoint) {
+        if let Some(link) = endpoint.link() {
+            // An address of a subnet the bridge no longer has cannot be given twice.
+            self.pool().reserve(link.address.addr()).ok();
+            self.shared.ports.adopt(&link.ports);
+        }
+    }
+
+    fn plug(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()> {
+        let Some(link) = endpoint.link() else { return Ok(()) };
+        self.create_pair(link, sandbox)?;
+        let done = Self::configure(link, sandbox).and_then(|()| self.publish(endpoint, link));
+        if done.is_err() {
+            // The first error is the one to tell.
+            self.shared.rules.withdraw(&publications(link)).ok();
+            self.socket().send(&[link::delete_by_name(link.host_interface.as_str())]).ok();
+        }
+        done
+    }
+
+    fn release(&self, endpoint: &Endpoint) -> Result<()> {
+        let Some(link) = endpoint.link() else { return Ok(()) };
+        let withdrawn = self.shared.rules.withdraw(&publications(link));
+        self.shared.ports.release(&link.ports);
+        self.pool().release(link.address.addr());
+        self.shared.reaper.expect_end_of(link.host_interface.as_str());
+        withdrawn
+    }
+
+    fn remove(&self) -> Result<()> {
+        let mut errors = Vec::new();
+        if self.ownership == Ownership::Ours {
+            let prefix = setup::interface_prefix(&self.shared.owner);
+            let fail = || NetworkError::netlink(format!("delete the bridge {}", self.config.name));
+            let mut socket = self.socket();
+            let links = link::list(&mut socket).map_err(fail())?;
+            let ports = links
+                .iter()
+                .filter(|link| link.master == Some(self.index) && link.name.starts_with(&prefix));
+            let all = ports.map(|link| link.index).chain([self.index]);
+            for index in all {
+                match socket.send(&[link::delete(index)]) {
+                    Err(error) if !error.is_absent() => errors.push(fail()(error)),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+        several(errors)
+    }
+}
