@@ -1,1 +1,36 @@
 //! The daemon's services: containers, images, networks, volumes, events.
+//!
+//! What it refuses to do: to speak HTTP (that is `api-server`), to make a namespace (that is the runtime, behind a
+//! shim), and to hold a lock that all containers share. Wire types come in, are parsed once into settings that are
+//! valid by construction, and become records on disk.
+
+mod blocking;
+mod bridge;
+mod compose;
+mod containers;
+mod disk;
+mod error;
+mod events;
+mod images;
+mod names;
+mod networks;
+mod rollback;
+mod seccomp;
+mod shims;
+mod system;
+mod time;
+mod volumes;
+
+pub use barge_image::Removal;
+pub use bridge::{Download, Upload};
+pub use compose::{Engine, EngineConfig};
+pub use containers::{
+    AttachOptions, Attached, ContainerDefaults, Containers, ExecStarted, ListOptions, LogStream,
+    LogsOptions, RemoveOptions, Size, Started, StopOptions, Stopped, WaitCondition, Waiter,
+};
+pub use error::{EngineError, Result};
+pub use events::{EventStream, Events, EventsOptions};
+pub use images::{ImageListOptions, Images, ImportRequest, LoadStream, SaveStream};
+pub use networks::Networks;
+pub use system::{System, VERSION};
+pub use volumes::{Missing, Volumes};

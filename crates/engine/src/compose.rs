@@ -1,0 +1,182 @@
+//! The one place where the services are made and handed to each other.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barge_api_types::{LogConfig, Ulimit};
+use barge_cgroups::{Layout, Version};
+use barge_image::ImageStore;
+use barge_network::{Controller, NetworkConfig};
+use barge_volume::VolumeStore;
+
+use crate::containers::{ContainerDefaults, Containers, Host, Registry};
+use crate::disk::{Durability, write_file};
+use crate::error::{EngineError, Result};
+use crate::events::Events;
+use crate::images::{Builtin, Images};
+use crate::networks::Networks;
+use crate::seccomp::SeccompFilters;
+use crate::shims::Programs;
+use crate::system::System;
+use crate::volumes::Volumes;
+use crate::{blocking, containers};
+
+/// What the daemon's flags and configuration file say.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// What survives a reboot.
+    pub data_root: PathBuf,
+    /// What does not.
+    pub exec_root: PathBuf,
+    /// The storage driver; the best of those that work when absent.
+    pub storage_driver: Option<String>,
+    /// Bridge, addresses, rules.
+    pub network: NetworkConfig,
+    /// What containers get when nobody says.
+    pub defaults: ContainerDefaults,
+    /// The daemon's labels.
+    pub labels: Vec<String>,
+    /// Whether it logs more.
+    pub debug: bool,
+}
+
+impl EngineConfig {
+    /// The defaults for these two roots.
+    #[must_use]
+    pub fn new(data_root: PathBuf, exec_root: PathBuf) -> Self {
+        Self {
+            network: NetworkConfig::new(data_root.join("network"), exec_root.join("network")),
+            defaults: ContainerDefaults {
+                cgroup_parent: "barge".to_owned(),
+                log: LogConfig { kind: "json-file".to_owned(), config: Default::default() },
+                ulimits: Vec::<Ulimit>::new(),
+                dns: Vec::new(),
+                dns_search: Vec::new(),
+                dns_options: Vec::new(),
+                shm_size: containers::SHM_SIZE,
+            },
+            data_root,
+            exec_root,
+            storage_driver: None,
+            labels: Vec::new(),
+            debug: false,
+        }
+    }
+}
+
+/// The daemon's services.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Containers and execs.
+    pub containers: Arc<Containers>,
+    /// Images.
+    pub images: Arc<Images>,
+    /// Networks.
+    pub networks: Arc<Networks>,
+    /// Volumes.
+    pub volumes: Arc<Volumes>,
+    /// What happened.
+    pub events: Arc<Events>,
+    /// The daemon itself.
+    pub system: Arc<System>,
+    /// Held for as long as the daemon uses its roots.
+    _lock: Arc<fs::File>,
+}
+
+impl Engine {
+    /// Opens the stores, sweeps what a killed daemon left, and meets the containers that went on.
+    pub async fn open(config: EngineConfig) -> Result<Self> {
+        let engine = blocking::run(move || Self::open_stores(config)).await?;
+        engine.containers.recover().await?;
+        Ok(engine)
+    }
+
+    fn open_stores(config: EngineConfig) -> Result<Self> {
+        // Layers hold files of every user; nobody but root walks in.
+        make_root(&config.data_root, 0o710)?;
+        make_root(&config.exec_root, 0o711)?;
+        let lock = lock_root(&config.data_root)?;
+        let programs = Programs::find()?;
+        let storage = barge_storage::open(&config.data_root, config.storage_driver.as_deref())?;
+        let store = Arc::new(ImageStore::open(&config.data_root, Arc::clone(&storage))?);
+        let volume_store = Arc::new(VolumeStore::open(&config.data_root)?);
+        let controller = Arc::new(Controller::open(&config.network)?);
+        let events = Arc::new(Events::new());
+        let builtin = Builtin::new(programs.hello.clone());
+        let layout = Layout::detect().map_err(|error| EngineError::Invalid(error.to_string()))?;
+        let containers = Arc::new(Containers {
+            registry: Registry::default(),
+            folder: config.data_root.join("containers"),
+            run_folder: config.exec_root.join("containers"),
+            shim_folder: config.exec_root.join("shims"),
+            images: Arc::clone(&store),
+            builtin: builtin.clone(),
+            storage: Arc::clone(&storage),
+            network: Arc::clone(&controller),
+            volumes: Arc::clone(&volume_store),
+            events: Arc::clone(&events),
+            programs,
+            seccomp: SeccompFilters::default(),
+            machine: Host { cpus: cpus(), has_cgroup_v1: layout.version() == Version::V1 },
+            layout,
+            defaults: config.defaults.clone(),
+            execs: Default::default(),
+        });
+        containers.load()?;
+        store.sweep(&*containers)?;
+        let images = Arc::new(Images {
+            store,
+            builtin,
+            containers: Arc::clone(&containers),
+            events: Arc::clone(&events),
+        });
+        let volumes = Arc::new(Volumes { store: volume_store, events: Arc::clone(&events) });
+        let system = Arc::new(System {
+            id: daemon_id(&config.data_root)?,
+            config,
+            containers: Arc::clone(&containers),
+            images: Arc::clone(&images),
+            volumes: Arc::clone(&volumes),
+        });
+        let networks = Arc::new(Networks { controller });
+        Ok(Self { containers, images, networks, volumes, events, system, _lock: Arc::new(lock) })
+    }
+}
+
+fn make_root(path: &Path, mode: u32) -> Result<()> {
+    fs::create_dir_all(path).map_err(EngineError::io("create", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(EngineError::io("set the mode of", path))
+}
+
+/// Two daemons on one data root would destroy it.
+fn lock_root(data_root: &Path) -> Result<fs::File> {
+    let path = data_root.join("barged.lock");
+    let file = fs::File::create(&path).map_err(EngineError::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(EngineError::Conflict(format!(
+            "another barged uses {}: give this one its own --data-root",
+            data_root.display()
+        ))),
+        Err(fs::TryLockError::Error(error)) => Err(EngineError::io("lock", &path)(error)),
+    }
+}
+
+/// Drawn once, kept with the data.
+fn daemon_id(data_root: &Path) -> Result<String> {
+    let path = data_root.join("engine-id");
+    if let Ok(id) = fs::read_to_string(&path) {
+        return Ok(id.trim().to_owned());
+    }
+    let id = containers::new_id()?.to_string();
+    write_file(&path, id.as_bytes(), Durability::Durable)?;
+    Ok(id)
+}
+
+fn cpus() -> u32 {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

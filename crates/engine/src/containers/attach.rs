@@ -1,0 +1,127 @@
+//! `attach`: a stream to and from a container's stdio. The shim frames and copies; the daemon only joins two sockets.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+
+use barge_shim_api::{AttachStreams, Request};
+use tokio::net::UnixStream;
+
+use super::Containers;
+use super::container::Container;
+use super::logs::{LogStream, LogsOptions};
+use super::state::{Freeze, Running, State};
+use crate::error::{EngineError, Result};
+
+/// What to attach.
+#[derive(Clone, Debug, Default)]
+pub struct AttachOptions {
+    /// First what was logged before.
+    pub logs: bool,
+    /// Then what is to come.
+    pub stream: bool,
+    /// With stdin.
+    pub stdin: bool,
+    /// With stdout.
+    pub stdout: bool,
+    /// With stderr.
+    pub stderr: bool,
+    /// The keys that end the attachment and not the container; the default when empty.
+    pub detach_keys: String,
+}
+
+/// An attachment.
+#[derive(Debug)]
+pub struct Attached {
+    /// Whether the container has a terminal: then the stream is raw and detach keys are looked for.
+    pub tty: bool,
+    /// Framed output comes from it (raw with a terminal), raw stdin goes to it.
+    pub stream: Option<UnixStream>,
+    /// What comes before the stream.
+    pub replay: Option<LogStream>,
+    /// The keys as the user or the daemon chose them.
+    pub detach_keys: String,
+}
+
+impl Containers {
+    /// Attaches to a container that runs, or that is about to be started.
+    pub async fn attach(self: &Arc<Self>, name: &str, options: AttachOptions) -> Result<Attached> {
+        let container = self.registry.find(name)?;
+        let tty = container.record().config.tty;
+        let replay = if options.logs {
+            let logs = LogsOptions {
+                stdout: options.stdout,
+                stderr: options.stderr,
+                ..LogsOptions::default()
+            };
+            Some(self.logs(name, logs).await?)
+        } else {
+            None
+        };
+        let stream = if options.stream {
+            Some(self.attach_stream(&container, &options).await?)
+        } else {
+            None
+        };
+        self.tell(&container, "attach");
+        Ok(Attached { tty, stream, replay, detach_keys: options.detach_keys })
+    }
+
+    async fn attach_stream(
+        &self,
+        container: &Container,
+        options: &AttachOptions,
+    ) -> Result<UnixStream> {
+        let open_stdin = container.record().config.open_stdin;
+        let streams = AttachStreams {
+            stdin: options.stdin && open_stdin,
+            stdout: options.stdout,
+            stderr: options.stderr,
+        };
+        match container.state() {
+            State::Running(Running { freeze: Freeze::Frozen, .. }) => {
+                return Err(EngineError::Conflict(
+                    "cannot attach to a paused container, unpause the container and try again"
+                        .to_owned(),
+                ));
+            }
+            State::Restarting(_) => {
+                return Err(EngineError::Conflict(
+                    "cannot attach to a restarting container, wait until it is running".to_owned(),
+                ));
+            }
+            State::Removing(_) => {
+                return Err(EngineError::Conflict(format!(
+                    "container {} is being removed",
+                    container.id
+                )));
+            }
+            State::Running(_) | State::Created(_) | State::Exited(_) => {}
+        }
+        let (ours, theirs) = stream_pair()?;
+        // Looked at and used under one lock: a start between the two would miss the stream.
+        let shim = {
+            let mut inner = container.inner();
+            match (&inner.shim, inner.state.running().is_some()) {
+                (Some(shim), true) => Arc::clone(shim),
+                _ => {
+                    inner.streams.push((streams, theirs));
+                    return Ok(ours);
+                }
+            }
+        };
+        let answer = shim.send(&Request::Attach(streams), &[theirs]).await?.wait().await?;
+        answer.map_err(|source| EngineError::Shim { action: "attach", source })?;
+        Ok(ours)
+    }
+}
+
+/// The daemon's end of a stream, and the shim's.
+pub(super) fn stream_pair() -> Result<(UnixStream, OwnedFd)> {
+    let make = || {
+        let (ours, theirs) = StdStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((UnixStream::from_std(ours)?, OwnedFd::from(theirs)))
+    };
+    make().map_err(EngineError::io("make", "a socket pair"))
+}

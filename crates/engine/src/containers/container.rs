@@ -1,0 +1,194 @@
+//! One container in memory: what it is, where it is in its life, who waits for it.
+//!
+//! Two locks with different meanings: `verb` is held by whoever changes the container, for as long as that takes;
+//! `inner` is held for a moment by whoever looks or records. What ends by itself (an exit) takes only `inner`, so that
+//! a `stop` that waits for the exit while it holds `verb` does get it.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use barge_network::Endpoint;
+use barge_shim_api::AttachStreams;
+use barge_storage::LayerId;
+use barge_types::{ContainerId, ContainerName};
+use tokio::sync::watch;
+
+use super::exec::Exec;
+use super::record::{ContainerRecord, StateRecord, StoppedBy};
+use super::settings::Settings;
+use super::state::State;
+use crate::error::Result;
+use crate::shims::Connection;
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) id: ContainerId,
+    /// Its writable layer.
+    pub(crate) layer: LayerId,
+    /// Its folder below the data root.
+    pub(crate) folder: PathBuf,
+    /// Its folder below the exec root, which does not survive a reboot.
+    pub(crate) run_folder: PathBuf,
+    /// Where its shim listens.
+    pub(crate) shim_socket: PathBuf,
+    /// Held by whoever changes the container.
+    pub(crate) verb: tokio::sync::Mutex<()>,
+    inner: Mutex<Inner>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What changes in a container's life.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) record: Arc<ContainerRecord>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: State,
+    /// The connection to its shim, from its start until everything of its run is taken down.
+    pub(crate) shim: Option<Arc<Connection>>,
+    /// Streams that were attached before the start.
+    pub(crate) streams: Vec<(AttachStreams, OwnedFd)>,
+    pub(crate) endpoint: Option<Endpoint>,
+    /// How often the restart policy started it since somebody last did.
+    pub(crate) restarts: u32,
+    /// How long the restart policy waits next time.
+    pub(crate) delay: std::time::Duration,
+    pub(crate) stop: StoppedBy,
+    pub(crate) execs: BTreeMap<String, Arc<Exec>>,
+}
+
+/// What waiters wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// How often its command has ended.
+    pub(crate) exits: u64,
+    /// The exit code of the last time.
+    pub(crate) code: i32,
+    /// Whether nothing of its last run is left: no mount, address or shim.
+    pub(crate) rest: Rest,
+    /// Whether it exists no more.
+    pub(crate) presence: Presence,
+}
+
+/// Whether something of a container's last run is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Mounts, addresses or a shim.
+    InUse,
+    /// Nothing.
+    Settled,
+}
+
+/// Whether a container exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It does.
+    Present,
+    /// It was removed.
+    Removed,
+}
+
+/// The places of a container.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    pub(crate) layer: LayerId,
+    pub(crate) data: PathBuf,
+    pub(crate) run: PathBuf,
+    pub(crate) shim_socket: PathBuf,
+}
+
+impl Container {
+    /// A container as its records say.
+    pub(crate) fn new(
+        record: ContainerRecord,
+        settings: Settings,
+        state: StateRecord,
+        folders: Folders,
+    ) -> Self {
+        Self {
+            id: record.id.clone(),
+            layer: folders.layer,
+            folder: folders.data,
+            run_folder: folders.run,
+            shim_socket: folders.shim_socket,
+            verb: tokio::sync::Mutex::default(),
+            progress: watch::Sender::new(Progress {
+                exits: 0,
+                code: state.state.exit_code(),
+                rest: Rest::Settled,
+                presence: Presence::Present,
+            }),
+            inner: Mutex::new(Inner {
+                record: Arc::new(record),
+                settings: Arc::new(settings),
+                state: state.state,
+                shim: None,
+                streams: Vec::new(),
+                endpoint: None,
+                restarts: state.restarts,
+                delay: super::exits::FIRST_DELAY,
+                stop: state.stop,
+                execs: BTreeMap::new(),
+            }),
+        }
+    }
+
+    /// A look inside, or a change; never held across an await.
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn record(&self) -> Arc<ContainerRecord> {
+        Arc::clone(&self.inner().record)
+    }
+
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.inner().settings)
+    }
+
+    pub(crate) fn name(&self) -> ContainerName {
+        self.inner().record.name.clone()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.inner().state.clone()
+    }
+
+    pub(crate) fn shim(&self) -> Option<Arc<Connection>> {
+        self.inner().shim.clone()
+    }
+
+    /// Watches for exits, for the end of the tear-down, for the removal.
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Tells the waiters.
+    pub(crate) fn advance(&self, change: impl FnOnce(&mut Progress)) {
+        self.progress.send_modify(change);
+    }
+
+    /// Records a state: on disk, then in memory.
+    pub(crate) fn set_state(&self, state: State) -> Result<()> {
+        let (restarts, stop) = {
+            let inner = self.inner();
+            (inner.restarts, inner.stop)
+        };
+        let record = StateRecord::new(state, restarts, stop);
+        let saved = record.save(&self.folder);
+        // An exit has happened whether or not the disk has room for it.
+        self.inner().state = record.state;
+        saved
+    }
+
+    /// What events say of a container: its image, its name and its labels.
+    pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
+        let record = self.record();
+        let mut attributes = record.config.labels.clone();
+        attributes.insert("image".to_owned(), record.config.image.clone());
+        attributes.insert("name".to_owned(), record.name.to_string());
+        attributes
+    }
+}

@@ -1,0 +1,317 @@
+//! `create`: a container with its layers, volumes and record, ready to be started.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use barge_api_types::{
+    ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig,
+};
+use barge_image::Image;
+use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
+use barge_types::{ContainerId, ContainerName, Platform};
+
+use super::container::Container;
+use super::record::{ContainerRecord, StateRecord, StoppedBy};
+use super::settings::{IpcMode, NetworkMode, Settings, UtsMode, invalid, parse_mounts};
+use super::state::State;
+use super::{Containers, command, spec, to_the_end};
+use crate::error::{EngineError, Result};
+use crate::rollback::Rollback;
+use crate::{blocking, names, time};
+
+/// How often a name is drawn before one gets a number.
+const DRAWS: u8 = 8;
+
+impl Containers {
+    /// Makes a container and says its id.
+    pub async fn create(
+        self: &Arc<Self>,
+        name: Option<String>,
+        platform: Option<String>,
+        request: ContainerCreateRequest,
+    ) -> Result<ContainerCreateResponse> {
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            blocking::run(move || this.create_now(name.as_deref(), platform.as_deref(), request))
+                .await
+        })
+        .await
+    }
+
+    fn create_now(
+        &self,
+        name: Option<&str>,
+        platform: Option<&str>,
+        request: ContainerCreateRequest,
+    ) -> Result<ContainerCreateResponse> {
+        let name =
+            name.filter(|name| !name.is_empty()).map(str::parse::<ContainerName>).transpose();
+        let name = name.map_err(|error| invalid(error.to_string()))?;
+        let image = self.find_image(&request.config.image, platform)?;
+        let ContainerCreateRequest { mut config, mut host_config, networking_config } = request;
+        add_image_config(&mut config, &image);
+        if command(&config).0.is_empty() {
+            return Err(invalid("no command specified"));
+        }
+        self.add_defaults(&mut host_config);
+        let settings = Settings::parse(&config, &host_config, &self.machine)?;
+        barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
+        self.check_partners(&settings)?;
+        let wanted = parse_mounts(&config, &host_config)?;
+
+        let id = new_id()?;
+        let name = match name {
+            Some(name) => name,
+            None => self.draw_name()?,
+        };
+        let reserved = self.registry.reserve(&name, &id)?;
+        add_hostname(&mut config, &settings, &id, self)?;
+        let mut undo = Rollback::default();
+        self.make_layers(&id, &image, &mut undo)?;
+        let mounts = self.make_volumes(&id, &host_config, wanted, &mut undo)?;
+        let endpoints = networking_config
+            .endpoints_config
+            .into_iter()
+            .filter_map(|(network, settings)| Some((network, settings?)))
+            .collect::<BTreeMap<_, _>>();
+        let record = ContainerRecord {
+            version: ContainerRecord::VERSION,
+            id: id.clone(),
+            name,
+            created: time::rfc3339(SystemTime::now()),
+            image: image.id,
+            driver: self.storage.name().to_owned(),
+            config,
+            host_config,
+            endpoints,
+            mounts,
+        };
+        let container = self.record_new(record, settings, undo)?;
+        reserved.keep();
+        self.copy_up(&container)?;
+        self.tell(&container, "create");
+        Ok(ContainerCreateResponse { id: id.to_string(), warnings: Vec::new() })
+    }
+
+    /// The record comes last: without it, whatever else is there is swept at the next start.
+    fn record_new(
+        &self,
+        record: ContainerRecord,
+        settings: Settings,
+        mut undo: Rollback,
+    ) -> Result<Arc<Container>> {
+        let folders = self.folders(&record.id)?;
+        let folder = folders.data.clone();
+        std::fs::create_dir(&folder).map_err(EngineError::io("create", &folder))?;
+        let leftover = folder.clone();
+        undo.push(move || {
+            // What cannot be removed is swept at the next start.
+            std::fs::remove_dir_all(leftover).ok();
+        });
+        let state = StateRecord::new(State::Created(None), 0, StoppedBy::Itself);
+        record.save(&folder)?;
+        let container = Arc::new(Container::new(record, settings, state, folders));
+        self.registry.insert(Arc::clone(&container));
+        undo.commit();
+        Ok(container)
+    }
+
+    fn find_image(&self, name: &str, platform: Option<&str>) -> Result<Image> {
+        if name.is_empty() {
+            return Err(invalid("config cannot be empty in order to create a container"));
+        }
+        let image = match self.images.get(name) {
+            Ok(image) => image,
+            Err(error) => self.builtin.provide(&self.images, name)?.ok_or(error)?,
+        };
+        if let Some(platform) = platform.filter(|platform| !platform.is_empty()) {
+            let wanted: Platform = platform.parse().map_err(|error| invalid(format!("{error}")))?;
+            let (os, architecture) = (&image.config.os, &image.config.architecture);
+            if wanted.os() != os || wanted.architecture() != architecture {
+                return Err(EngineError::NotFound(format!(
+                    "image with reference {name} was found but does not provide the specified platform ({wanted}): it is for {os}/{architecture}"
+                )));
+            }
+        }
+        Ok(image)
+    }
+
+    /// What the daemon says where the request does not, so that `inspect` shows what is in force.
+    fn add_defaults(&self, host: &mut HostConfig) {
+        let defaults = &self.defaults;
+        let or = |field: &mut String, value: &str| {
+            if field.is_empty() {
+                value.clone_into(field);
+            }
+        };
+        or(&mut host.network_mode, "bridge");
+        if host.network_mode == "default" {
+            "bridge".clone_into(&mut host.network_mode);
+        }
+        or(&mut host.ipc_mode, "private");
+        or(&mut host.runtime, "barge");
+        or(&mut host.restart_policy.name, "no");
+        if host.shm_size == 0 {
+            host.shm_size = defaults.shm_size;
+        }
+        if host.log_config.kind.is_empty() {
+            host.log_config.kind.clone_from(&defaults.log.kind);
+            for (key, value) in &defaults.log.config {
+                host.log_config.config.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        for limit in &defaults.ulimits {
+            if !host.resources.ulimits.iter().any(|other| other.name == limit.name) {
+                host.resources.ulimits.push(limit.clone());
+            }
+        }
+        let (masked, readonly) =
+            if host.privileged { Default::default() } else { spec::default_paths() };
+        host.masked_paths.get_or_insert(masked);
+        host.readonly_paths.get_or_insert(readonly);
+        // Go's clients send a swap of zero for "as Docker thinks right": twice the memory.
+        if host.resources.memory > 0 && host.resources.memory_swap == 0 {
+            host.resources.memory_swap = host.resources.memory.saturating_mul(2);
+        }
+    }
+
+    /// The containers and networks that the settings name exist.
+    fn check_partners(&self, settings: &Settings) -> Result<()> {
+        if let NetworkMode::Container(name) = &settings.network {
+            self.registry.find(name)?;
+        }
+        if let NetworkMode::Named(name) = &settings.network {
+            self.network.inspect(name)?;
+        }
+        if let super::settings::PidMode::Container(name) = &settings.pid {
+            self.registry.find(name)?;
+        }
+        if let IpcMode::Container(name) = &settings.ipc {
+            self.registry.find(name)?;
+        }
+        Ok(())
+    }
+
+    fn make_layers(&self, id: &ContainerId, image: &Image, undo: &mut Rollback) -> Result<()> {
+        let layer: LayerId = id.as_str().parse()?;
+        let top = image.top_layer.as_ref();
+        create_container_layers(&*self.storage, &layer, top, &ReadWriteOptions::default())?;
+        let storage = Arc::clone(&self.storage);
+        undo.push(move || {
+            if let Err(error) = storage.remove(&layer) {
+                tracing::warn!(%layer, %error, "cannot remove the layer of a container that was not made");
+            }
+        });
+        Ok(())
+    }
+
+    fn draw_name(&self) -> Result<ContainerName> {
+        let mut random = [0; 2];
+        for draw in 0..=u8::MAX {
+            fill_random(&mut random)?;
+            let mut text = names::generate(random);
+            if draw > DRAWS {
+                text = format!("{text}{}", draw - DRAWS);
+            }
+            // The lists hold nothing but valid names.
+            if let Ok(name) = text.parse::<ContainerName>()
+                && !self.registry.is_name_taken(&name)
+            {
+                return Ok(name);
+            }
+        }
+        Err(EngineError::Conflict(
+            "no free name was found for the container: give it one with --name".to_owned(),
+        ))
+    }
+}
+
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())
+        .map(|_| ())
+        .map_err(|error| EngineError::io("get", "random bytes")(error.into()))
+}
+
+/// Random, and in its short form never a number.
+pub(crate) fn new_id() -> Result<ContainerId> {
+    loop {
+        let mut bytes = [0; 32];
+        fill_random(&mut bytes)?;
+        let id = ContainerId::from_bytes(bytes);
+        if !id.is_number_like() {
+            return Ok(id);
+        }
+    }
+}
+
+/// Docker's rules for what an image's configuration adds to a request's.
+fn add_image_config(config: &mut ContainerConfig, image: &Image) {
+    let Some(from) = &image.config.config else {
+        return;
+    };
+    let or = |field: &mut String, value: &str| {
+        if field.is_empty() {
+            value.clone_into(field);
+        }
+    };
+    or(&mut config.user, &from.user);
+    or(&mut config.working_dir, &from.working_dir);
+    or(&mut config.stop_signal, &from.stop_signal);
+    for port in from.exposed_ports.keys() {
+        config.exposed_ports.entry(port.clone()).or_default();
+    }
+    for volume in from.volumes.keys() {
+        config.volumes.entry(volume.clone()).or_default();
+    }
+    for (key, value) in &from.labels {
+        config.labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    let name = |variable: &str| variable.split('=').next().map(str::to_owned);
+    for variable in &from.env {
+        if !config.env.iter().any(|other| name(other) == name(variable)) {
+            config.env.push(variable.clone());
+        }
+    }
+    let is_empty = |words: &Option<barge_api_types::StrSlice>| {
+        words.as_ref().is_none_or(|words| words.is_empty())
+    };
+    if is_empty(&config.entrypoint) {
+        if is_empty(&config.cmd) {
+            config.cmd = from.cmd.clone().map(Into::into);
+        }
+        if config.entrypoint.is_none() {
+            config.entrypoint = from.entrypoint.clone().map(Into::into);
+        }
+    }
+    // `--entrypoint ""` takes the image's away.
+    if config
+        .entrypoint
+        .as_ref()
+        .is_some_and(|words| matches!(words.as_slice(), [only] if only.is_empty()))
+    {
+        config.entrypoint = None;
+    }
+    config.stop_timeout = config.stop_timeout.or(from.stop_timeout);
+}
+
+/// The first twelve digits of the id, the host's name where the host's network is used, the partner's where its
+/// network is.
+fn add_hostname(
+    config: &mut ContainerConfig,
+    settings: &Settings,
+    id: &ContainerId,
+    containers: &Containers,
+) -> Result<()> {
+    if config.hostname.is_empty() {
+        let is_hosts = settings.network == NetworkMode::Host || settings.uts == UtsMode::Host;
+        config.hostname = match &settings.network {
+            NetworkMode::Container(name) => {
+                containers.registry.find(name)?.record().config.hostname.clone()
+            }
+            _ if is_hosts => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            NetworkMode::Named(_) | NetworkMode::Host => id.short().to_owned(),
+        };
+    }
+    Ok(())
+}

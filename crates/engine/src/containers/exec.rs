@@ -1,0 +1,334 @@
+//! `exec`: one more process in a running container.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use barge_api_types::{
+    ExecCreateRequest, ExecCreateResponse, ExecInspect, ExecProcessConfig, ExecStartRequest,
+};
+use barge_shim_api::{
+    AttachStreams, ConsoleSize, Exec as ExecRequest, Exit, FailureKind, Request, Response,
+    StdinMode, StdioConfig,
+};
+use tokio::net::UnixStream;
+
+use super::attach::{Attached, stream_pair};
+use super::container::Container;
+use super::create::new_id;
+use super::pause::not_running;
+use super::settings::invalid;
+use super::state::{Freeze, Running, State};
+use super::{Containers, spec, to_the_end};
+use crate::error::{EngineError, Result};
+
+/// A process that was or is to be started in a container.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    id: String,
+    request: ExecCreateRequest,
+    phase: Mutex<Phase>,
+}
+
+/// Where an exec is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Created,
+    Running { pid: u32 },
+    Ended { code: i64, at: Instant },
+}
+
+/// How many execs of a container are kept before those that ended are looked at.
+const KEPT: usize = 64;
+/// How long one is kept after its end.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// How an exec was started.
+#[derive(Debug)]
+pub enum ExecStarted {
+    /// It runs by itself.
+    Detached,
+    /// Its stdio is here.
+    Attached(Attached),
+}
+
+impl Exec {
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_old(&self) -> bool {
+        matches!(*self.phase(), Phase::Ended { at, .. } if at.elapsed() > KEPT_FOR)
+    }
+
+    /// The shim saw it end.
+    pub(super) fn ended(&self, exit: &Exit) {
+        *self.phase() = Phase::Ended { code: i64::from(exit.code), at: Instant::now() };
+    }
+}
+
+impl Containers {
+    /// Checks and keeps what is to be run.
+    pub async fn exec_create(
+        self: &Arc<Self>,
+        name: &str,
+        request: ExecCreateRequest,
+    ) -> Result<ExecCreateResponse> {
+        let container = self.registry.find(name)?;
+        if request.cmd.is_empty() {
+            return Err(invalid("No exec command specified"));
+        }
+        match container.state() {
+            State::Running(Running { freeze: Freeze::Frozen, .. }) => {
+                return Err(EngineError::Conflict(format!(
+                    "container {name} is paused, unpause the container before exec"
+                )));
+            }
+            State::Running(_) => {}
+            State::Created(_) | State::Restarting(_) | State::Exited(_) | State::Removing(_) => {
+                return Err(not_running(&container));
+            }
+        }
+        let id = new_id()?.to_string();
+        let command = request.cmd.join(" ");
+        let exec = Arc::new(Exec { id: id.clone(), request, phase: Mutex::new(Phase::Created) });
+        self.forget_old_execs(&container);
+        container.inner().execs.insert(id.clone(), exec);
+        self.execs().insert(id.clone(), Arc::downgrade(&container));
+        self.tell_with(&container, &format!("exec_create: {command}"), &[("execID", id.clone())]);
+        Ok(ExecCreateResponse { id })
+    }
+
+    /// Starts it. One that cannot be run still has a stream, on which the reason is said, and an exit code, as in
+    /// Docker: its clients read both.
+    pub async fn exec_start(
+        self: &Arc<Self>,
+        id: &str,
+        request: ExecStartRequest,
+    ) -> Result<ExecStarted> {
+        let (container, exec) = self.find_exec(id)?;
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            {
+                let mut phase = exec.phase();
+                match *phase {
+                    Phase::Created => *phase = Phase::Running { pid: 0 },
+                    Phase::Running { .. } => {
+                        return Err(EngineError::Conflict(format!(
+                            "exec {} is already running",
+                            exec.id
+                        )));
+                    }
+                    Phase::Ended { .. } => {
+                        return Err(EngineError::Conflict(format!(
+                            "exec {} has already run",
+                            exec.id
+                        )));
+                    }
+                }
+            }
+            let outcome = this.exec_now(&container, &exec, &request).await;
+            match outcome {
+                Ok(started) => Ok(started),
+                Err(error) => this.exec_failed(&exec, &request, error),
+            }
+        })
+        .await
+    }
+
+    async fn exec_now(
+        &self,
+        container: &Arc<Container>,
+        exec: &Exec,
+        request: &ExecStartRequest,
+    ) -> Result<ExecStarted> {
+        let shim = container.shim().ok_or_else(|| not_running(container))?;
+        let wanted = &exec.request;
+        let size = request.console_size.or(wanted.console_size).unwrap_or_default();
+        let has_stdin = wanted.attach_stdin && !request.detach;
+        let stdio = StdioConfig {
+            stdin: if has_stdin { StdinMode::Once } else { StdinMode::Null },
+            terminal: wanted.tty.then_some(ConsoleSize { height: size[0], width: size[1] }),
+        };
+        let (stream, streams, descriptors) = if request.detach {
+            (None, Vec::new(), Vec::new())
+        } else {
+            let (ours, theirs) = stream_pair()?;
+            let streams = AttachStreams {
+                stdin: has_stdin,
+                stdout: wanted.attach_stdout,
+                stderr: wanted.attach_stderr,
+            };
+            (Some(ours), vec![streams], vec![theirs])
+        };
+        let process = spec::exec_process(&container.record(), &container.settings(), wanted);
+        let order =
+            ExecRequest { exec_id: exec.id.clone(), process: Box::new(process), stdio, streams };
+        let answer = shim.send(&Request::Exec(Box::new(order)), &descriptors).await?;
+        drop(descriptors);
+        match answer.wait().await? {
+            Ok(Response::ExecStarted { pid }) => {
+                let mut phase = exec.phase();
+                // Its end may have been told before its start was answered.
+                if matches!(*phase, Phase::Running { .. }) {
+                    *phase = Phase::Running { pid };
+                }
+            }
+            Ok(_) => {
+                return Err(EngineError::ShimGone { id: container.id.to_string() });
+            }
+            Err(failure) => {
+                return Err(EngineError::Exec { message: failure.message, kind: failure.kind });
+            }
+        }
+        let command = wanted.cmd.join(" ");
+        self.tell_with(
+            container,
+            &format!("exec_start: {command}"),
+            &[("execID", exec.id.clone())],
+        );
+        Ok(match stream {
+            None => ExecStarted::Detached,
+            Some(stream) => ExecStarted::Attached(Attached {
+                tty: wanted.tty,
+                stream: Some(stream),
+                replay: None,
+                detach_keys: wanted.detach_keys.clone(),
+            }),
+        })
+    }
+
+    fn exec_failed(
+        &self,
+        exec: &Exec,
+        request: &ExecStartRequest,
+        error: EngineError,
+    ) -> Result<ExecStarted> {
+        let code = match &error {
+            EngineError::Exec {
+                kind: FailureKind::CommandNotFound | FailureKind::BadWorkingDirectory,
+                ..
+            } => 127,
+            EngineError::Exec { kind: FailureKind::CommandNotExecutable, .. } => 126,
+            _ => 255,
+        };
+        *exec.phase() = Phase::Ended { code, at: Instant::now() };
+        let is_about_the_command = matches!(error, EngineError::Exec { .. });
+        if request.detach || !is_about_the_command {
+            return Err(error);
+        }
+        let stream = one_message(&format!("{}\r\n", error.message()), exec.request.tty)?;
+        Ok(ExecStarted::Attached(Attached {
+            tty: exec.request.tty,
+            stream: Some(stream),
+            replay: None,
+            detach_keys: String::new(),
+        }))
+    }
+
+    /// Sets the size of its terminal.
+    pub async fn exec_resize(&self, id: &str, height: u16, width: u16) -> Result<()> {
+        let (container, exec) = self.find_exec(id)?;
+        let size = ConsoleSize { height, width };
+        let request = Request::Resize { exec_id: Some(exec.id.clone()), size };
+        self.ask(&container, "resize the terminal of an exec", &request).await
+    }
+
+    /// What is known of it.
+    pub async fn exec_inspect(&self, id: &str) -> Result<ExecInspect> {
+        let (container, exec) = self.find_exec(id)?;
+        let phase = *exec.phase();
+        let request = &exec.request;
+        let (program, arguments) =
+            request.cmd.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        Ok(ExecInspect {
+            id: exec.id.clone(),
+            running: matches!(phase, Phase::Running { .. }),
+            exit_code: match phase {
+                Phase::Ended { code, .. } => Some(code),
+                Phase::Created | Phase::Running { .. } => None,
+            },
+            process_config: ExecProcessConfig {
+                tty: request.tty,
+                entrypoint: program.to_owned(),
+                arguments: arguments.to_vec(),
+                privileged: Some(request.privileged),
+                user: request.user.clone(),
+            },
+            open_stdin: request.attach_stdin,
+            open_stderr: request.attach_stderr,
+            open_stdout: request.attach_stdout,
+            can_remove: false,
+            container_id: container.id.to_string(),
+            detach_keys: request.detach_keys.clone(),
+            pid: match phase {
+                Phase::Running { pid } => i64::from(pid),
+                Phase::Created | Phase::Ended { .. } => 0,
+            },
+        })
+    }
+
+    fn find_exec(&self, id: &str) -> Result<(Arc<Container>, Arc<Exec>)> {
+        let missing = || EngineError::NoSuchExec(id.to_owned());
+        let container = self.execs().get(id).and_then(Weak::upgrade).ok_or_else(missing)?;
+        let exec = container.inner().execs.get(id).cloned().ok_or_else(missing)?;
+        Ok((container, exec))
+    }
+
+    fn execs(&self) -> MutexGuard<'_, HashMap<String, Weak<Container>>> {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the execs of a container that ended.
+    pub(super) fn forget_execs(&self, container: &Container) {
+        let forgotten = std::mem::take(&mut container.inner().execs);
+        let mut all = self.execs();
+        for id in forgotten.keys() {
+            all.remove(id);
+        }
+    }
+
+    /// Forgets execs that ended a while ago: clients ask for the exit code right after the end.
+    fn forget_old_execs(&self, container: &Container) {
+        let mut inner = container.inner();
+        if inner.execs.len() < KEPT {
+            return;
+        }
+        let mut all = self.execs();
+        inner.execs.retain(|id, exec| {
+            let is_old = exec.is_old();
+            if is_old {
+                all.remove(id);
+            }
+            !is_old
+        });
+    }
+}
+
+/// The execs of a container, whose ids `inspect` shows while they run.
+pub(super) fn running_ids(execs: &BTreeMap<String, Arc<Exec>>) -> Vec<String> {
+    execs
+        .values()
+        .filter(|exec| matches!(*exec.phase(), Phase::Running { .. }))
+        .map(|exec| exec.id.clone())
+        .collect()
+}
+
+/// A stream that says one thing and ends.
+fn one_message(text: &str, has_terminal: bool) -> Result<UnixStream> {
+    use std::io::Write as _;
+    let make = || {
+        let (ours, mut theirs) = StdStream::pair()?;
+        if !has_terminal {
+            // Frames: the stream (1 is stdout), three zeros, the length.
+            let length = u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
+            theirs.write_all(&[1, 0, 0, 0])?;
+            theirs.write_all(&length)?;
+        }
+        theirs.write_all(text.as_bytes())?;
+        ours.set_nonblocking(true)?;
+        UnixStream::from_std(ours)
+    };
+    make().map_err(EngineError::io("make", "a socket pair"))
+}

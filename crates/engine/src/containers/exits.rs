@@ -1,0 +1,283 @@
+//! What happens when a container ends: told at once, taken down after that, and perhaps started again.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::process::Child;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use barge_shim_api::{EXIT_FILE, Event, Exit, ExitRecord, Request};
+use tokio::sync::mpsc;
+
+use super::Containers;
+use super::container::{Container, Rest};
+use super::record::StoppedBy;
+use super::state::{Ended, Oom, State};
+use crate::error::{EngineError, Result};
+use crate::shims::{Connection, ShimEvent};
+use crate::{blocking, disk};
+
+/// How long the restart policy waits before its first restart; doubled with each, as Docker does.
+pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// A container that ran so long has recovered: the next delay is the first again.
+const RECOVERED: Duration = Duration::from_secs(10);
+/// How long the tear-down of a run may take before a verb that waits for it says so.
+pub(super) const TEAR_DOWN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A run of a container: its shim, and since when.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) shim: Arc<Connection>,
+    /// The shim's process, when it is a child of this daemon.
+    pub(super) child: Option<Child>,
+    pub(super) started: SystemTime,
+}
+
+impl Containers {
+    /// Follows a run to its end and takes it down.
+    pub(super) async fn supervise(
+        self: Arc<Self>,
+        container: Arc<Container>,
+        mut heard: mpsc::UnboundedReceiver<ShimEvent>,
+        run: Run,
+    ) {
+        let exit = self.await_exit(&container, &mut heard).await;
+        let exit = match exit {
+            Some(exit) => exit,
+            None => self.exit_without_shim(&container).await,
+        };
+        self.exited(&container, run.started, &exit);
+        self.take_down(&container, heard, run).await;
+        self.settle(&container).await;
+    }
+
+    /// The exit; none when the shim went without one.
+    async fn await_exit(
+        &self,
+        container: &Container,
+        heard: &mut mpsc::UnboundedReceiver<ShimEvent>,
+    ) -> Option<Exit> {
+        while let Some(event) = heard.recv().await {
+            match event {
+                ShimEvent::Event(Event::Exit(exit)) => return Some(exit),
+                ShimEvent::Event(Event::ExecExit { exec_id, exit }) => {
+                    self.exec_exited(container, &exec_id, &exit);
+                }
+                ShimEvent::Event(Event::Oom) => self.tell(container, "oom"),
+                ShimEvent::Closed => return None,
+            }
+        }
+        None
+    }
+
+    /// The shim was killed: what it wrote before that counts; otherwise its container cannot be kept, for nobody has
+    /// its output and its exit any more.
+    async fn exit_without_shim(&self, container: &Arc<Container>) -> Exit {
+        let path = container.run_folder.join(EXIT_FILE);
+        let manager = self.cgroup(container);
+        let found = blocking::run(move || {
+            let found = disk::read_record::<ExitRecord>(&path);
+            if !matches!(found, Ok(Some(_)))
+                && let Err(error) = manager.and_then(|cgroup| Ok(cgroup.kill_all()?))
+            {
+                tracing::warn!(
+                    error = error.message(),
+                    "cannot kill the processes of a container without a shim"
+                );
+            }
+            found
+        })
+        .await;
+        match found {
+            Ok(Some(record)) => record.exit,
+            Ok(None) | Err(_) => {
+                tracing::warn!(container = %container.id, "the shim was killed; its container was killed with it");
+                Exit { code: 137, signal: Some(9), oom_killed: false, at: SystemTime::now().into() }
+            }
+        }
+    }
+
+    /// Records an exit and tells of it; nothing is taken down yet.
+    pub(super) fn exited(&self, container: &Container, started: SystemTime, exit: &Exit) {
+        let ended = Ended::from_exit(started, exit);
+        let ran = ended.finished.duration_since(started).unwrap_or_default();
+        let settings = container.settings();
+        let state = {
+            let mut inner = container.inner();
+            if ran >= RECOVERED {
+                inner.delay = FIRST_DELAY;
+            }
+            let restarts = inner.stop == StoppedBy::Itself
+                && !matches!(inner.state, State::Removing(_))
+                && settings.restart.restarts_after(ended.code, inner.restarts);
+            match (&inner.state, restarts) {
+                (State::Removing(_), _) => State::Removing(Some(ended)),
+                (_, true) => State::Restarting(ended),
+                (_, false) => State::Exited(ended),
+            }
+        };
+        if let Err(error) = container.set_state(state) {
+            tracing::error!(container = %container.id, error = error.message(), "the exit could not be recorded");
+        }
+        container.advance(|progress| {
+            progress.exits += 1;
+            progress.code = ended.code;
+        });
+        if ended.oom == Oom::Killed {
+            self.tell(container, "oom");
+        }
+        let facts =
+            [("exitCode", ended.code.to_string()), ("execDuration", ran.as_secs().to_string())];
+        self.tell_with(container, "die", &facts);
+    }
+
+    /// Takes down what a run used: its shim, network, mounts. Failures are reported and do not stop the rest.
+    pub(super) async fn take_down(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        mut heard: mpsc::UnboundedReceiver<ShimEvent>,
+        run: Run,
+    ) {
+        // The answer is the end of the connection.
+        run.shim.send(&Request::Shutdown, &[]).await.ok();
+        let this = Arc::clone(self);
+        let target = Arc::clone(container);
+        let released = blocking::run(move || {
+            this.release(&target);
+            Ok(())
+        })
+        .await;
+        if let Err(error) = released {
+            tracing::error!(container = %container.id, error = error.message(), "tear-down failed");
+        }
+        if container.record().host_config.auto_remove {
+            self.remove_ended(container).await;
+        }
+        let drained = async {
+            while let Some(event) = heard.recv().await {
+                match event {
+                    ShimEvent::Event(Event::ExecExit { exec_id, exit }) => {
+                        self.exec_exited(container, &exec_id, &exit);
+                    }
+                    ShimEvent::Event(Event::Exit(_) | Event::Oom) => {}
+                    ShimEvent::Closed => break,
+                }
+            }
+        };
+        let is_gone = tokio::time::timeout(TEAR_DOWN_DEADLINE, drained).await.is_ok();
+        if !is_gone {
+            tracing::warn!(container = %container.id, "the shim does not end: it is killed");
+        }
+        if let Some(mut child) = run.child {
+            let reaped = blocking::run(move || {
+                if !is_gone {
+                    // It may have ended meanwhile.
+                    child.kill().ok();
+                }
+                child.wait().map(|_| ()).map_err(EngineError::io("wait for", "a shim"))
+            })
+            .await;
+            if let Err(error) = reaped {
+                tracing::warn!(container = %container.id, error = error.message(), "a shim was not reaped");
+            }
+        }
+    }
+
+    /// Network first, so that nobody reaches an address that is given to somebody else; then mounts.
+    pub(super) fn release(&self, container: &Container) {
+        let report = |what: &str, error: &dyn std::fmt::Display| {
+            tracing::warn!(container = %container.id, error = %error, "cannot {what}");
+        };
+        if let Err(error) = self.network.release(&container.id) {
+            report("release the network", &error);
+        }
+        if let Err(error) = self.storage.unmount(&container.layer) {
+            report("unmount the root file system", &error);
+        }
+        if let Err(error) = self.release_mounts(container) {
+            report("release volumes", &error.message());
+        }
+        let removed = std::fs::remove_dir_all(&container.run_folder);
+        if let Err(error) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            report("remove the folder of the run", &error);
+        }
+    }
+
+    /// Nothing of the run is left: lets verbs go on, and starts again what its policy starts again.
+    pub(super) async fn settle(self: &Arc<Self>, container: &Arc<Container>) {
+        {
+            let mut inner = container.inner();
+            inner.shim = None;
+            inner.endpoint = None;
+        }
+        self.forget_execs(container);
+        container.advance(|progress| progress.rest = Rest::Settled);
+        if matches!(container.state(), State::Restarting(_)) {
+            let (this, container) = (Arc::clone(self), Arc::clone(container));
+            tokio::spawn(this.restart_later(container));
+        }
+    }
+
+    /// Starts a container again after its delay, unless somebody stopped or removed it meanwhile.
+    ///
+    /// Boxed by name: a start leads to a supervision, which leads to the next start.
+    fn restart_later(
+        self: Arc<Self>,
+        container: Arc<Container>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { self.restart_after_delay(&container).await })
+    }
+
+    async fn restart_after_delay(self: &Arc<Self>, container: &Arc<Container>) {
+        let delay = {
+            let mut inner = container.inner();
+            let delay = inner.delay;
+            inner.delay = (delay * 2).min(LONGEST_DELAY);
+            delay
+        };
+        tokio::time::sleep(delay).await;
+        let _verb = container.verb.lock().await;
+        let State::Restarting(ended) = container.state() else {
+            return;
+        };
+        container.inner().restarts += 1;
+        let restarted: Result<_> = self.start_locked(container).await;
+        if let Err(error) = restarted {
+            tracing::warn!(container = %container.id, error = error.message(), "the restart policy could not start it");
+            if let Err(error) = container.set_state(State::Exited(ended)) {
+                tracing::error!(container = %container.id, error = error.message(), "the state could not be recorded");
+            }
+        }
+    }
+
+    /// The cgroup of a container, for what is done without its shim.
+    pub(super) fn cgroup(
+        &self,
+        container: &Container,
+    ) -> Result<Box<dyn barge_cgroups::CgroupManager>> {
+        let path = self.cgroup_path(&container.record());
+        Ok(self.layout.manager(&barge_cgroups::CgroupPath::parse(&path)?))
+    }
+
+    /// The path below each hierarchy's mount point.
+    pub(super) fn cgroup_path(&self, record: &super::record::ContainerRecord) -> String {
+        let asked = record.host_config.resources.cgroup_parent.trim_matches('/');
+        let parent =
+            if asked.is_empty() { self.defaults.cgroup_parent.trim_matches('/') } else { asked };
+        format!("{parent}/{}", record.id)
+    }
+
+    fn exec_exited(&self, container: &Container, id: &str, exit: &Exit) {
+        let exec = container.inner().execs.get(id).cloned();
+        if let Some(exec) = exec {
+            exec.ended(exit);
+            let facts =
+                BTreeMap::from([("execID", id.to_owned()), ("exitCode", exit.code.to_string())]);
+            let facts: Vec<(&str, String)> = facts.into_iter().collect();
+            self.tell_with(container, "exec_die", &facts);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The files that a container gets from the daemon: `/etc/hostname`, `/etc/hosts`, `/etc/resolv.conf`, and its log.
+
+use std::path::PathBuf;
+
+use barge_network::{Endpoint, hosts_file, resolv_conf};
+
+use super::container::Container;
+use super::settings::NetworkMode;
+use super::{Containers, invalid_text};
+use crate::disk::{Durability, write_file};
+use crate::error::Result;
+
+impl Containers {
+    /// Writes the three files and says in which folder they are: the partner's when its network is used, so that both
+    /// see the same.
+    pub(super) fn write_files(
+        &self,
+        container: &Container,
+        endpoint: Option<&Endpoint>,
+    ) -> Result<PathBuf> {
+        let settings = container.settings();
+        if let NetworkMode::Container(name) = &settings.network {
+            return Ok(self.registry.find(name)?.folder.clone());
+        }
+        let folder = container.folder.clone();
+        let hostname = format!("{}\n", container.record().config.hostname);
+        // They are written anew with each start, so a crash of the machine loses nothing.
+        write_file(&folder.join("hostname"), hostname.as_bytes(), Durability::Lazy)?;
+        write_file(
+            &folder.join("hosts"),
+            self.hosts(container, endpoint)?.as_bytes(),
+            Durability::Lazy,
+        )?;
+        write_file(
+            &folder.join("resolv.conf"),
+            self.resolv_conf(container).as_bytes(),
+            Durability::Lazy,
+        )?;
+        Ok(folder)
+    }
+
+    fn hosts(&self, container: &Container, endpoint: Option<&Endpoint>) -> Result<String> {
+        let record = container.record();
+        if container.settings().network == NetworkMode::Host {
+            let own = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+            let extra = extra_hosts(&record.host_config.extra_hosts)?;
+            let added: Vec<String> = extra
+                .iter()
+                .filter_map(|extra| match extra.target {
+                    hosts_file::HostTarget::Address(address) => {
+                        Some(format!("{address}\t{}\n", extra.name))
+                    }
+                    // The host is where it already is.
+                    hosts_file::HostTarget::Gateway => Some(format!("127.0.0.1\t{}\n", extra.name)),
+                })
+                .collect();
+            return Ok(own + &added.concat());
+        }
+        let link = endpoint.and_then(Endpoint::link);
+        let extra = extra_hosts(&record.host_config.extra_hosts)?;
+        let file = hosts_file::HostsFile {
+            hostname: &record.config.hostname,
+            domainname: &record.config.domainname,
+            address: link.map(|link| link.address.addr()),
+            extra: &extra,
+            gateway: link.and_then(|link| link.gateway),
+        };
+        Ok(file.to_text())
+    }
+
+    fn resolv_conf(&self, container: &Container) -> String {
+        let record = container.record();
+        let host = &record.host_config;
+        let or = |own: &[String], default: &[String]| {
+            if own.is_empty() { default.to_vec() } else { own.to_vec() }
+        };
+        let asked = resolv_conf::DnsOptions {
+            servers: or(&host.dns, &self.defaults.dns),
+            search: or(&host.dns_search, &self.defaults.dns_search),
+            options: or(&host.dns_options, &self.defaults.dns_options),
+        };
+        let reach = if container.settings().network == NetworkMode::Host {
+            resolv_conf::Reach::Host
+        } else {
+            resolv_conf::Reach::Own
+        };
+        resolv_conf::to_text(&resolv_conf::read_host(), &asked, reach)
+    }
+
+    /// Where the container's log is.
+    pub(super) fn log_path(&self, container: &Container) -> PathBuf {
+        container.folder.join(format!("{}-json.log", container.id))
+    }
+}
+
+fn extra_hosts(list: &[String]) -> Result<Vec<hosts_file::ExtraHost>> {
+    list.iter().map(|entry| hosts_file::ExtraHost::parse(entry).map_err(invalid_text)).collect()
+}

@@ -1,0 +1,53 @@
+//! `kill`: a signal to the container's first process.
+
+use std::sync::Arc;
+
+use barge_shim_api::SignalTarget;
+use barge_types::Signal;
+
+use super::record::StoppedBy;
+use super::settings::invalid;
+use super::state::State;
+use super::{Containers, to_the_end};
+use crate::error::{EngineError, Result};
+
+impl Containers {
+    /// Sends a signal, `SIGKILL` unless another is named. Without waiting for the verb that is under way: one kills
+    /// what does not stop.
+    pub async fn kill(self: &Arc<Self>, name: &str, signal: Option<&str>) -> Result<()> {
+        let container = self.registry.find(name)?;
+        let signal = match signal.filter(|signal| !signal.is_empty()) {
+            None => Signal::KILL,
+            Some(text) => text.parse().map_err(|_| invalid(format!("Invalid signal: {text}")))?,
+        };
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let State::Running(running) = container.state() else {
+                return Err(EngineError::Conflict(format!(
+                    "cannot kill container: {}: container {} is not running",
+                    container.name(),
+                    container.id
+                )));
+            };
+            let is_end = signal == Signal::KILL || signal == container.settings().stop_signal;
+            if is_end {
+                container.inner().stop = StoppedBy::User;
+                container.set_state(State::Running(running))?;
+            }
+            let exits = container.watch().borrow().exits;
+            this.signal(&container, signal, SignalTarget::Init).await?;
+            this.tell_with(&container, "kill", &[("signal", signal.number().to_string())]);
+            if signal == Signal::KILL {
+                if running.freeze == super::state::Freeze::Frozen {
+                    this.resume_now(&container).await?;
+                }
+                // As Docker: who kills finds it dead afterwards, if that is in anyone's power.
+                tokio::time::timeout(super::stop::KILL_DEADLINE, container.ended_after(exits))
+                    .await
+                    .ok();
+            }
+            Ok(())
+        })
+        .await
+    }
+}

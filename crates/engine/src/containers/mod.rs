@@ -1,0 +1,161 @@
+//! Containers: one file per verb. A verb locks the one container, applies the rule, makes the effect, records it and
+//! tells of it.
+
+mod attach;
+mod container;
+mod create;
+mod exec;
+mod exits;
+mod files;
+mod inspect;
+mod kill;
+mod list;
+mod logs;
+mod pause;
+mod prune;
+mod record;
+mod recover;
+mod registry;
+mod remove;
+mod rename;
+mod resize;
+mod restart;
+mod settings;
+mod spec;
+mod start;
+mod state;
+mod stop;
+mod summary;
+mod top;
+mod usage;
+mod volumes;
+mod wait;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use barge_api_types::{ContainerConfig, LogConfig, Ulimit};
+use barge_image::ImageStore;
+use barge_network::Controller;
+use barge_storage::StorageDriver;
+use barge_types::ContainerId;
+use barge_volume::VolumeStore;
+
+pub use attach::{AttachOptions, Attached};
+pub use exec::ExecStarted;
+pub use inspect::Size;
+pub use list::ListOptions;
+pub use logs::{LogStream, LogsOptions};
+pub use remove::RemoveOptions;
+pub use start::Started;
+pub use stop::{StopOptions, Stopped};
+pub use wait::{WaitCondition, Waiter};
+
+pub(crate) use create::new_id;
+pub(crate) use registry::Registry;
+pub(crate) use settings::{Host, SeccompChoice, Security};
+pub(crate) use spec::SHM_SIZE;
+
+use container::{Container, Folders};
+
+use crate::events::Events;
+use crate::images::Builtin;
+use crate::seccomp::SeccompFilters;
+use crate::shims::Programs;
+
+/// What a container gets when neither the request nor its image says.
+#[derive(Clone, Debug)]
+pub struct ContainerDefaults {
+    /// The folder of cgroups that the containers' own are made in.
+    pub cgroup_parent: String,
+    /// The log driver and its options.
+    pub log: LogConfig,
+    /// Limits of every container's processes.
+    pub ulimits: Vec<Ulimit>,
+    /// `--dns` of every container.
+    pub dns: Vec<String>,
+    /// `--dns-search` of every container.
+    pub dns_search: Vec<String>,
+    /// `--dns-option` of every container.
+    pub dns_options: Vec<String>,
+    /// The size of /dev/shm in bytes.
+    pub shm_size: i64,
+}
+
+/// The service that has the containers.
+#[derive(Debug)]
+pub struct Containers {
+    pub(crate) registry: Registry,
+    pub(crate) folder: PathBuf,
+    pub(crate) run_folder: PathBuf,
+    pub(crate) shim_folder: PathBuf,
+    pub(crate) images: Arc<ImageStore>,
+    pub(crate) builtin: Builtin,
+    pub(crate) storage: Arc<dyn StorageDriver>,
+    pub(crate) network: Arc<Controller>,
+    pub(crate) volumes: Arc<VolumeStore>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) programs: Programs,
+    pub(crate) seccomp: SeccompFilters,
+    pub(crate) machine: Host,
+    pub(crate) layout: barge_cgroups::Layout,
+    pub(crate) defaults: ContainerDefaults,
+    /// Which container has which exec.
+    pub(crate) execs:
+        std::sync::Mutex<std::collections::HashMap<String, std::sync::Weak<Container>>>,
+}
+
+impl Containers {
+    fn folders(&self, id: &ContainerId) -> crate::error::Result<Folders> {
+        Ok(Folders {
+            layer: id.as_str().parse()?,
+            data: self.folder.join(id.as_str()),
+            run: self.run_folder.join(id.as_str()),
+            shim_socket: self.shim_folder.join(format!("{id}.sock")),
+        })
+    }
+
+    fn tell(&self, container: &Container, action: &str) {
+        self.events.tell("container", action, container.id.as_str(), container.attributes());
+    }
+
+    fn tell_with(&self, container: &Container, action: &str, more: &[(&str, String)]) {
+        let mut attributes = container.attributes();
+        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        self.events.tell("container", action, container.id.as_str(), attributes);
+    }
+}
+
+/// The program and its arguments: the entrypoint's words, then the command's.
+pub(crate) fn command(config: &ContainerConfig) -> (String, Vec<String>) {
+    let mut words =
+        config.entrypoint.iter().chain(&config.cmd).flat_map(|words| words.iter().cloned());
+    let path = words.next().unwrap_or_default();
+    (path, words.collect())
+}
+
+/// Runs a verb to its end even when the client that asked for it goes away: an effect that was begun is recorded.
+async fn to_the_end<T, F>(verb: F) -> crate::error::Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = crate::error::Result<T>> + Send + 'static,
+{
+    tokio::spawn(verb).await?
+}
+
+/// An error of a parser as a bad request.
+fn invalid_text(error: impl std::fmt::Display) -> crate::error::EngineError {
+    crate::error::EngineError::Invalid(error.to_string())
+}
+
+/// The filter `until` of the prunes: older than this moment.
+pub(crate) fn time_filter(
+    filters: &barge_api_types::Filters,
+) -> crate::error::Result<Option<std::time::SystemTime>> {
+    let Some(text) = filters.values("until").next() else {
+        return Ok(None);
+    };
+    crate::time::parse(text).map(Some).ok_or_else(|| {
+        invalid_text(format!("invalid filter 'until={text}': expected a moment or a duration"))
+    })
+}

@@ -1,0 +1,95 @@
+//! `pause` and `unpause`: the freezer.
+
+use std::sync::Arc;
+
+use barge_shim_api::Request;
+
+use super::container::Container;
+use super::state::{Freeze, Running, State};
+use super::{Containers, to_the_end};
+use crate::error::{EngineError, Result};
+
+impl Containers {
+    /// Freezes every process of a running container.
+    pub async fn pause(self: &Arc<Self>, name: &str) -> Result<()> {
+        let container = self.registry.find(name)?;
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let _verb = container.verb.lock().await;
+            match container.state() {
+                State::Running(Running { freeze: Freeze::Frozen, .. }) => Err(
+                    EngineError::Conflict(format!("Container {} is already paused", container.id)),
+                ),
+                State::Running(_) => {
+                    this.ask(&container, "pause", &Request::Pause).await?;
+                    this.set_freeze(&container, Freeze::Frozen)?;
+                    this.tell(&container, "pause");
+                    Ok(())
+                }
+                State::Created(_)
+                | State::Restarting(_)
+                | State::Exited(_)
+                | State::Removing(_) => Err(not_running(&container)),
+            }
+        })
+        .await
+    }
+
+    /// Lets them go on.
+    pub async fn unpause(self: &Arc<Self>, name: &str) -> Result<()> {
+        let container = self.registry.find(name)?;
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let _verb = container.verb.lock().await;
+            match container.state() {
+                State::Running(Running { freeze: Freeze::Frozen, .. }) => {
+                    this.resume_now(&container).await?;
+                    this.tell(&container, "unpause");
+                    Ok(())
+                }
+                State::Running(_)
+                | State::Created(_)
+                | State::Restarting(_)
+                | State::Exited(_)
+                | State::Removing(_) => {
+                    Err(EngineError::Conflict(format!("Container {} is not paused", container.id)))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Thaws a container for a verb that needs it to react.
+    pub(super) async fn resume_now(&self, container: &Container) -> Result<()> {
+        self.ask(container, "resume", &Request::Resume).await?;
+        self.set_freeze(container, Freeze::Thawed)
+    }
+
+    /// Asks the shim of a running container.
+    pub(super) async fn ask(
+        &self,
+        container: &Container,
+        action: &'static str,
+        request: &Request,
+    ) -> Result<()> {
+        let shim = container.shim().ok_or_else(|| not_running(container))?;
+        shim.ask(action, request).await.map(|_| ())
+    }
+
+    fn set_freeze(&self, container: &Container, freeze: Freeze) -> Result<()> {
+        match container.state() {
+            State::Running(running) => {
+                container.set_state(State::Running(Running { freeze, ..running }))
+            }
+            // It ended meanwhile.
+            State::Created(_) | State::Restarting(_) | State::Exited(_) | State::Removing(_) => {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The refusal of verbs that need a running container.
+pub(super) fn not_running(container: &Container) -> EngineError {
+    EngineError::Conflict(format!("container {} is not running", container.id))
+}

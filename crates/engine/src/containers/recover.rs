@@ -1,0 +1,260 @@
+//! After a restart of the daemon: finds the containers that went on without it, and what became of the others.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use barge_shim_api::{EXIT_FILE, Exit, ExitRecord, Request, Response, State as ShimState, Status};
+use barge_storage::{LayerId, MountOptions};
+use barge_types::{ContainerId, RestartPolicy};
+use tokio::sync::mpsc;
+
+use super::container::{Container, Rest};
+use super::exits::Run;
+use super::record::{ContainerRecord, MountSource, StateRecord, StoppedBy};
+use super::settings::Settings;
+use super::state::{Ended, Freeze, Oom, Running, State};
+use super::{Containers, Folders};
+use crate::error::{EngineError, Result};
+use crate::shims::{Connection, ShimEvent};
+use crate::{blocking, disk};
+
+/// What Docker shows for a container whose end nobody saw.
+const UNKNOWN_EXIT: i32 = 255;
+
+/// A container that goes on, and the connection to its shim.
+struct Live {
+    container: Arc<Container>,
+    shim: Arc<Connection>,
+    heard: mpsc::UnboundedReceiver<ShimEvent>,
+    running: Running,
+}
+
+impl Containers {
+    /// Reads the records. A record that makes no sense is reported and left alone.
+    pub(crate) fn load(&self) -> Result<()> {
+        for folder in [&self.folder, &self.run_folder, &self.shim_folder] {
+            fs::create_dir_all(folder).map_err(EngineError::io("create", folder))?;
+        }
+        for entry in fs::read_dir(&self.folder).map_err(EngineError::io("read", &self.folder))? {
+            let entry = entry.map_err(EngineError::io("read", &self.folder))?;
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if name.ends_with(".removing") {
+                fs::remove_dir_all(&path).map_err(EngineError::io("remove", &path))?;
+                continue;
+            }
+            match self.load_one(&path) {
+                Ok(Some(container)) => self.registry.insert(Arc::new(container)),
+                // Killed before the record was written: the container never was.
+                Ok(None) => fs::remove_dir_all(&path).map_err(EngineError::io("remove", &path))?,
+                Err(error) => {
+                    tracing::error!(folder = %path.display(), error = error.message(), "cannot load a container: it is left alone");
+                }
+            }
+        }
+        for container in self.registry.all() {
+            for mount in &container.record().mounts {
+                if let MountSource::Volume { name, .. } = &mount.source
+                    && let Err(error) = self.acquire_volume(name, &container.id)
+                {
+                    tracing::warn!(container = %container.id, volume = name, error = error.message(), "a volume is missing");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn load_one(&self, folder: &Path) -> Result<Option<Container>> {
+        let Some(record) = ContainerRecord::load(folder)? else {
+            return Ok(None);
+        };
+        let state = StateRecord::load(folder).ok().flatten();
+        let state =
+            state.unwrap_or_else(|| StateRecord::new(State::Created(None), 0, StoppedBy::Itself));
+        let settings = Settings::parse(&record.config, &record.host_config, &self.machine)?;
+        let folders = Folders { data: folder.to_owned(), ..self.folders(&record.id)? };
+        Ok(Some(Container::new(record, settings, state, folders)))
+    }
+
+    /// The layers that containers need.
+    pub(crate) fn layers_in_use(&self) -> HashSet<LayerId> {
+        let containers = self.registry.all();
+        let own = containers.iter().map(|container| container.layer.clone());
+        let below = containers
+            .iter()
+            .filter_map(|container| self.storage.parent(&container.layer).ok().flatten());
+        own.chain(below).collect()
+    }
+
+    /// Meets the shims that are still there, records the ends of the others, and starts what its policy starts.
+    pub(crate) async fn recover(self: &Arc<Self>) -> Result<()> {
+        let mut live = Vec::new();
+        let mut ended = Vec::new();
+        for container in self.registry.all() {
+            match self.meet(&container).await {
+                Some(found) => live.push(found),
+                None => ended.push(container),
+            }
+        }
+        self.restore_networks(&live).await?;
+        for found in live {
+            self.go_on(found).await;
+        }
+        for container in ended {
+            self.end_after_absence(&container).await;
+        }
+        Ok(())
+    }
+
+    /// A running container's shim, if it answers.
+    async fn meet(&self, container: &Arc<Container>) -> Option<Live> {
+        if !container.shim_socket.exists() {
+            return None;
+        }
+        let (events, heard) = mpsc::unbounded_channel();
+        let opened =
+            Connection::open(container.id.to_string(), &container.shim_socket, events).await;
+        let shim = opened.ok()?;
+        let answer = shim.ask("subscribe", &Request::Subscribe).await;
+        let Ok(Response::State(ShimState { status, .. })) = answer else {
+            return None;
+        };
+        match status {
+            Status::Running { pid, started_at, paused } => {
+                let freeze = if paused { Freeze::Frozen } else { Freeze::Thawed };
+                let running = Running { pid, since: started_at.into(), freeze };
+                Some(Live { container: Arc::clone(container), shim, heard, running })
+            }
+            Status::Empty | Status::Created { .. } | Status::Exited { .. } => {
+                // Nobody waits for its start any more; an exit is on disk.
+                shim.shut_down().await;
+                None
+            }
+        }
+    }
+
+    async fn restore_networks(&self, live: &[Live]) -> Result<()> {
+        let ids: HashSet<ContainerId> =
+            live.iter().map(|found| found.container.id.clone()).collect();
+        let network = Arc::clone(&self.network);
+        let endpoints = blocking::run(move || Ok(network.restore(&ids)?)).await?;
+        for endpoint in endpoints {
+            if let Ok(container) = self.registry.find(endpoint.container.as_str()) {
+                container.inner().endpoint = Some(endpoint);
+            }
+        }
+        Ok(())
+    }
+
+    async fn go_on(self: &Arc<Self>, found: Live) {
+        let Live { container, shim, heard, running } = found;
+        container.inner().shim = Some(Arc::clone(&shim));
+        container.advance(|progress| progress.rest = Rest::InUse);
+        if let Err(error) = container.set_state(State::Running(running)) {
+            tracing::warn!(container = %container.id, error = error.message(), "the state could not be recorded");
+        }
+        // Counts the mount, which is there.
+        let (storage, layer) = (Arc::clone(&self.storage), container.layer.clone());
+        let mounted = blocking::run(move || {
+            Ok(storage.mount(&layer, &MountOptions::default()).map(|_| ())?)
+        })
+        .await;
+        if let Err(error) = mounted {
+            tracing::warn!(container = %container.id, error = error.message(), "the root file system of a running container is not mounted");
+        }
+        for mount in &container.record().mounts {
+            if let MountSource::Volume { name, .. } = &mount.source
+                && let Err(error) = self.mount_volume(name, &container.id)
+            {
+                tracing::warn!(container = %container.id, volume = name, error = error.message(), "a volume is missing");
+            }
+        }
+        tracing::info!(container = %container.id, "found a running container again");
+        let run = Run { shim, child: None, started: running.since };
+        tokio::spawn(Arc::clone(self).supervise(container, heard, run));
+    }
+
+    /// A container without a shim: says how it ended if it ran, cleans up after it, and heeds its policy.
+    async fn end_after_absence(self: &Arc<Self>, container: &Arc<Container>) {
+        let state = container.state();
+        if let State::Running(running) = state {
+            let exit = self.last_exit(container, running).await;
+            container.advance(|progress| progress.code = exit.code);
+            if let Err(error) = container.set_state(State::Exited(exit)) {
+                tracing::warn!(container = %container.id, error = error.message(), "the exit could not be recorded");
+            }
+        }
+        let (this, target) = (Arc::clone(self), Arc::clone(container));
+        let cleaned = blocking::run(move || {
+            this.release(&target);
+            let cgroup = this.cgroup(&target)?;
+            if cgroup.exists() {
+                cgroup.kill_all()?;
+                cgroup.destroy()?;
+            }
+            Ok(())
+        })
+        .await;
+        if let Err(error) = cleaned {
+            tracing::warn!(container = %container.id, error = error.message(), "cannot clean up after a container");
+        }
+        let was_started = !matches!(state, State::Created(_));
+        if container.record().host_config.auto_remove && was_started {
+            self.remove_ended(container).await;
+            return;
+        }
+        if matches!(container.state(), State::Removing(_)) {
+            self.remove_ended(container).await;
+            return;
+        }
+        self.start_by_policy(container, was_started);
+    }
+
+    async fn last_exit(&self, container: &Arc<Container>, running: Running) -> Ended {
+        let path = container.run_folder.join(EXIT_FILE);
+        let found = blocking::run(move || disk::read_record::<ExitRecord>(&path)).await;
+        match found {
+            Ok(Some(record)) => {
+                let started = record.started_at.map_or(running.since, SystemTime::from);
+                let exit: Exit = record.exit;
+                Ended::from_exit(started, &exit)
+            }
+            Ok(None) | Err(_) => Ended {
+                started: running.since,
+                finished: SystemTime::now(),
+                code: UNKNOWN_EXIT,
+                oom: Oom::Spared,
+            },
+        }
+    }
+
+    fn start_by_policy(self: &Arc<Self>, container: &Arc<Container>, was_started: bool) {
+        let stopped_by_user = container.inner().stop == StoppedBy::User;
+        let failed = container.state().exit_code() != 0;
+        let starts = was_started
+            && match container.settings().restart {
+                RestartPolicy::No => false,
+                RestartPolicy::Always => true,
+                RestartPolicy::UnlessStopped => !stopped_by_user,
+                RestartPolicy::OnFailure { .. } => failed && !stopped_by_user,
+            };
+        if !starts {
+            if let State::Restarting(ended) = container.state()
+                && let Err(error) = container.set_state(State::Exited(ended))
+            {
+                tracing::warn!(container = %container.id, error = error.message(), "the state could not be recorded");
+            }
+            return;
+        }
+        let (this, container) = (Arc::clone(self), Arc::clone(container));
+        tokio::spawn(async move {
+            let _verb = container.verb.lock().await;
+            container.inner().stop = StoppedBy::Itself;
+            if let Err(error) = Box::pin(this.start_locked(&container)).await {
+                tracing::warn!(container = %container.id, error = error.message(), "the restart policy could not start it");
+            }
+        });
+    }
+}

@@ -1,0 +1,146 @@
+//! `rm`: nothing of a container is left: no process, mount, address, cgroup, layer or file.
+
+use std::sync::Arc;
+
+use barge_storage::remove_container_layers;
+
+use super::container::{Container, Presence};
+use super::record::{MountSource, Origin, StoppedBy};
+use super::state::State;
+use super::{Containers, to_the_end};
+use crate::blocking;
+use crate::error::{EngineError, Result};
+
+/// How to remove.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RemoveOptions {
+    /// Also when it runs: it is killed.
+    pub force: bool,
+    /// With its anonymous volumes.
+    pub volumes: bool,
+    /// Only the link of this name (which barge does not have).
+    pub link: bool,
+}
+
+impl Containers {
+    /// Removes a container.
+    pub async fn remove(self: &Arc<Self>, name: &str, options: RemoveOptions) -> Result<()> {
+        let container = self.registry.find(name)?;
+        if options.link {
+            return Err(EngineError::NotImplemented(
+                "links are not supported by barge: there is none to remove".to_owned(),
+            ));
+        }
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let _verb = container.verb.lock().await;
+            if container.watch().borrow().presence == Presence::Removed {
+                return Err(EngineError::NoSuchContainer(container.id.to_string()));
+            }
+            this.end_before_removal(&container, options).await?;
+            container.settled().await?;
+            // A container that goes with its end may have gone while we waited.
+            if container.watch().borrow().presence == Presence::Removed {
+                return Ok(());
+            }
+            this.remove_locked(&container, options.volumes).await
+        })
+        .await
+    }
+
+    async fn end_before_removal(
+        &self,
+        container: &Container,
+        options: RemoveOptions,
+    ) -> Result<()> {
+        match container.state() {
+            State::Running(_) if options.force => {
+                container.inner().stop = StoppedBy::User;
+                let killed = self.kill_and_wait(container).await;
+                match killed {
+                    Err(EngineError::ShimGone { .. }) => Ok(()),
+                    other => other,
+                }
+            }
+            State::Running(_) => Err(EngineError::Conflict(format!(
+                "cannot remove container \"/{}\": container is {}: stop the container before removing or force remove",
+                container.name(),
+                container.state().word()
+            ))),
+            State::Restarting(_) if !options.force => Err(EngineError::Conflict(format!(
+                "cannot remove container \"/{}\": container is restarting: stop the container before removing or force remove",
+                container.name()
+            ))),
+            State::Restarting(ended) => container.set_state(State::Exited(ended)),
+            State::Removing(_) if container.watch().borrow().presence == Presence::Present => {
+                Ok(())
+            }
+            State::Created(_) | State::Exited(_) | State::Removing(_) => Ok(()),
+        }
+    }
+
+    /// Removes a container that has ended and goes with its end; its anonymous volumes go too.
+    pub(super) async fn remove_ended(self: &Arc<Self>, container: &Arc<Container>) {
+        if let Err(error) = self.remove_locked(container, true).await {
+            tracing::error!(container = %container.id, error = error.message(), "cannot remove the container after its end");
+        }
+    }
+
+    /// The record goes first: without it, what is left is swept at the next start.
+    async fn remove_locked(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        volumes: bool,
+    ) -> Result<()> {
+        let ended = container.state().ended();
+        container.inner().state = State::Removing(ended);
+        let attributes = container.attributes();
+        let (this, target) = (Arc::clone(self), Arc::clone(container));
+        blocking::run(move || this.remove_from_disk(&target, volumes)).await?;
+        self.registry.remove(&container.id);
+        container.inner().streams.clear();
+        container.advance(|progress| progress.presence = Presence::Removed);
+        self.events.tell("container", "destroy", container.id.as_str(), attributes);
+        Ok(())
+    }
+
+    fn remove_from_disk(&self, container: &Container, volumes: bool) -> Result<()> {
+        let folder = &container.folder;
+        // Out of sight with one step, so that a crash leaves a container or none.
+        let leaving = self.folder.join(format!("{}.removing", container.id));
+        match std::fs::rename(folder, &leaving) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(EngineError::io("remove", folder)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        match remove_container_layers(&*self.storage, &container.layer) {
+            Ok(()) => {}
+            Err(error) if error.kind() == barge_types::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(container = %container.id, %error, "cannot remove a layer: it is swept at the next start");
+            }
+        }
+        self.leave_volumes(container, volumes);
+        std::fs::remove_dir_all(&leaving).map_err(EngineError::io("remove", &leaving))
+    }
+
+    /// The container's volumes are no longer in use by it; those that nobody named go when they are asked to.
+    fn leave_volumes(&self, container: &Container, volumes: bool) {
+        for mount in &container.record().mounts {
+            let MountSource::Volume { name, origin, .. } = &mount.source else {
+                continue;
+            };
+            match name.parse() {
+                Ok(name) => self.volumes.release(&name, &container.id),
+                Err(_) => continue,
+            }
+            if volumes
+                && *origin == Origin::Anonymous
+                && let Err(error) = self.volumes.remove(name)
+            {
+                tracing::warn!(volume = name, %error, "cannot remove the volume of a removed container");
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `rename`.
+
+use std::sync::Arc;
+
+use barge_types::ContainerName;
+
+use super::settings::invalid;
+use super::{Containers, to_the_end};
+use crate::error::Result;
+
+impl Containers {
+    /// Gives a container another name.
+    pub async fn rename(self: &Arc<Self>, name: &str, new_name: &str) -> Result<()> {
+        let container = self.registry.find(name)?;
+        let new_name: ContainerName =
+            new_name.parse().map_err(|error| invalid(format!("{error}")))?;
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let _verb = container.verb.lock().await;
+            let old_name = container.name();
+            if old_name == new_name {
+                return Err(invalid("Renaming a container with the same name as its current name"));
+            }
+            let reserved = this.registry.reserve(&new_name, &container.id)?;
+            let mut record = (*container.record()).clone();
+            record.name = new_name;
+            record.save(&container.folder)?;
+            container.inner().record = Arc::new(record);
+            reserved.keep();
+            this.registry.forget_name(&old_name, &container.id);
+            this.tell_with(&container, "rename", &[("oldName", format!("/{old_name}"))]);
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,25 @@
+//! `restart`: stop, then start, without letting another verb in between.
+
+use std::sync::Arc;
+
+use super::record::StoppedBy;
+use super::stop::StopOptions;
+use super::{Containers, to_the_end};
+use crate::error::Result;
+
+impl Containers {
+    /// Stops a container if it runs, and starts it.
+    pub async fn restart(self: &Arc<Self>, name: &str, options: StopOptions) -> Result<()> {
+        let container = self.registry.find(name)?;
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let _verb = container.verb.lock().await;
+            this.stop_locked(&container, &options).await?;
+            this.start_locked(&container).await?;
+            container.inner().stop = StoppedBy::Itself;
+            this.tell(&container, "restart");
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,175 @@
+//! What a request says of a container, parsed at the door: from here on it is valid.
+//!
+//! Pure: the same wire types are read again from the record after a restart of the daemon. What barge does not have
+//! is refused here by name; nothing is accepted and ignored.
+
+mod modes;
+mod mounts;
+mod ports;
+mod resources;
+mod security;
+
+use std::time::Duration;
+
+use barge_api_types::{ContainerConfig, EndpointSettings, HostConfig};
+use barge_network::PortRequest;
+use barge_oci::runtime::{LinuxResources, Rlimit};
+use barge_types::{RestartPolicy, Signal};
+
+pub(crate) use modes::{CgroupMode, IpcMode, NetworkMode, PidMode, UtsMode};
+pub(crate) use mounts::{MissingSource, WantedMount, parse_mounts};
+pub(crate) use resources::Host;
+#[cfg(test)]
+use resources::device_rule;
+pub(crate) use security::{NewPrivileges, SeccompChoice, Security, SystemPaths, all_capabilities};
+
+use crate::error::{EngineError, Result};
+
+/// A container's settings, valid.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) stop_signal: Signal,
+    /// How long `stop` waits; `None` for ever.
+    pub(crate) stop_timeout: Option<Duration>,
+    pub(crate) restart: RestartPolicy,
+    pub(crate) network: NetworkMode,
+    pub(crate) pid: PidMode,
+    pub(crate) ipc: IpcMode,
+    pub(crate) uts: UtsMode,
+    pub(crate) cgroup: CgroupMode,
+    pub(crate) ports: Vec<PortRequest>,
+    pub(crate) resources: LinuxResources,
+    pub(crate) rlimits: Vec<Rlimit>,
+    pub(crate) security: Security,
+}
+
+/// What Docker waits between the stop signal and the kill.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Builds errors of bad requests.
+pub(crate) fn invalid(text: impl Into<String>) -> EngineError {
+    EngineError::Invalid(text.into())
+}
+
+impl Settings {
+    /// Checks everything that can be checked without looking at the host's other objects.
+    pub(crate) fn parse(
+        config: &ContainerConfig,
+        host: &HostConfig,
+        machine: &Host,
+    ) -> Result<Self> {
+        refuse_unsupported(config, host)?;
+        let restart = RestartPolicy::from_api(
+            &host.restart_policy.name,
+            host.restart_policy.maximum_retry_count,
+        )
+        .map_err(|error| invalid(error.to_string()))?;
+        if host.auto_remove && restart != RestartPolicy::No {
+            return Err(invalid("can't create 'AutoRemove' container with restart policy"));
+        }
+        let network = NetworkMode::parse(&host.network_mode)?;
+        modes::check_network(&network, config, host)?;
+        let uts = UtsMode::parse(&host.uts_mode, config)?;
+        check_paths(config, host)?;
+        Ok(Self {
+            stop_signal: stop_signal(config)?,
+            stop_timeout: stop_timeout(config),
+            restart,
+            pid: PidMode::parse(&host.pid_mode)?,
+            ipc: IpcMode::parse(&host.ipc_mode)?,
+            uts,
+            cgroup: CgroupMode::parse(&host.cgroupns_mode, host.privileged, machine)?,
+            ports: ports::parse(config, host, &network)?,
+            network,
+            resources: resources::parse(&host.resources, machine)?,
+            rlimits: resources::rlimits(&host.resources)?,
+            security: Security::parse(host)?,
+        })
+    }
+}
+
+fn stop_signal(config: &ContainerConfig) -> Result<Signal> {
+    match config.stop_signal.as_str() {
+        "" => Ok(Signal::TERM),
+        text => text.parse().map_err(|_| invalid(format!("invalid signal: {text}"))),
+    }
+}
+
+fn stop_timeout(config: &ContainerConfig) -> Option<Duration> {
+    to_timeout(config.stop_timeout, Some(STOP_TIMEOUT))
+}
+
+/// A negative number of seconds means "for ever"; none means `default`.
+pub(crate) fn to_timeout(seconds: Option<i64>, default: Option<Duration>) -> Option<Duration> {
+    match seconds {
+        None => default,
+        Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+    }
+}
+
+fn check_paths(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
+    let folder = &config.working_dir;
+    if !folder.is_empty() && !folder.starts_with('/') {
+        return Err(invalid(format!(
+            "the working directory '{folder}' is invalid, it needs to be an absolute path"
+        )));
+    }
+    for variable in &config.env {
+        if variable.is_empty() || variable.starts_with('=') {
+            return Err(invalid(format!("invalid environment variable: {variable}")));
+        }
+    }
+    if host.shm_size < 0 {
+        return Err(invalid("SHM size can not be less than 0"));
+    }
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
+        return Err(invalid(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            host.oom_score_adj
+        )));
+    }
+    for entry in &host.extra_hosts {
+        barge_network::hosts_file::ExtraHost::parse(entry)
+            .map_err(|error| invalid(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// What a request may ask for that barge does not have. The texts name the option as people type it.
+fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
+    let has_health_command = config
+        .healthcheck
+        .as_ref()
+        .is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+    let asked = [
+        (has_health_command, "--health-cmd"),
+        (!host.links.is_empty(), "--link"),
+        (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
+        (!matches!(host.userns_mode.as_str(), "" | "host"), "--userns"),
+        (!host.storage_opt.is_empty(), "--storage-opt"),
+        (!host.resources.device_requests.is_empty(), "--gpus"),
+        (host.resources.cpu_realtime_period != 0, "--cpu-rt-period"),
+        (host.resources.cpu_realtime_runtime != 0, "--cpu-rt-runtime"),
+        (host.resources.kernel_memory != 0, "--kernel-memory"),
+        (!matches!(host.isolation.as_str(), "" | "default"), "--isolation"),
+    ];
+    if let Some((_, option)) = asked.iter().find(|(is_asked, _)| *is_asked) {
+        return Err(EngineError::NotImplemented(format!("{option} is not supported by barge")));
+    }
+    match host.runtime.as_str() {
+        "" | "barge" | "runc" | "io.containerd.runc.v2" => Ok(()),
+        name => Err(invalid(format!("unknown or invalid runtime name: {name}"))),
+    }
+}
+
+/// What a request says of the endpoint in its network, by the network's name or the mode.
+pub(crate) fn endpoint_settings<'a>(
+    endpoints: &'a std::collections::BTreeMap<String, EndpointSettings>,
+    mode: &NetworkMode,
+) -> Option<&'a EndpointSettings> {
+    let name = mode.network_name()?;
+    endpoints.get(name).or_else(|| endpoints.get("default").filter(|_| name == "bridge"))
+}
+
+#[cfg(test)]
+mod tests;

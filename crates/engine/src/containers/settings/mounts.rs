@@ -1,0 +1,239 @@
+//! `-v`, `--mount`, `--tmpfs` and the image's VOLUMEs, as one list of mounts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use barge_api_types::{ContainerConfig, HostConfig, Mount};
+
+use super::invalid;
+use crate::containers::record::{Access, CopyUp, MountSource, Origin, Recursion};
+use crate::error::{EngineError, Result};
+
+/// A mount that was asked for; a volume without a name gets one when the container is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedMount {
+    pub(crate) destination: String,
+    pub(crate) source: MountSource,
+    pub(crate) access: Access,
+    pub(crate) mode: String,
+    pub(crate) propagation: String,
+    /// Whether a missing path of the host is made, as `-v` does and `--mount` does not.
+    pub(crate) missing_source: MissingSource,
+    /// Options for a volume that does not exist yet.
+    pub(crate) volume_options: BTreeMap<String, String>,
+    /// Labels for a volume that does not exist yet.
+    pub(crate) volume_labels: BTreeMap<String, String>,
+}
+
+/// What becomes of a bind whose source does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingSource {
+    Create,
+    Refuse,
+}
+
+/// Everything that is to be mounted. A place that is named twice is refused, except that a bind or volume of the
+/// user's takes the place of an image's VOLUME.
+pub(crate) fn parse_mounts(
+    config: &ContainerConfig,
+    host: &HostConfig,
+) -> Result<Vec<WantedMount>> {
+    let mut mounts: Vec<WantedMount> = Vec::new();
+    let mut add = |mount: WantedMount| {
+        if mounts.iter().any(|other| other.destination == mount.destination) {
+            return Err(invalid(format!("Duplicate mount point: {}", mount.destination)));
+        }
+        mounts.push(mount);
+        Ok(())
+    };
+    for bind in &host.binds {
+        add(from_bind(bind)?)?;
+    }
+    for mount in &host.mounts {
+        add(from_mount(mount)?)?;
+    }
+    for (destination, options) in &host.tmpfs {
+        let options =
+            options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
+        add(plain(clean(destination)?, MountSource::Tmpfs { options }))?;
+    }
+    for destination in config.volumes.keys() {
+        let destination = clean(destination)?;
+        if !mounts.iter().any(|other| other.destination == destination) {
+            mounts.push(plain(destination, volume(String::new())));
+        }
+    }
+    Ok(mounts)
+}
+
+fn plain(destination: String, source: MountSource) -> WantedMount {
+    WantedMount {
+        destination,
+        source,
+        access: Access::ReadWrite,
+        mode: String::new(),
+        propagation: String::new(),
+        missing_source: MissingSource::Create,
+        volume_options: BTreeMap::new(),
+        volume_labels: BTreeMap::new(),
+    }
+}
+
+fn volume(name: String) -> MountSource {
+    let origin = if name.is_empty() { Origin::Anonymous } else { Origin::Named };
+    MountSource::Volume { name, subpath: String::new(), copy: CopyUp::Copy, origin }
+}
+
+/// An absolute path without `.`, `..` and doubled slashes, which is not the root itself.
+fn clean(destination: &str) -> Result<String> {
+    if !destination.starts_with('/') {
+        return Err(invalid(format!(
+            "invalid mount path: '{destination}' mount path must be absolute"
+        )));
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in destination.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    if parts.is_empty() {
+        return Err(invalid("invalid volume specification: destination can't be '/'"));
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+/// `[SOURCE:]DESTINATION[:MODE]`.
+fn from_bind(text: &str) -> Result<WantedMount> {
+    let wrong = || invalid(format!("invalid volume specification: '{text}'"));
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, destination, mode) = match parts.as_slice() {
+        [destination] => ("", *destination, ""),
+        [source, destination] => (*source, *destination, ""),
+        [source, destination, mode] => (*source, *destination, *mode),
+        _ => return Err(wrong()),
+    };
+    if destination.is_empty() || (source.is_empty() && parts.len() > 1) {
+        return Err(wrong());
+    }
+    let source = if source.starts_with('/') {
+        MountSource::Bind { path: PathBuf::from(source), recursion: Recursion::Recursive }
+    } else if source.contains('/') {
+        return Err(invalid(format!(
+            "create {source}: \"{source}\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+        )));
+    } else {
+        volume(source.to_owned())
+    };
+    let mut mount = plain(clean(destination)?, source);
+    apply_mode(&mut mount, mode, text)?;
+    Ok(mount)
+}
+
+fn apply_mode(mount: &mut WantedMount, mode: &str, text: &str) -> Result<()> {
+    mode.clone_into(&mut mount.mode);
+    for word in mode.split(',').filter(|word| !word.is_empty()) {
+        match (word, &mut mount.source) {
+            ("ro", _) => mount.access = Access::ReadOnly,
+            // SELinux labels: there is nothing to label where SELinux is not enforced.
+            ("rw" | "z" | "Z", _) => {}
+            ("nocopy", MountSource::Volume { copy, .. }) => *copy = CopyUp::NoCopy,
+            (
+                "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave",
+                MountSource::Bind { .. },
+            ) => {
+                word.clone_into(&mut mount.propagation);
+            }
+            _ => {
+                return Err(invalid(format!(
+                    "invalid mode: {word} in volume specification '{text}'"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The long form of `--mount`.
+fn from_mount(mount: &Mount) -> Result<WantedMount> {
+    let kind = mount.kind.as_str();
+    let wrong = |what: &str| invalid(format!("invalid mount config for type \"{kind}\": {what}"));
+    if mount.target.is_empty() {
+        return Err(wrong("field Target must not be empty"));
+    }
+    let mut wanted = match kind {
+        "bind" => plain(clean(&mount.target)?, bind_source(mount, &wrong)?),
+        "volume" => plain(clean(&mount.target)?, volume_source(mount)),
+        "tmpfs" if !mount.source.is_empty() => {
+            return Err(wrong("field Source must not be specified"));
+        }
+        "tmpfs" => {
+            plain(clean(&mount.target)?, MountSource::Tmpfs { options: tmpfs_options(mount) })
+        }
+        "image" | "npipe" | "cluster" => {
+            return Err(EngineError::NotImplemented(format!(
+                "mounts of type {kind} are not supported by barge"
+            )));
+        }
+        _ => return Err(invalid(format!("mount type unknown: \"{kind}\""))),
+    };
+    if mount.read_only {
+        wanted.access = Access::ReadOnly;
+    }
+    wanted.missing_source = MissingSource::Refuse;
+    if let Some(options) = &mount.bind_options {
+        options.propagation.clone_into(&mut wanted.propagation);
+        if options.create_mountpoint {
+            wanted.missing_source = MissingSource::Create;
+        }
+    }
+    if let Some(options) = &mount.volume_options {
+        options.labels.clone_into(&mut wanted.volume_labels);
+        if let Some(driver) = &options.driver_config {
+            if !matches!(driver.name.as_str(), "" | "local") {
+                return Err(EngineError::NotImplemented(format!(
+                    "volume driver {} is not supported by barge",
+                    driver.name
+                )));
+            }
+            driver.options.clone_into(&mut wanted.volume_options);
+        }
+    }
+    Ok(wanted)
+}
+
+fn bind_source(mount: &Mount, wrong: &impl Fn(&str) -> EngineError) -> Result<MountSource> {
+    if mount.source.is_empty() {
+        return Err(wrong("field Source must not be empty"));
+    }
+    if !mount.source.starts_with('/') {
+        return Err(wrong(&format!(
+            "invalid mount path: '{}' mount path must be absolute",
+            mount.source
+        )));
+    }
+    let is_shallow = mount.bind_options.as_ref().is_some_and(|options| options.non_recursive);
+    let recursion = if is_shallow { Recursion::Shallow } else { Recursion::Recursive };
+    Ok(MountSource::Bind { path: PathBuf::from(&mount.source), recursion })
+}
+
+fn volume_source(mount: &Mount) -> MountSource {
+    let options = mount.volume_options.clone().unwrap_or_default();
+    let origin = if mount.source.is_empty() { Origin::Anonymous } else { Origin::Named };
+    let copy = if options.no_copy { CopyUp::NoCopy } else { CopyUp::Copy };
+    MountSource::Volume { name: mount.source.clone(), subpath: options.subpath, copy, origin }
+}
+
+fn tmpfs_options(mount: &Mount) -> Vec<String> {
+    let Some(options) = &mount.tmpfs_options else {
+        return Vec::new();
+    };
+    let size = (options.size_bytes > 0).then(|| format!("size={}", options.size_bytes));
+    let mode = (options.mode > 0).then(|| format!("mode={:o}", options.mode));
+    let other = options.options.iter().map(|words| words.join("="));
+    size.into_iter().chain(mode).chain(other).collect()
+}

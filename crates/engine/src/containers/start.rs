@@ -1,0 +1,437 @@
+//! `start`: from a record to a running process.
+//!
+//! The shim is started first and makes the container up to the moment before its command runs, while the kernel work
+//! for the network goes on beside it; the command runs when both are done.
+
+use std::fs;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::sync::Arc;
+
+use barge_network::{Endpoint, EndpointOptions, Sandbox};
+use barge_shim_api::{
+    CgroupConfig, ConsoleSize, Create, Descriptor, FailureKind, InitProcess, Request, Response,
+    StdinMode, StdioConfig,
+};
+use barge_storage::MountOptions;
+use tokio::sync::mpsc;
+
+use super::container::{Container, Presence, Rest};
+use super::exits::Run;
+use super::settings::{IpcMode, NetworkMode, PidMode};
+use super::spec::{self, Joins};
+use super::state::{FailedStart, Freeze, Running, State};
+use super::{Containers, command, to_the_end};
+use crate::error::{EngineError, Result};
+use crate::rollback::Rollback;
+use crate::shims::{self, Connection};
+use crate::{blocking, disk};
+
+/// What `start` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It runs since now.
+    Now,
+    /// It ran already.
+    AlreadyRunning,
+}
+
+/// What is ready for a start, and how it is taken back.
+struct Prepared {
+    control: UnixStream,
+    child: Child,
+    create: Box<Create>,
+    descriptors: Vec<OwnedFd>,
+    link: Option<(Endpoint, Sandbox)>,
+    undo: Rollback,
+}
+
+impl Containers {
+    /// Starts a container.
+    pub async fn start(self: &Arc<Self>, name: &str) -> Result<Started> {
+        let container = self.registry.find(name)?;
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let _verb = container.verb.lock().await;
+            {
+                let mut inner = container.inner();
+                inner.restarts = 0;
+                inner.delay = super::exits::FIRST_DELAY;
+            }
+            this.start_locked(&container).await
+        })
+        .await
+    }
+
+    /// Starts a container whose verb lock the caller holds.
+    pub(crate) async fn start_locked(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+    ) -> Result<Started> {
+        match container.state() {
+            State::Running(Running { freeze: Freeze::Frozen, .. }) => {
+                return Err(EngineError::Conflict(
+                    "cannot start a paused container, try unpause instead".to_owned(),
+                ));
+            }
+            State::Running(_) => return Ok(Started::AlreadyRunning),
+            State::Removing(_) => {
+                return Err(EngineError::Conflict(
+                    "container is marked for removal and cannot be started".to_owned(),
+                ));
+            }
+            State::Created(_) | State::Exited(_) | State::Restarting(_) => {}
+        }
+        container.settled().await?;
+        match self.bring_up(container).await {
+            Ok(()) => Ok(Started::Now),
+            Err(error) => {
+                self.start_failed(container, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up(self: &Arc<Self>, container: &Arc<Container>) -> Result<()> {
+        let joins = self.joins(container)?;
+        let prepared = {
+            let (this, container) = (Arc::clone(self), Arc::clone(container));
+            blocking::run(move || this.prepare(&container, joins)).await?
+        };
+        let Prepared { control, mut child, create, descriptors, link, undo } = prepared;
+        let (events, heard) = mpsc::unbounded_channel();
+        let outcome = match Connection::start(container.id.to_string(), control, events) {
+            Ok(shim) => {
+                let outcome = self.create_and_start(&shim, create, descriptors, link).await;
+                outcome.map(|running| (shim, running))
+            }
+            Err(error) => Err(error),
+        };
+        let (shim, running) = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                // The shim takes back its own; this takes back ours, after it is gone.
+                blocking::run(move || {
+                    child.kill().ok();
+                    child.wait().ok();
+                    drop(undo);
+                    Ok(())
+                })
+                .await?;
+                return Err(error);
+            }
+        };
+        undo.commit();
+        container.inner().shim = Some(Arc::clone(&shim));
+        container.advance(|progress| progress.rest = Rest::InUse);
+        let recorded = container.set_state(State::Running(running));
+        if let Err(error) = recorded {
+            tracing::warn!(container = %container.id, error = error.message(), "the start could not be recorded");
+        }
+        self.tell(container, "start");
+        let run = Run { shim, child: Some(child), started: running.since };
+        tokio::spawn(Arc::clone(self).supervise(Arc::clone(container), heard, run));
+        Ok(())
+    }
+
+    async fn create_and_start(
+        &self,
+        shim: &Connection,
+        create: Box<Create>,
+        descriptors: Vec<OwnedFd>,
+        link: Option<(Endpoint, Sandbox)>,
+    ) -> Result<Running> {
+        let created = shim.send(&Request::Create(create), &descriptors).await?;
+        drop(descriptors);
+        let subscribed = shim.send(&Request::Subscribe, &[]).await?;
+        if let Some((endpoint, sandbox)) = link {
+            let network = Arc::clone(&self.network);
+            let plugged = blocking::run(move || Ok(network.plug(&endpoint, &sandbox)?)).await;
+            if let Err(error) = plugged {
+                shim.shut_down().await;
+                return Err(error);
+            }
+        }
+        let started = shim.send(&Request::Start, &[]).await?;
+        let created = created.wait().await?;
+        let pid = match created {
+            Ok(Response::Created { pid }) => pid,
+            Ok(_) => {
+                return Err(EngineError::ShimGone { id: "(wrong answer)".to_owned() });
+            }
+            Err(failure) => {
+                shim.shut_down().await;
+                return Err(EngineError::Start { message: failure.message, kind: failure.kind });
+            }
+        };
+        subscribed.wait().await?.ok();
+        match started.wait().await? {
+            Ok(Response::Started { at }) => {
+                Ok(Running { pid, since: at.into(), freeze: Freeze::Thawed })
+            }
+            Ok(_) => Err(EngineError::ShimGone { id: "(wrong answer)".to_owned() }),
+            Err(failure) => {
+                shim.shut_down().await;
+                Err(EngineError::Start { message: failure.message, kind: failure.kind })
+            }
+        }
+    }
+
+    /// Everything that blocks and that the shim's first request needs.
+    fn prepare(&self, container: &Arc<Container>, joins: Joins) -> Result<Prepared> {
+        let mut undo = Rollback::default();
+        let (control, mut child) = shims::spawn(&self.programs.shim, container.id.as_str())?;
+        let prepared = self.prepare_rest(container, joins, &mut undo);
+        match prepared {
+            Ok((create, descriptors, link)) => {
+                Ok(Prepared { control, child, create, descriptors, link, undo })
+            }
+            Err(error) => {
+                drop(control);
+                child.kill().ok();
+                child.wait().ok();
+                Err(error)
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "the parts of Prepared that can fail")]
+    fn prepare_rest(
+        &self,
+        container: &Arc<Container>,
+        joins: Joins,
+        undo: &mut Rollback,
+    ) -> Result<(Box<Create>, Vec<OwnedFd>, Option<(Endpoint, Sandbox)>)> {
+        let record = container.record();
+        let settings = container.settings();
+        let rootfs = self.mount_root(container, undo)?;
+        for folder in [&container.run_folder, &self.shim_folder] {
+            fs::create_dir_all(folder).map_err(EngineError::io("create", folder))?;
+        }
+        let endpoint = self.allocate(container, undo)?;
+        let files = self.write_files(container, endpoint.as_ref())?;
+        let mounts = self.resolve_mounts(container, undo)?;
+        let shm = self.shared_memory(container, undo)?;
+        let mut descriptors = Vec::new();
+        let mut meanings = Vec::new();
+        let link = match (endpoint, &settings.network) {
+            (Some(endpoint), NetworkMode::Named(_)) => {
+                let sandbox = self.network.sandbox()?;
+                let netns = sandbox.netns().as_fd().try_clone_to_owned();
+                descriptors
+                    .push(netns.map_err(EngineError::io("duplicate", "a network namespace"))?);
+                meanings.push(Descriptor::NetworkNamespace);
+                Some((endpoint, sandbox))
+            }
+            _ => None,
+        };
+        if let Some(filter) = self.seccomp.descriptor(&settings.security)? {
+            descriptors.push(filter);
+            meanings.push(Descriptor::SeccompFilter);
+        }
+        for (streams, socket) in std::mem::take(&mut container.inner().streams) {
+            descriptors.push(socket);
+            meanings.push(Descriptor::Stream(streams));
+        }
+        let cgroup = self.cgroup_path(&record);
+        let spec = spec::build(spec::Start {
+            record: &record,
+            settings: &settings,
+            rootfs: &rootfs,
+            files: &files,
+            mounts,
+            shm,
+            joins,
+            cgroup: cgroup.clone(),
+        })?;
+        let create = Create {
+            id: container.id.to_string(),
+            spec: Box::new(spec),
+            stdio: stdio(&record),
+            log: self.log_config(container)?,
+            cgroup: CgroupConfig { path: cgroup },
+            init: if record.host_config.init == Some(true) {
+                InitProcess::Reaper
+            } else {
+                InitProcess::Command
+            },
+            state_dir: container.run_folder.clone(),
+            socket_path: container.shim_socket.clone(),
+            runtime_path: self.programs.runtime.clone(),
+            descriptors: meanings,
+        };
+        Ok((Box::new(create), descriptors, link))
+    }
+
+    fn mount_root(&self, container: &Container, undo: &mut Rollback) -> Result<std::path::PathBuf> {
+        let layer = container.layer.clone();
+        let durability = match container.record().durability() {
+            disk::Durability::Durable => barge_storage::Durability::Durable,
+            disk::Durability::Lazy => barge_storage::Durability::Volatile,
+        };
+        let rootfs = self.storage.mount(&layer, &MountOptions { durability })?;
+        let storage = Arc::clone(&self.storage);
+        undo.push(move || {
+            if let Err(error) = storage.unmount(&layer) {
+                tracing::warn!(%layer, %error, "cannot unmount");
+            }
+        });
+        Ok(rootfs)
+    }
+
+    /// An address and ports, in memory and as a record; the kernel work comes later.
+    fn allocate(
+        &self,
+        container: &Arc<Container>,
+        undo: &mut Rollback,
+    ) -> Result<Option<Endpoint>> {
+        let (record, settings) = (container.record(), container.settings());
+        let mode = match &settings.network {
+            NetworkMode::Named(name) => barge_network::NetworkMode::Named(name.clone()),
+            NetworkMode::Host => barge_network::NetworkMode::Named("host".to_owned()),
+            NetworkMode::Container(_) => return Ok(None),
+        };
+        let mut options = EndpointOptions::new(container.id.clone(), record.name.as_str());
+        options.ports.clone_from(&settings.ports);
+        let wanted = super::settings::endpoint_settings(&record.endpoints, &settings.network);
+        let mac = wanted.map_or("", |wanted| &wanted.mac_address);
+        let mac = if mac.is_empty() { &record.config.mac_address } else { mac };
+        if !mac.is_empty() {
+            options.mac = Some(mac.parse()?);
+        }
+        let address = wanted
+            .and_then(|wanted| wanted.ipam_config.as_ref())
+            .map_or("", |ipam| &ipam.ipv4_address);
+        if !address.is_empty() {
+            return Err(EngineError::Invalid(
+                "invalid endpoint settings: user specified IP address is supported on user defined networks only"
+                    .to_owned(),
+            ));
+        }
+        let endpoint = self.network.allocate(&mode, options)?;
+        let (network, id) = (Arc::clone(&self.network), container.id.clone());
+        undo.push(move || {
+            if let Err(error) = network.release(&id) {
+                tracing::warn!(container = %id, %error, "cannot release the network");
+            }
+        });
+        container.inner().endpoint = Some(endpoint.clone());
+        Ok(Some(endpoint))
+    }
+
+    fn log_config(&self, container: &Container) -> Result<barge_shim_api::LogConfig> {
+        let record = container.record();
+        let log = &record.host_config.log_config;
+        let name = record.name.to_string();
+        let image = record.image.to_string();
+        let (program, arguments) = command(&record.config);
+        let subject = barge_logdriver::LogSubject {
+            id: container.id.as_str(),
+            name: &name,
+            image_id: &image,
+            image_name: &record.config.image,
+            labels: &record.config.labels,
+            env: &record.config.env,
+            command: &std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" "),
+        };
+        Ok(barge_shim_api::LogConfig {
+            driver: log.kind.clone(),
+            path: self.log_path(container),
+            options: log.config.clone(),
+            attributes: barge_logdriver::attributes(&log.config, &subject)?,
+        })
+    }
+
+    /// The first processes of the containers whose namespaces are joined; they have to run.
+    fn joins(&self, container: &Container) -> Result<Joins> {
+        let settings = container.settings();
+        let pid_of = |name: &str| {
+            let partner = self.registry.find(name)?;
+            let running = partner.state().running();
+            running.map(|running| running.pid).ok_or_else(|| {
+                EngineError::Conflict(format!(
+                    "cannot join the namespaces of container {}: it is not running",
+                    partner.name()
+                ))
+            })
+        };
+        let network = match &settings.network {
+            NetworkMode::Container(name) => Some(pid_of(name)?),
+            NetworkMode::Named(_) | NetworkMode::Host => None,
+        };
+        let pid = match &settings.pid {
+            PidMode::Container(name) => Some(pid_of(name)?),
+            PidMode::Private | PidMode::Host => None,
+        };
+        let ipc = match &settings.ipc {
+            IpcMode::Container(name) => {
+                let partner = self.registry.find(name)?;
+                if partner.settings().ipc != IpcMode::Shareable {
+                    return Err(EngineError::Invalid(format!(
+                        "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                        partner.id
+                    )));
+                }
+                Some(pid_of(name)?)
+            }
+            IpcMode::Private | IpcMode::Without | IpcMode::Shareable | IpcMode::Host => None,
+        };
+        Ok(Joins { network, pid, ipc })
+    }
+
+    /// Keeps why a start failed; a container that goes with its end goes now.
+    async fn start_failed(self: &Arc<Self>, container: &Arc<Container>, error: &EngineError) {
+        let code = match error {
+            EngineError::Start { kind: FailureKind::CommandNotFound, .. } => 127,
+            EngineError::Start { kind: FailureKind::CommandNotExecutable, .. } => 126,
+            _ => 128,
+        };
+        {
+            let mut inner = container.inner();
+            inner.streams.clear();
+            inner.endpoint = None;
+            inner.shim = None;
+        }
+        let failed = State::Created(Some(FailedStart { code, error: error.message() }));
+        if let Err(error) = container.set_state(failed) {
+            tracing::warn!(container = %container.id, error = error.message(), "the failed start could not be recorded");
+        }
+        container.advance(|progress| {
+            progress.exits += 1;
+            progress.code = code;
+        });
+        if container.record().host_config.auto_remove {
+            self.remove_ended(container).await;
+        }
+    }
+}
+
+impl Container {
+    /// Waits until nothing is left of the last run.
+    pub(crate) async fn settled(&self) -> Result<()> {
+        let mut progress = self.watch();
+        let settled = progress.wait_for(|progress| {
+            progress.rest == Rest::Settled || progress.presence == Presence::Removed
+        });
+        match tokio::time::timeout(super::exits::TEAR_DOWN_DEADLINE, settled).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(EngineError::Deadline(format!(
+                "container {}: its last run is still being taken down after {} s",
+                self.id,
+                super::exits::TEAR_DOWN_DEADLINE.as_secs()
+            ))),
+        }
+    }
+}
+
+fn stdio(record: &super::record::ContainerRecord) -> StdioConfig {
+    let config = &record.config;
+    let stdin = match (config.open_stdin, config.stdin_once) {
+        (false, _) => StdinMode::Null,
+        (true, false) => StdinMode::Open,
+        (true, true) => StdinMode::Once,
+    };
+    let [height, width] = record.host_config.console_size;
+    StdioConfig { stdin, terminal: config.tty.then_some(ConsoleSize { height, width }) }
+}

@@ -1,0 +1,138 @@
+//! `stop`: the stop signal, a wait, then a kill. Never waits for ever, and says what blocked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barge_shim_api::{Request, SignalTarget};
+use barge_types::Signal;
+
+use super::container::Container;
+use super::record::StoppedBy;
+use super::settings::{invalid, to_timeout};
+use super::state::{Freeze, State};
+use super::{Containers, to_the_end};
+use crate::error::{EngineError, Result};
+
+/// How to stop.
+#[derive(Clone, Debug, Default)]
+pub struct StopOptions {
+    /// Instead of the container's own stop signal.
+    pub signal: Option<String>,
+    /// Seconds to wait before the kill; negative for ever; the container's own when absent.
+    pub timeout: Option<i64>,
+}
+
+/// What `stop` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It runs no more.
+    Now,
+    /// It did not run.
+    AlreadyStopped,
+}
+
+/// How long a killed process may take to go. One that sleeps in the kernel cannot be killed.
+pub(super) const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
+impl Containers {
+    /// Stops a container.
+    pub async fn stop(self: &Arc<Self>, name: &str, options: StopOptions) -> Result<Stopped> {
+        let container = self.registry.find(name)?;
+        let this = Arc::clone(self);
+        to_the_end(async move {
+            let _verb = container.verb.lock().await;
+            let stopped = this.stop_locked(&container, &options).await?;
+            if stopped == Stopped::Now {
+                this.tell(&container, "stop");
+            }
+            Ok(stopped)
+        })
+        .await
+    }
+
+    /// Stops a container whose verb lock the caller holds.
+    pub(super) async fn stop_locked(
+        &self,
+        container: &Container,
+        options: &StopOptions,
+    ) -> Result<Stopped> {
+        let settings = container.settings();
+        let signal = match options.signal.as_deref().filter(|signal| !signal.is_empty()) {
+            None => settings.stop_signal,
+            Some(text) => text.parse().map_err(|error| invalid(format!("{error}")))?,
+        };
+        if let State::Restarting(ended) = container.state() {
+            container.inner().stop = StoppedBy::User;
+            container.set_state(State::Exited(ended))?;
+            return Ok(Stopped::Now);
+        }
+        let Some(running) = container.state().running() else {
+            return Ok(Stopped::AlreadyStopped);
+        };
+        container.inner().stop = StoppedBy::User;
+        // Kept for a daemon that is killed while it waits.
+        container.set_state(State::Running(running))?;
+        let exits = container.watch().borrow().exits;
+        self.signal(container, signal, SignalTarget::Init).await?;
+        if running.freeze == Freeze::Frozen {
+            self.resume_now(container).await?;
+        }
+        match to_timeout(options.timeout, settings.stop_timeout) {
+            None => {
+                container.ended_after(exits).await;
+                Ok(Stopped::Now)
+            }
+            Some(patience) => {
+                if tokio::time::timeout(patience, container.ended_after(exits)).await.is_ok() {
+                    return Ok(Stopped::Now);
+                }
+                self.kill_and_wait(container).await.map(|()| Stopped::Now)
+            }
+        }
+    }
+
+    /// Kills every process of a running container and waits for the end.
+    pub(super) async fn kill_and_wait(&self, container: &Container) -> Result<()> {
+        let exits = container.watch().borrow().exits;
+        if container.state().running().is_none() {
+            return Ok(());
+        }
+        self.signal(container, Signal::KILL, SignalTarget::All).await?;
+        if tokio::time::timeout(KILL_DEADLINE, container.ended_after(exits)).await.is_ok() {
+            return Ok(());
+        }
+        let pid = container.state().running().map_or(0, |running| running.pid);
+        Err(EngineError::Deadline(format!(
+            "container {} did not end within {} s after it was killed: process {pid} does not react (it may be waiting for a device in the kernel)",
+            container.id,
+            KILL_DEADLINE.as_secs()
+        )))
+    }
+
+    /// Sends a signal by the container's shim. One that is gone meanwhile needs none.
+    pub(super) async fn signal(
+        &self,
+        container: &Container,
+        signal: Signal,
+        target: SignalTarget,
+    ) -> Result<()> {
+        let Some(shim) = container.shim() else {
+            return Ok(());
+        };
+        let number = u8::try_from(signal.number()).unwrap_or_default();
+        let sent = shim.ask("send a signal", &Request::Signal { signal: number, target }).await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(_) if container.state().running().is_none() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Container {
+    /// Waits until its command has ended once more than `exits` times.
+    pub(super) async fn ended_after(&self, exits: u64) {
+        // The sender lives as long as the container.
+        self.watch().wait_for(|progress| progress.exits > exits).await.ok();
+    }
+}

@@ -1,0 +1,41 @@
+//! What containers need of images and layers, for those who want to remove some.
+
+use std::collections::{HashMap, HashSet};
+
+use barge_image::{ImageUsage, User, UserState};
+use barge_storage::LayerId;
+use barge_types::ImageId;
+
+use super::Containers;
+
+impl Containers {
+    /// How many containers each image has.
+    pub(crate) fn count_by_image(&self) -> HashMap<ImageId, i64> {
+        let mut counts = HashMap::new();
+        for container in self.registry.all() {
+            *counts.entry(container.record().image).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl ImageUsage for Containers {
+    fn users(&self, image: &ImageId) -> Vec<User> {
+        let all = self.registry.all();
+        let of_image = all.iter().filter(|container| container.record().image == *image);
+        of_image
+            .map(|container| User {
+                container: container.id.clone(),
+                state: if container.state().running().is_some() {
+                    UserState::Running
+                } else {
+                    UserState::Stopped
+                },
+            })
+            .collect()
+    }
+
+    fn layers_in_use(&self) -> HashSet<LayerId> {
+        Containers::layers_in_use(self)
+    }
+}

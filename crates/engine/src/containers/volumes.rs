@@ -1,0 +1,253 @@
+//! A container's mounts: made when it is created, looked up when it starts, let go when it ends.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barge_api_types::HostConfig;
+use barge_storage::MountOptions;
+use barge_types::ContainerId;
+use barge_volume::{CreateOptions, VolumeName};
+
+use super::container::Container;
+use super::record::{Access, CopyUp, MountRecord, MountSource, Origin};
+use super::settings::{IpcMode, MissingSource, WantedMount, invalid};
+use super::{Containers, spec};
+use crate::error::{EngineError, Result};
+use crate::rollback::Rollback;
+
+impl Containers {
+    /// Names and makes the volumes of a new container, makes the folders that `-v` may make, and takes over what
+    /// `--volumes-from` names.
+    pub(super) fn make_volumes(
+        &self,
+        id: &ContainerId,
+        host: &HostConfig,
+        wanted: Vec<WantedMount>,
+        undo: &mut Rollback,
+    ) -> Result<Vec<MountRecord>> {
+        let mut mounts = Vec::new();
+        for mount in wanted {
+            mounts.push(self.make_volume(id, mount, undo)?);
+        }
+        for from in &host.volumes_from {
+            let (name, mode) = from.split_once(':').unwrap_or((from, ""));
+            let access = match mode {
+                "" | "rw" | "z" | "Z" => None,
+                "ro" => Some(Access::ReadOnly),
+                _ => {
+                    return Err(invalid(format!("invalid mode: {mode} in --volumes-from {from}")));
+                }
+            };
+            for mount in &self.registry.find(name)?.record().mounts {
+                if mounts.iter().any(|other: &MountRecord| other.destination == mount.destination) {
+                    continue;
+                }
+                if let MountSource::Volume { name, .. } = &mount.source {
+                    self.use_volume(name, id, undo)?;
+                }
+                mounts
+                    .push(MountRecord { access: access.unwrap_or(mount.access), ..mount.clone() });
+            }
+        }
+        Ok(mounts)
+    }
+
+    fn make_volume(
+        &self,
+        id: &ContainerId,
+        mount: WantedMount,
+        undo: &mut Rollback,
+    ) -> Result<MountRecord> {
+        let source = match mount.source {
+            MountSource::Volume { name, subpath, copy, origin } => {
+                let is_new = origin == Origin::Anonymous || self.volumes.get(&name).is_err();
+                let options = CreateOptions {
+                    name: Some(name).filter(|name| !name.is_empty()),
+                    driver: None,
+                    options: mount.volume_options,
+                    labels: mount.volume_labels,
+                };
+                let volume = self.volumes.create(&options)?;
+                let name = volume.name.to_string();
+                if is_new {
+                    self.events.tell(
+                        "volume",
+                        "create",
+                        &name,
+                        BTreeMap::from([("driver".into(), "local".into())]),
+                    );
+                }
+                if origin == Origin::Anonymous {
+                    let (volumes, name) = (Arc::clone(&self.volumes), name.clone());
+                    undo.push(move || {
+                        if let Err(error) = volumes.remove(&name) {
+                            tracing::warn!(volume = name, %error, "cannot remove the volume of a container that was not made");
+                        }
+                    });
+                }
+                self.use_volume(&name, id, undo)?;
+                MountSource::Volume { name, subpath, copy, origin }
+            }
+            MountSource::Bind { path, recursion } => {
+                if !path.exists() {
+                    if mount.missing_source == MissingSource::Refuse {
+                        return Err(invalid(format!(
+                            "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                            path.display()
+                        )));
+                    }
+                    std::fs::create_dir_all(&path).map_err(|source| EngineError::Io {
+                        action: "create the source of a bind mount",
+                        what: path.display().to_string(),
+                        source,
+                    })?;
+                }
+                MountSource::Bind { path, recursion }
+            }
+            tmpfs @ MountSource::Tmpfs { .. } => tmpfs,
+        };
+        Ok(MountRecord {
+            destination: mount.destination,
+            source,
+            access: mount.access,
+            mode: mount.mode,
+            propagation: mount.propagation,
+        })
+    }
+
+    fn use_volume(&self, name: &str, id: &ContainerId, undo: &mut Rollback) -> Result<()> {
+        let name: VolumeName = name.parse()?;
+        self.volumes.acquire(&name, id)?;
+        let (volumes, id) = (Arc::clone(&self.volumes), id.clone());
+        undo.push(move || volumes.release(&name, &id));
+        Ok(())
+    }
+
+    /// After a restart of the daemon: the container still uses the volume.
+    pub(super) fn acquire_volume(&self, name: &str, id: &ContainerId) -> Result<()> {
+        Ok(self.volumes.acquire(&name.parse()?, id)?)
+    }
+
+    /// After a restart of the daemon: the container still has the volume mounted.
+    pub(super) fn mount_volume(&self, name: &str, id: &ContainerId) -> Result<PathBuf> {
+        Ok(self.volumes.mount(&name.parse()?, id)?)
+    }
+
+    /// Puts what the image has at a new volume's place into the volume.
+    pub(super) fn copy_up(&self, container: &Container) -> Result<()> {
+        let record = container.record();
+        let wanted: Vec<_> = record
+            .mounts
+            .iter()
+            .filter_map(|mount| match &mount.source {
+                MountSource::Volume { name, copy: CopyUp::Copy, .. } => {
+                    Some((name, &mount.destination))
+                }
+                MountSource::Volume { .. }
+                | MountSource::Bind { .. }
+                | MountSource::Tmpfs { .. } => None,
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let root = self.storage.mount(&container.layer, &MountOptions::default())?;
+        let copied = wanted.into_iter().try_for_each(|(name, destination)| {
+            Ok(self.volumes.copy_up(&name.parse()?, &root, Path::new(destination))?)
+        });
+        self.storage.unmount(&container.layer)?;
+        copied
+    }
+
+    /// Where each mount of a starting container comes from on the host.
+    pub(super) fn resolve_mounts(
+        &self,
+        container: &Container,
+        undo: &mut Rollback,
+    ) -> Result<Vec<(MountRecord, PathBuf)>> {
+        let mut resolved = Vec::new();
+        for mount in &container.record().mounts {
+            let path = match &mount.source {
+                MountSource::Bind { path, .. } => path.clone(),
+                MountSource::Tmpfs { .. } => PathBuf::new(),
+                MountSource::Volume { name, subpath, .. } => {
+                    let name: VolumeName = name.parse()?;
+                    let path = self.volumes.mount(&name, &container.id)?;
+                    let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
+                    undo.push(move || {
+                        if let Err(error) = volumes.unmount(&name, &id) {
+                            tracing::warn!(volume = %name, %error, "cannot unmount a volume");
+                        }
+                    });
+                    below(path, subpath)?
+                }
+            };
+            resolved.push((mount.clone(), path));
+        }
+        Ok(resolved)
+    }
+
+    /// A tmpfs on the host for a container whose /dev/shm others can join, or the partner's.
+    pub(super) fn shared_memory(
+        &self,
+        container: &Container,
+        undo: &mut Rollback,
+    ) -> Result<Option<PathBuf>> {
+        match &container.settings().ipc {
+            IpcMode::Shareable => {
+                let path = container.run_folder.join("shm");
+                std::fs::create_dir_all(&path).map_err(EngineError::io("create", &path))?;
+                let size = match container.record().host_config.shm_size {
+                    0 => spec::SHM_SIZE,
+                    size => size,
+                };
+                mount_tmpfs(&path, size)?;
+                let target = path.clone();
+                undo.push(move || unmount(&target));
+                Ok(Some(path))
+            }
+            IpcMode::Container(name) => Ok(Some(self.registry.find(name)?.run_folder.join("shm"))),
+            IpcMode::Private | IpcMode::Without | IpcMode::Host => Ok(None),
+        }
+    }
+
+    /// Lets go of what a run had mounted on the host.
+    pub(super) fn release_mounts(&self, container: &Container) -> Result<()> {
+        if container.settings().ipc == IpcMode::Shareable {
+            unmount(&container.run_folder.join("shm"));
+        }
+        for mount in &container.record().mounts {
+            if let MountSource::Volume { name, .. } = &mount.source {
+                self.volumes.unmount(&name.parse()?, &container.id)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path in a volume, which no link of the volume leads out of.
+fn below(volume: PathBuf, subpath: &str) -> Result<PathBuf> {
+    if subpath.is_empty() {
+        return Ok(volume);
+    }
+    let path = volume.join(subpath.trim_start_matches('/'));
+    let inside = path.canonicalize().ok().filter(|found| found.starts_with(&volume));
+    inside.ok_or_else(|| {
+        invalid(format!("invalid mount config for type \"volume\": subpath {subpath:?} does not exist in the volume"))
+    })
+}
+
+fn mount_tmpfs(path: &Path, size: i64) -> Result<()> {
+    use rustix::mount::MountFlags;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let options = std::ffi::CString::new(format!("mode=1777,size={size}"))
+        .map_err(|error| EngineError::io("mount a tmpfs at", path)(error.into()))?;
+    rustix::mount::mount("shm", path, "tmpfs", flags, options.as_c_str())
+        .map_err(|error| EngineError::io("mount a tmpfs at", path)(error.into()))
+}
+
+fn unmount(path: &Path) {
+    // Not mounted is as good.
+    rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH).ok();
+}

@@ -1,0 +1,84 @@
+//! `wait`: the answer comes when the container has ended, or is gone.
+
+use barge_api_types::ContainerWaitResponse;
+use tokio::sync::watch;
+
+use super::Containers;
+use super::container::{Presence, Progress};
+use super::state::State;
+use crate::error::{EngineError, Result};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WaitCondition {
+    /// That nothing runs, which may be so already.
+    #[default]
+    NotRunning,
+    /// The next end, also of a container that does not run yet.
+    NextExit,
+    /// The removal.
+    Removed,
+}
+
+impl std::str::FromStr for WaitCondition {
+    type Err = EngineError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "not-running" => Ok(Self::NotRunning),
+            "next-exit" => Ok(Self::NextExit),
+            "removed" => Ok(Self::Removed),
+            _ => Err(EngineError::Invalid(format!("invalid condition: \"{text}\""))),
+        }
+    }
+}
+
+/// Waits; made before the container is started, so that no end is missed.
+#[derive(Debug)]
+pub struct Waiter {
+    progress: watch::Receiver<Progress>,
+    condition: WaitCondition,
+    /// How often it had ended when the wait began.
+    exits: u64,
+    is_over: bool,
+}
+
+impl Containers {
+    /// Begins to wait.
+    pub async fn wait(&self, name: &str, condition: WaitCondition) -> Result<Waiter> {
+        let container = self.registry.find(name)?;
+        let progress = container.watch();
+        let exits = progress.borrow().exits;
+        let is_at_rest = match container.state() {
+            State::Created(_) | State::Exited(_) | State::Removing(_) => true,
+            State::Running(_) | State::Restarting(_) => false,
+        };
+        Ok(Waiter {
+            progress,
+            condition,
+            exits,
+            is_over: is_at_rest && condition == WaitCondition::NotRunning,
+        })
+    }
+}
+
+impl Waiter {
+    /// The exit code, when it is there.
+    pub async fn result(mut self) -> ContainerWaitResponse {
+        let (condition, exits) = (self.condition, self.exits);
+        let is_met = move |progress: &Progress| match condition {
+            WaitCondition::NotRunning | WaitCondition::NextExit => {
+                progress.exits > exits || progress.presence == Presence::Removed
+            }
+            WaitCondition::Removed => progress.presence == Presence::Removed,
+        };
+        let code = if self.is_over {
+            self.progress.borrow().code
+        } else {
+            // The sender is dropped with the container, which is then removed.
+            let last = self.progress.wait_for(is_met).await.map(|progress| progress.code);
+            last.unwrap_or_else(|_| self.progress.borrow().code)
+        };
+        ContainerWaitResponse { status_code: i64::from(code), error: None }
+    }
+}

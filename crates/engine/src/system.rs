@@ -1,0 +1,174 @@
+//! The daemon itself: `info`, `version`, `system df`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use barge_api_types::{
+    API_VERSION, DiskUsage, MIN_API_VERSION, PluginsInfo, RuntimeInfo, SwarmInfo, SystemInfo,
+    SystemVersion, VersionComponent, VersionPlatform,
+};
+
+use crate::compose::EngineConfig;
+use crate::containers::{Containers, ListOptions};
+use crate::error::Result;
+use crate::images::{ImageListOptions, Images};
+use crate::volumes::Volumes;
+use crate::{blocking, time};
+
+/// This version of barge.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The service that speaks for the daemon.
+#[derive(Debug)]
+pub struct System {
+    pub(crate) id: String,
+    pub(crate) config: EngineConfig,
+    pub(crate) containers: Arc<Containers>,
+    pub(crate) images: Arc<Images>,
+    pub(crate) volumes: Arc<Volumes>,
+}
+
+impl System {
+    /// What the daemon is and what it has.
+    pub async fn info(self: &Arc<Self>) -> Result<SystemInfo> {
+        let this = Arc::clone(self);
+        blocking::run(move || Ok(this.info_now())).await
+    }
+
+    fn info_now(&self) -> SystemInfo {
+        let states: Vec<&'static str> = self
+            .containers
+            .registry
+            .all()
+            .iter()
+            .map(|container| container.state().word())
+            .collect();
+        let count = |words: &[&str]| states.iter().filter(|state| words.contains(state)).count();
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let (running, paused) = (count(&["running", "restarting"]), count(&["paused"]));
+        let machine = rustix::system::uname();
+        let is_v1 = self.containers.machine.has_cgroup_v1;
+        let runtime = RuntimeInfo {
+            path: self.containers.programs.runtime.display().to_string(),
+            ..RuntimeInfo::default()
+        };
+        SystemInfo {
+            id: self.id.clone(),
+            containers: signed(states.len()),
+            containers_running: signed(running),
+            containers_paused: signed(paused),
+            containers_stopped: signed(states.len() - running - paused),
+            images: signed(self.images.store.list().len()),
+            driver: self.containers.storage.name().to_owned(),
+            driver_status: Vec::new(),
+            plugins: PluginsInfo {
+                volume: vec!["local".to_owned()],
+                network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
+                log: ["json-file", "none"].map(str::to_owned).to_vec(),
+                ..PluginsInfo::default()
+            },
+            memory_limit: true,
+            swap_limit: true,
+            cpu_cfs_period: true,
+            cpu_cfs_quota: true,
+            cpu_shares: true,
+            cpu_set: true,
+            pids_limit: true,
+            ipv4_forwarding: std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+                .is_ok_and(|text| text.trim() == "1"),
+            debug: self.config.debug,
+            n_fd: std::fs::read_dir("/proc/self/fd").map_or(-1, |list| signed(list.count())),
+            oom_kill_disable: is_v1,
+            n_goroutines: -1,
+            system_time: time::rfc3339(SystemTime::now()),
+            logging_driver: self.containers.defaults.log.kind.clone(),
+            cgroup_driver: "cgroupfs".to_owned(),
+            cgroup_version: if is_v1 { "1" } else { "2" }.to_owned(),
+            kernel_version: machine.release().to_string_lossy().into_owned(),
+            operating_system: os_release("PRETTY_NAME"),
+            os_version: os_release("VERSION_ID"),
+            os_type: "linux".to_owned(),
+            architecture: machine.machine().to_string_lossy().into_owned(),
+            ncpu: i64::from(self.containers.machine.cpus),
+            mem_total: memory_total(),
+            docker_root_dir: self.config.data_root.display().to_string(),
+            name: machine.nodename().to_string_lossy().into_owned(),
+            labels: self.config.labels.clone(),
+            server_version: VERSION.to_owned(),
+            runtimes: BTreeMap::from([("barge".to_owned(), runtime)]),
+            default_runtime: "barge".to_owned(),
+            swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
+            live_restore_enabled: true,
+            init_binary: "barge-runtime".to_owned(),
+            security_options: vec![
+                "name=seccomp,profile=builtin".to_owned(),
+                "name=cgroupns".to_owned(),
+            ],
+            ..SystemInfo::default()
+        }
+    }
+
+    /// What the daemon speaks and runs on.
+    #[must_use]
+    pub fn version(&self) -> SystemVersion {
+        let machine = rustix::system::uname();
+        let details = BTreeMap::from([
+            ("ApiVersion".to_owned(), API_VERSION.to_owned()),
+            ("MinAPIVersion".to_owned(), MIN_API_VERSION.to_owned()),
+            ("Os".to_owned(), "linux".to_owned()),
+            ("Arch".to_owned(), barge_types::Platform::host().architecture().to_owned()),
+        ]);
+        SystemVersion {
+            platform: VersionPlatform { name: "Barge".to_owned() },
+            components: vec![VersionComponent {
+                name: "Engine".to_owned(),
+                version: VERSION.to_owned(),
+                details,
+            }],
+            version: VERSION.to_owned(),
+            api_version: API_VERSION.to_owned(),
+            min_api_version: MIN_API_VERSION.to_owned(),
+            os: "linux".to_owned(),
+            arch: barge_types::Platform::host().architecture().to_owned(),
+            kernel_version: machine.release().to_string_lossy().into_owned(),
+            ..SystemVersion::default()
+        }
+    }
+
+    /// What takes how much of the disk.
+    pub async fn disk_usage(self: &Arc<Self>) -> Result<DiskUsage> {
+        let images = self
+            .images
+            .list(ImageListOptions { shared_size: true, ..ImageListOptions::default() })
+            .await?;
+        let options = ListOptions { all: true, size: true, ..ListOptions::default() };
+        let containers = self.containers.list(options).await?;
+        let this = Arc::clone(self);
+        blocking::run(move || {
+            Ok(DiskUsage {
+                layers_size: i64::try_from(this.images.bytes_of_layers()).unwrap_or(i64::MAX),
+                images: Some(images),
+                containers: Some(containers),
+                volumes: Some(this.volumes.usage()?),
+                build_cache: Some(Vec::new()),
+                builder_size: 0,
+            })
+        })
+        .await
+    }
+}
+
+/// A value of os-release(5).
+fn os_release(key: &str) -> String {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    line.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+fn memory_total() -> i64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.parse::<i64>().ok()).map_or(0, |kib| kib * 1024)
+}
