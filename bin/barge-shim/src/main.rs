@@ -4,14 +4,8 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == "--version")
-    {
-        return say(
-            &mut std::io::stdout(),
-            concat!("barge-shim ", env!("CARGO_PKG_VERSION")),
-        );
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "--version") {
+        return say(&mut std::io::stdout(), concat!("barge-shim ", env!("CARGO_PKG_VERSION")));
     }
     match barge_shim_core::run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -114,10 +114,7 @@ impl Connection {
     }
 
     pub(crate) fn answer(&mut self, request: u64, response: Response) {
-        self.send(&ShimFrame::Response {
-            id: request,
-            response,
-        });
+        self.send(&ShimFrame::Response { id: request, response });
     }
 
     pub(crate) fn tell(&mut self, event: &Event) {

@@ -56,13 +56,7 @@ pub(crate) struct Container {
 impl Container {
     /// Around what [`launch::create`] has made.
     pub(crate) fn new(id: String, state_dir: PathBuf, launched: Launched) -> Self {
-        let Launched {
-            runtime,
-            cgroup,
-            pid,
-            pidfd,
-            stdio,
-        } = launched;
+        let Launched { runtime, cgroup, pid, pidfd, stdio } = launched;
         Self {
             id,
             state_dir,
@@ -83,17 +77,12 @@ impl Container {
     }
 
     pub(crate) fn processes(&self) -> impl Iterator<Item = &Process> {
-        self.first
-            .iter()
-            .chain(self.execs.iter().map(|(_, process)| process))
+        self.first.iter().chain(self.execs.iter().map(|(_, process)| process))
     }
 
     pub(crate) fn process_mut(&mut self, id: ProcessId) -> Option<&mut Process> {
         let execs = self.execs.iter_mut().map(|(_, process)| process);
-        self.first
-            .iter_mut()
-            .chain(execs)
-            .find(|process| process.id == id)
+        self.first.iter_mut().chain(execs).find(|process| process.id == id)
     }
 
     /// The first process, or that of an exec; only while it runs.
@@ -125,10 +114,7 @@ impl Container {
             return Err(failure);
         }
         let since = UnixTime::from(SystemTime::now());
-        self.phase = Phase::Running {
-            since,
-            is_paused: false,
-        };
+        self.phase = Phase::Running { since, is_paused: false };
         Ok(since)
     }
 
@@ -142,12 +128,8 @@ impl Container {
 
     pub(crate) fn exec(&mut self, exec: &Exec, streams: Vec<OwnedFd>) -> Result<u32, Failure> {
         match self.phase {
-            Phase::Running {
-                is_paused: false, ..
-            } => {}
-            Phase::Running {
-                is_paused: true, ..
-            } => {
+            Phase::Running { is_paused: false, .. } => {}
+            Phase::Running { is_paused: true, .. } => {
                 return Err(wrong_state("container is paused"));
             }
             Phase::Created | Phase::Exited { .. } | Phase::Failed => {
@@ -217,10 +199,7 @@ impl Container {
 
     fn signal_all(&self, signal: i32) -> Result<(), Failure> {
         if signal == Signal::KILL.as_raw() {
-            return self
-                .cgroup
-                .kill_all()
-                .map_err(|error| launch::cgroup_failure(&error));
+            return self.cgroup.kill_all().map_err(|error| launch::cgroup_failure(&error));
         }
         for pid in self.pids()? {
             // Gone meanwhile: has got what it was to get.
@@ -243,9 +222,7 @@ impl Container {
     fn thaw_to_die(&mut self, signal: i32) -> Result<(), Failure> {
         match &mut self.phase {
             Phase::Running { is_paused, .. } if *is_paused && signal == Signal::KILL.as_raw() => {
-                self.cgroup
-                    .thaw()
-                    .map_err(|error| launch::cgroup_failure(&error))?;
+                self.cgroup.thaw().map_err(|error| launch::cgroup_failure(&error))?;
                 *is_paused = false;
                 Ok(())
             }
@@ -256,9 +233,7 @@ impl Container {
     pub(crate) fn pause(&mut self) -> Result<(), Failure> {
         match &mut self.phase {
             Phase::Running { is_paused, .. } if !*is_paused => {
-                self.cgroup
-                    .freeze()
-                    .map_err(|error| launch::cgroup_failure(&error))?;
+                self.cgroup.freeze().map_err(|error| launch::cgroup_failure(&error))?;
                 *is_paused = true;
                 Ok(())
             }
@@ -272,9 +247,7 @@ impl Container {
     pub(crate) fn resume(&mut self) -> Result<(), Failure> {
         match &mut self.phase {
             Phase::Running { is_paused, .. } if *is_paused => {
-                self.cgroup
-                    .thaw()
-                    .map_err(|error| launch::cgroup_failure(&error))?;
+                self.cgroup.thaw().map_err(|error| launch::cgroup_failure(&error))?;
                 *is_paused = false;
                 Ok(())
             }
@@ -291,9 +264,7 @@ impl Container {
     }
 
     pub(crate) fn pids(&self) -> Result<Vec<u32>, Failure> {
-        self.cgroup
-            .pids()
-            .map_err(|error| launch::cgroup_failure(&error))
+        self.cgroup.pids().map_err(|error| launch::cgroup_failure(&error))
     }
 
     /// Kills a container that nobody will start. False when it was started and has not exited.
@@ -312,30 +283,17 @@ impl Container {
         let pid = self.first_pid;
         let status = match self.phase {
             Phase::Created => Status::Created { pid },
-            Phase::Running { since, is_paused } => Status::Running {
-                pid,
-                started_at: since,
-                paused: is_paused,
-            },
-            Phase::Exited { since, exit } => Status::Exited {
-                pid,
-                started_at: since,
-                exit,
-            },
+            Phase::Running { since, is_paused } => {
+                Status::Running { pid, started_at: since, paused: is_paused }
+            }
+            Phase::Exited { since, exit } => Status::Exited { pid, started_at: since, exit },
             Phase::Failed => Status::Empty,
         };
         let living = self.execs.iter().filter(|(_, process)| process.is_alive());
         let execs = living
-            .map(|(exec_id, process)| ExecState {
-                exec_id: exec_id.clone(),
-                pid: process.pid,
-            })
+            .map(|(exec_id, process)| ExecState { exec_id: exec_id.clone(), pid: process.pid })
             .collect();
-        State {
-            id: self.id.clone(),
-            status,
-            execs,
-        }
+        State { id: self.id.clone(), status, execs }
     }
 
     /// A child of the shim was reaped: what there is to tell of it, in order. Nothing when it was
@@ -349,17 +307,12 @@ impl Container {
         let pid = u32::try_from(pid).unwrap_or(0);
         let exit = exit_of(status);
         let mut events = Vec::new();
-        let is_first = self
-            .first
-            .as_ref()
-            .is_some_and(|first| first.is_alive() && first.pid == pid);
+        let is_first =
+            self.first.as_ref().is_some_and(|first| first.is_alive() && first.pid == pid);
         if (is_first || exit.code == KILLED) && self.ran_out_of_memory() {
             events.push(Event::Oom);
         }
-        let exit = Exit {
-            oom_killed: self.oom_kills > 0,
-            ..exit
-        };
+        let exit = Exit { oom_killed: self.oom_kills > 0, ..exit };
         if is_first {
             self.first_ended(exit, scratch);
             events.push(Event::Exit(exit));
@@ -369,10 +322,7 @@ impl Container {
         if let Some((exec_id, process)) = self.execs.iter_mut().find(|(_, process)| is_it(process))
         {
             process.ended(exit, scratch);
-            events.push(Event::ExecExit {
-                exec_id: exec_id.clone(),
-                exit,
-            });
+            events.push(Event::ExecExit { exec_id: exec_id.clone(), exit });
         }
         events
     }
@@ -447,9 +397,5 @@ fn wrong_state(message: &str) -> Failure {
 }
 
 fn no_such_exec(exec_id: &str) -> Failure {
-    Failure::new(
-        FailureKind::NoSuchExec,
-        "exec",
-        format_args!("no exec {exec_id} is running"),
-    )
+    Failure::new(FailureKind::NoSuchExec, "exec", format_args!("no exec {exec_id} is running"))
 }

@@ -76,6 +76,14 @@ impl Sent {
     }
 }
 
+/// The command's first look at its terminal shows the size that was asked for.
+pub(crate) fn size_terminal(process: &mut Process, config: StdioConfig) {
+    process.console_size = config.terminal.map(|size| barge_oci::runtime::ConsoleSize {
+        height: size.height.into(),
+        width: size.width.into(),
+    });
+}
+
 /// Makes the container up to the moment before its command runs.
 pub(crate) fn create(create: &Create, descriptors: Vec<OwnedFd>) -> Result<Launched, Failure> {
     let sent = Sent::sort(&create.descriptors, descriptors);
@@ -85,13 +93,7 @@ pub(crate) fn create(create: &Create, descriptors: Vec<OwnedFd>) -> Result<Launc
     match made {
         Ok((runtime, pidfd, stdio)) => {
             let pid = number(runtime.pid);
-            Ok(Launched {
-                runtime,
-                cgroup,
-                pid,
-                pidfd,
-                stdio,
-            })
+            Ok(Launched { runtime, cgroup, pid, pidfd, stdio })
         }
         Err(failure) => {
             // The first failure is what is told; the daemon sweeps what cannot be removed now.
@@ -114,11 +116,7 @@ fn create_in(
         .map(|file| read_whole(&file.into()))
         .transpose()
         .map_err(os_failure("seccomp", "cannot read the seccomp filter"))?;
-    let seccomp = create
-        .spec
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.seccomp.as_ref());
+    let seccomp = create.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     let seccomp_flags = seccomp_flags(seccomp).map_err(|error| start_failure(&error))?;
     let ends = Ends::make(create.stdio, create.spec.process.as_ref())?;
     let created = barge_runtime_core::create(&CreateOptions {
@@ -163,11 +161,7 @@ impl Waiting {
     ) -> Result<(Stdio, (OwnedFd, OwnedFd)), Failure> {
         let failed = || os_failure("stdio", "cannot make stdio");
         let Some(created) = &mut self.0 else {
-            return Err(Failure::new(
-                FailureKind::System,
-                "stdio",
-                "container is gone",
-            ));
+            return Err(Failure::new(FailureKind::System, "stdio", "container is gone"));
         };
         let stdio = ends.finish(config, created.terminal.take(), Some(log))?;
         let stdio = attach_all(stdio, streams)?;
@@ -190,11 +184,7 @@ impl Runtime {
     /// Lets the container's command run. Afterwards the container is gone if this failed.
     pub(crate) fn start(&mut self) -> Result<(), Failure> {
         let Some(mut waiting) = self.waiting.take() else {
-            return Err(Failure::new(
-                FailureKind::WrongState,
-                "state",
-                "container was started",
-            ));
+            return Err(Failure::new(FailureKind::WrongState, "state", "container was started"));
         };
         waiting.start().map_err(|error| {
             // ESRCH when it is reaped already, which is the rule.
@@ -231,11 +221,7 @@ pub(crate) fn exec(
             // It is reaped as an orphan.
             barge_sys::pidfd::send_signal(&started.pidfd, 9).ok();
         })?;
-    Ok(StartedExec {
-        pid: number(started.pid),
-        pidfd: started.pidfd,
-        stdio,
-    })
+    Ok(StartedExec { pid: number(started.pid), pidfd: started.pidfd, stdio })
 }
 
 /// Both ends of a process's stdio before there is a process.
@@ -292,9 +278,7 @@ impl Ends {
 
 fn attach_all(mut stdio: Stdio, streams: Vec<(AttachStreams, OwnedFd)>) -> Result<Stdio, Failure> {
     for (what, socket) in streams {
-        stdio
-            .attach(socket, what)
-            .map_err(os_failure("attach", "cannot attach stream"))?;
+        stdio.attach(socket, what).map_err(os_failure("attach", "cannot attach stream"))?;
     }
     Ok(stdio)
 }
@@ -311,15 +295,9 @@ fn open_log(log: &LogConfig) -> Result<Box<dyn LogDriver>, Failure> {
 
 fn make_cgroup(create: &Create) -> Result<Box<dyn CgroupManager>, Failure> {
     let path = CgroupPath::parse(&create.cgroup.path).map_err(|error| cgroup_failure(&error))?;
-    let cgroup = Layout::detect()
-        .map_err(|error| cgroup_failure(&error))?
-        .manager(&path);
+    let cgroup = Layout::detect().map_err(|error| cgroup_failure(&error))?.manager(&path);
     cgroup.create().map_err(|error| cgroup_failure(&error))?;
-    let resources = create
-        .spec
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.resources.as_ref());
+    let resources = create.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     if let Some(Err(error)) = resources.map(|resources| cgroup.set(resources)) {
         // The first failure is what is told.
         cgroup.destroy().ok();
@@ -367,18 +345,12 @@ pub(crate) fn os_failure(
 ) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure {
         errno: error.raw_os_error(),
-        ..Failure::new(
-            FailureKind::System,
-            stage,
-            format_args!("{action}: {error}"),
-        )
+        ..Failure::new(FailureKind::System, stage, format_args!("{action}: {error}"))
     }
 }
 
 pub(crate) fn cgroup_failure(error: &CgroupError) -> Failure {
-    let source = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>());
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     Failure {
         errno: source.and_then(io::Error::raw_os_error),
         ..Failure::new(FailureKind::System, "cgroup", joined(error))
@@ -394,8 +366,5 @@ fn start_failure(error: &StartError) -> Failure {
         Kind::InvalidSpec => FailureKind::InvalidRequest,
         Kind::System => FailureKind::System,
     };
-    Failure {
-        errno: error.errno,
-        ..Failure::new(kind, error.stage.name(), joined(error))
-    }
+    Failure { errno: error.errno, ..Failure::new(kind, error.stage.name(), joined(error)) }
 }

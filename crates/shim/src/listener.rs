@@ -30,10 +30,7 @@ impl Listener {
         let socket =
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         bind(&socket, path)?;
-        let listener = Self {
-            socket,
-            path: path.to_owned(),
-        };
+        let listener = Self { socket, path: path.to_owned() };
         // Before listen(2) nobody can connect, so nobody gets in before this.
         rustix::fs::chmodat(CWD, path, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
         rustix::net::listen(&listener.socket, 16)?;
@@ -58,9 +55,7 @@ fn bind(socket: &OwnedFd, path: &Path) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(folder, flags, Mode::empty())?;
     let number = std::os::fd::AsRawFd::as_raw_fd(&folder);
-    let short = Path::new("/proc/self/fd")
-        .join(number.to_string())
-        .join(name);
+    let short = Path::new("/proc/self/fd").join(number.to_string()).join(name);
     Ok(rustix::net::bind(socket, &SocketAddrUnix::new(&short)?)?)
 }
 
@@ -89,10 +84,7 @@ mod tests {
         let path = folder.path().join("x.sock");
         std::fs::write(&path, "leftover").unwrap();
         let listener = Listener::create(&path).unwrap();
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let _client = UnixStream::connect(&path).unwrap();
         assert!(listener.accept().is_some());
         assert!(listener.accept().is_none());

@@ -52,8 +52,7 @@ impl Shim {
             is_released: false,
             scratch: vec![0; SCRATCH],
         };
-        shim.connect(control)
-            .map_err(ShimError::setup("use the control connection"))?;
+        shim.connect(control).map_err(ShimError::setup("use the control connection"))?;
         Ok(shim)
     }
 
@@ -77,10 +76,8 @@ impl Shim {
     /// Who can do something now, and what.
     fn wait(&self) -> Result<Vec<(Source, PollFlags)>, ShimError> {
         let asked = self.questions();
-        let mut fds: Vec<_> = asked
-            .iter()
-            .map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
-            .collect();
+        let mut fds: Vec<_> =
+            asked.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         match poll(&mut fds, self.time_left().as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Vec::new()),
@@ -113,9 +110,7 @@ impl Shim {
 
     fn time_left(&self) -> Option<Timespec> {
         let processes = self.container.iter().flat_map(Container::processes);
-        let next = processes
-            .filter_map(|process| process.stdio.deadline())
-            .min()?;
+        let next = processes.filter_map(|process| process.stdio.deadline()).min()?;
         Timespec::try_from(next.saturating_duration_since(Instant::now())).ok()
     }
 
@@ -148,23 +143,15 @@ impl Shim {
         while let Some((frame, descriptors)) =
             self.connection_mut(id).and_then(Connection::next_request)
         {
-            let DaemonFrame {
-                id: request,
-                request: body,
-            } = frame;
-            let reply_to = ReplyTo {
-                connection: id,
-                request,
-            };
+            let DaemonFrame { id: request, request: body } = frame;
+            let reply_to = ReplyTo { connection: id, request };
             let response = self.handle(id, body, descriptors);
             self.answer(reply_to, response);
         }
     }
 
     pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections
-            .iter_mut()
-            .find(|connection| connection.id() == id)
+        self.connections.iter_mut().find(|connection| connection.id() == id)
     }
 
     fn answer(&mut self, to: ReplyTo, response: Response) {
@@ -174,9 +161,7 @@ impl Shim {
     }
 
     fn tell(&mut self, event: &Event) {
-        self.connections
-            .iter_mut()
-            .for_each(|connection| connection.tell(event));
+        self.connections.iter_mut().for_each(|connection| connection.tell(event));
     }
 
     /// Takes the exit status of every child that is gone: our own, and orphans of the container

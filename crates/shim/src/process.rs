@@ -23,13 +23,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(id: ProcessId, pid: u32, pidfd: OwnedFd, stdio: Stdio) -> Self {
-        Self {
-            id,
-            pid,
-            pidfd,
-            stdio,
-            exit: None,
-        }
+        Self { id, pid, pidfd, stdio, exit: None }
     }
 
     pub(crate) fn is_alive(&self) -> bool {

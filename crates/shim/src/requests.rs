@@ -20,8 +20,16 @@ impl Shim {
         descriptors: Vec<OwnedFd>,
     ) -> Response {
         let outcome = match request {
-            Request::Create(create) => self.create(&create, descriptors),
-            Request::Exec(exec) => self.exec(&exec, descriptors),
+            Request::Create(mut create) => {
+                if let Some(process) = &mut create.spec.process {
+                    launch::size_terminal(process, create.stdio);
+                }
+                self.create(&create, descriptors)
+            }
+            Request::Exec(mut exec) => {
+                launch::size_terminal(&mut exec.process, exec.stdio);
+                self.exec(&exec, descriptors)
+            }
             Request::Subscribe => {
                 if let Some(connection) = self.connection_mut(from) {
                     connection.subscribe();
@@ -48,18 +56,15 @@ impl Shim {
             Request::Pause => self.done(Container::pause),
             Request::Resume => self.done(Container::resume),
             Request::Update { resources } => self.done(|container| {
-                container
-                    .cgroup()?
-                    .set(&resources)
-                    .map_err(|error| launch::cgroup_failure(&error))
+                container.cgroup()?.set(&resources).map_err(|error| launch::cgroup_failure(&error))
             }),
             Request::CloseStdin { exec_id } => {
                 self.done(|container| container.close_input(exec_id.as_deref()))
             }
             Request::Stats => self.stats(),
-            Request::Pids => self
-                .container()
-                .and_then(|container| container.pids().map(Response::Pids)),
+            Request::Pids => {
+                self.container().and_then(|container| container.pids().map(Response::Pids))
+            }
         };
         outcome.unwrap_or_else(Response::Error)
     }
@@ -97,11 +102,8 @@ impl Shim {
     }
 
     fn stats(&mut self) -> Result<Response, Failure> {
-        let stats = self
-            .container()?
-            .cgroup()?
-            .stats()
-            .map_err(|error| launch::cgroup_failure(&error))?;
+        let stats =
+            self.container()?.cgroup()?.stats().map_err(|error| launch::cgroup_failure(&error))?;
         match to_raw_value(&stats) {
             Ok(text) => Ok(Response::Stats(text)),
             Err(error) => Err(Failure::new(FailureKind::System, "stats", error)),
@@ -111,11 +113,7 @@ impl Shim {
     fn state(&self) -> State {
         match &self.container {
             Some(container) => container.state(),
-            None => State {
-                id: String::new(),
-                status: Status::Empty,
-                execs: Vec::new(),
-            },
+            None => State { id: String::new(), status: Status::Empty, execs: Vec::new() },
         }
     }
 
@@ -123,11 +121,7 @@ impl Shim {
         if let Some(container) = &mut self.container
             && !container.give_up()?
         {
-            return Err(Failure::new(
-                FailureKind::WrongState,
-                "shutdown",
-                "container is running",
-            ));
+            return Err(Failure::new(FailureKind::WrongState, "shutdown", "container is running"));
         }
         self.is_released = true;
         Ok(Response::Ok)

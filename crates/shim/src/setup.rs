@@ -42,15 +42,9 @@ pub(crate) fn detach() -> Result<SignalFd, ShimError> {
     process::set_name(c"barge-shim").map_err(ShimError::setup("set the process's name"))?;
     silence().map_err(ShimError::setup("open /dev/null"))?;
     std::env::set_current_dir("/").map_err(ShimError::setup("change to the root folder"))?;
-    let signals = [
-        Signal::CHILD,
-        Signal::HUP,
-        Signal::INT,
-        Signal::QUIT,
-        Signal::TERM,
-        Signal::PIPE,
-    ]
-    .map(Signal::as_raw);
+    let signals =
+        [Signal::CHILD, Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::PIPE]
+            .map(Signal::as_raw);
     SignalFd::open(&signals).map_err(ShimError::setup("receive signals"))
 }
 

@@ -62,10 +62,7 @@ fn the_filter_that_was_sent_holds_for_the_command_and_for_execs() {
     assert!(matches!(daemon.answer(id), Response::ExecStarted { .. }));
     assert_eq!(demultiplex(&client).1, REFUSED);
     assert_eq!(daemon.exec_exit("e1").code, 1);
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     daemon.exit();
     container.finish(&mut daemon);
 }
@@ -74,9 +71,7 @@ fn the_filter_that_was_sent_holds_for_the_command_and_for_execs() {
 fn without_a_pid_namespace_of_its_own_nothing_outlives_the_command_either() {
     let (mut container, mut daemon) = Container::new("sleep 1000 & echo $!; exit 3");
     if let Some(linux) = container.spec.linux.as_mut() {
-        linux
-            .namespaces
-            .retain(|namespace| namespace.kind != NamespaceType::Pid);
+        linux.namespaces.retain(|namespace| namespace.kind != NamespaceType::Pid);
     }
     let client = container.attach(OUTPUT);
     container.create_and_start(&mut daemon);

@@ -70,10 +70,7 @@ fn every_daemon_that_subscribed_is_told() {
     second.ask(&Request::Subscribe);
     let mut third = container.connect();
     assert!(matches!(third.status(), Status::Running { .. }));
-    second.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    second.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     assert!(matches!(first.event(), Event::Exit(_)));
     assert!(matches!(second.event(), Event::Exit(_)));
     assert!(matches!(third.status(), Status::Exited { .. }));
@@ -102,10 +99,7 @@ fn garbage_ends_the_connection_and_nothing_else() {
     let mut slow = UnixStream::connect(container.socket_path()).unwrap();
     slow.write_all(&[0, 0]).unwrap();
     assert!(matches!(daemon.status(), Status::Running { .. }));
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     daemon.exit();
     container.finish(&mut daemon);
 }
@@ -117,12 +111,7 @@ fn a_daemon_that_does_not_read_is_dropped() {
     deaf.socket.set_nonblocking(true).unwrap();
     let mut frame = Vec::new();
     barge_shim_api::encode_request(1, &Request::State, &mut frame).unwrap();
-    let many: Vec<u8> = frame
-        .iter()
-        .copied()
-        .cycle()
-        .take(frame.len() * 4096)
-        .collect();
+    let many: Vec<u8> = frame.iter().copied().cycle().take(frame.len() * 4096).collect();
     let mut asked = 0;
     let error = loop {
         match deaf.socket.write(&many) {
@@ -132,16 +121,10 @@ fn a_daemon_that_does_not_read_is_dropped() {
             }
             Err(error) => break error,
         }
-        assert!(
-            asked < 1 << 30,
-            "nothing bounds what waits for a deaf daemon"
-        );
+        assert!(asked < 1 << 30, "nothing bounds what waits for a deaf daemon");
     };
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     daemon.exit();
     container.finish(&mut daemon);
 }
@@ -160,10 +143,7 @@ fn the_shim_keeps_nothing_of_its_starter() {
     assert!(name.ends_with("(barge-shim"));
     let session = rest.split_whitespace().nth(3).unwrap();
     assert_eq!(session, container.shim_pid().to_string());
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     daemon.exit();
     container.finish(&mut daemon);
 }

@@ -18,10 +18,7 @@ fn start(daemon: &mut Daemon, exec: Exec, descriptors: &[std::os::fd::OwnedFd]) 
 }
 
 fn end(container: Container, mut daemon: Daemon) {
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     assert_eq!(daemon.exit().code, 137);
     container.finish(&mut daemon);
 }
@@ -34,10 +31,7 @@ fn an_exec_sees_the_container_and_its_output_and_exit_come_back() {
     let request = exec("e1", script, vec![OUTPUT]);
     let pid = start(&mut daemon, request, &[theirs]);
     let (out, err) = demultiplex(&client);
-    assert!(
-        out.contains("1 sleep 1000") || out.contains("1 sh -c sleep 1000"),
-        "{out}"
-    );
+    assert!(out.contains("1 sleep 1000") || out.contains("1 sh -c sleep 1000"), "{out}");
     assert_eq!(err, "shim-test\n");
     let exit = daemon.exec_exit("e1");
     assert_eq!(exit.code, 9);
@@ -65,27 +59,15 @@ fn an_exec_has_its_own_terminal() {
     let (container, mut daemon) = Container::running("sleep 1000");
     let (mut client, theirs) = stream();
     let mut request = exec("e1", "stty size; read x; stty size", vec![ALL]);
-    let size = ConsoleSize {
-        height: 10,
-        width: 20,
-    };
-    request.stdio = StdioConfig {
-        stdin: StdinMode::Open,
-        terminal: Some(size),
-    };
+    let size = ConsoleSize { height: 10, width: 20 };
+    request.stdio = StdioConfig { stdin: StdinMode::Open, terminal: Some(size) };
     request.process.terminal = true;
     start(&mut daemon, request, &[theirs]);
     let mut line = [0; 7];
     client.read_exact(&mut line).unwrap();
     assert_eq!(&line, b"10 20\r\n");
-    let size = ConsoleSize {
-        height: 30,
-        width: 40,
-    };
-    daemon.ok(&Request::Resize {
-        exec_id: Some("e1".to_owned()),
-        size,
-    });
+    let size = ConsoleSize { height: 30, width: 40 };
+    daemon.ok(&Request::Resize { exec_id: Some("e1".to_owned()), size });
     client.write_all(b"\n").unwrap();
     let mut rest = String::new();
     client.read_to_string(&mut rest).unwrap();
@@ -98,15 +80,9 @@ fn an_exec_has_its_own_terminal() {
 fn an_exec_can_be_signalled_and_the_container_goes_on() {
     let (container, mut daemon) = Container::running("sleep 1000");
     start(&mut daemon, exec("e1", "exec sleep 1000", vec![]), &[]);
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Exec("e1".to_owned()),
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Exec("e1".to_owned()) });
     assert_eq!(daemon.exec_exit("e1").code, 137);
-    let gone = Request::Signal {
-        signal: 9,
-        target: SignalTarget::Exec("e1".to_owned()),
-    };
+    let gone = Request::Signal { signal: 9, target: SignalTarget::Exec("e1".to_owned()) };
     assert_eq!(daemon.failure(&gone).kind, FailureKind::NoSuchExec);
     end(container, daemon);
 }
@@ -115,22 +91,12 @@ fn an_exec_can_be_signalled_and_the_container_goes_on() {
 fn the_end_of_the_container_is_the_end_of_its_execs() {
     let (container, mut daemon) = Container::running("sleep 1000");
     let (client, theirs) = stream();
-    start(
-        &mut daemon,
-        exec("e1", "sleep 1000", vec![OUTPUT]),
-        &[theirs],
-    );
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    start(&mut daemon, exec("e1", "sleep 1000", vec![OUTPUT]), &[theirs]);
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     assert_eq!(demultiplex(&client), (String::new(), String::new()));
     let mut seen = [daemon.event(), daemon.event()].map(|event| format!("{event:?}"));
     seen.sort();
-    assert!(
-        seen[0].starts_with("Exec") && seen[1].starts_with("Exit"),
-        "{seen:?}"
-    );
+    assert!(seen[0].starts_with("Exec") && seen[1].starts_with("Exit"), "{seen:?}");
     container.finish(&mut daemon);
 }
 
@@ -138,11 +104,7 @@ fn the_end_of_the_container_is_the_end_of_its_execs() {
 fn a_background_child_does_not_hold_an_exec() {
     let (container, mut daemon) = Container::running("sleep 1000");
     let (client, theirs) = stream();
-    start(
-        &mut daemon,
-        exec("e1", "sleep 1000 & echo started", vec![OUTPUT]),
-        &[theirs],
-    );
+    start(&mut daemon, exec("e1", "sleep 1000 & echo started", vec![OUTPUT]), &[theirs]);
     assert_eq!(daemon.exec_exit("e1").code, 0);
     assert_eq!(demultiplex(&client).0, "started\n");
     end(container, daemon);
@@ -191,19 +153,13 @@ fn an_exec_needs_a_running_container_and_an_id_of_its_own() {
     let request = Request::Exec(Box::new(exec("e1", "sleep 1000", vec![])));
     assert_eq!(daemon.failure(&request).kind, FailureKind::WrongState);
     daemon.ask(&Request::Subscribe);
-    assert!(matches!(
-        daemon.ask(&Request::Start),
-        Response::Started { .. }
-    ));
+    assert!(matches!(daemon.ask(&Request::Start), Response::Started { .. }));
     assert!(matches!(daemon.ask(&request), Response::ExecStarted { .. }));
     assert_eq!(daemon.failure(&request).kind, FailureKind::InvalidRequest);
     daemon.ok(&Request::Pause);
     let request = Request::Exec(Box::new(exec("e2", "true", vec![])));
     assert_eq!(daemon.failure(&request).kind, FailureKind::WrongState);
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::All,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::All });
     while !matches!(daemon.event(), barge_shim_api::Event::Exit(_)) {}
     container.finish(&mut daemon);
 }

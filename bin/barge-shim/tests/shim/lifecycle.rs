@@ -13,10 +13,7 @@ fn an_exit_is_on_disk_and_told_and_nothing_is_left() {
     assert_eq!((exit.code, exit.signal, exit.oom_killed), (7, None, false));
     let record = container.exit_record();
     assert_eq!(record.exit, exit);
-    assert_eq!(
-        (record.id.as_str(), record.pid),
-        (container.id(), container.pid())
-    );
+    assert_eq!((record.id.as_str(), record.pid), (container.id(), container.pid()));
     assert!(record.started_at.is_some_and(|started| started <= exit.at));
     match daemon.status() {
         Status::Exited { exit: told, .. } => assert_eq!(told, exit),
@@ -48,10 +45,7 @@ fn a_signal_ends_it_with_128_more() {
         container.create_and_start(&mut daemon);
         // Process 1 gets no signal that it does not handle.
         client.read_exact(&mut [0; 14]).unwrap();
-        daemon.ok(&Request::Signal {
-            signal,
-            target: SignalTarget::Init,
-        });
+        daemon.ok(&Request::Signal { signal, target: SignalTarget::Init });
         let exit = daemon.exit();
         assert_eq!(exit.code, 128 + signal);
         assert_eq!(exit.signal, (signal == 9).then_some(9));
@@ -62,10 +56,7 @@ fn a_signal_ends_it_with_128_more() {
 #[test]
 fn every_process_can_be_signalled() {
     let (container, mut daemon) = Container::running("sleep 1000 & sleep 1000 & wait; echo never");
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::All,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::All });
     assert_eq!(daemon.exit().code, 137);
     container.finish(&mut daemon);
 }
@@ -98,24 +89,12 @@ fn it_can_be_paused_and_resumed_and_killed_while_paused() {
     let failure = daemon.failure(&Request::Resume);
     assert_eq!(failure.kind, FailureKind::WrongState);
     daemon.ok(&Request::Pause);
-    assert!(matches!(
-        daemon.status(),
-        Status::Running { paused: true, .. }
-    ));
-    assert_eq!(
-        daemon.failure(&Request::Pause).kind,
-        FailureKind::WrongState
-    );
+    assert!(matches!(daemon.status(), Status::Running { paused: true, .. }));
+    assert_eq!(daemon.failure(&Request::Pause).kind, FailureKind::WrongState);
     daemon.ok(&Request::Resume);
-    assert!(matches!(
-        daemon.status(),
-        Status::Running { paused: false, .. }
-    ));
+    assert!(matches!(daemon.status(), Status::Running { paused: false, .. }));
     daemon.ok(&Request::Pause);
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     assert_eq!(daemon.exit().code, 137);
     container.finish(&mut daemon);
 }
@@ -133,10 +112,7 @@ fn its_processes_and_use_are_told_and_limits_changed() {
         Response::Stats(stats) => assert!(stats.get().contains("77"), "{stats}"),
         other => panic!("{other:?}"),
     }
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     daemon.exit();
     container.finish(&mut daemon);
 }
@@ -152,18 +128,9 @@ fn a_container_that_was_never_started_is_given_up() {
 #[test]
 fn a_running_container_is_not_given_up() {
     let (container, mut daemon) = Container::running("sleep 1000");
-    assert_eq!(
-        daemon.failure(&Request::Shutdown).kind,
-        FailureKind::WrongState
-    );
-    assert_eq!(
-        daemon.failure(&Request::Start).kind,
-        FailureKind::WrongState
-    );
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: SignalTarget::Init,
-    });
+    assert_eq!(daemon.failure(&Request::Shutdown).kind, FailureKind::WrongState);
+    assert_eq!(daemon.failure(&Request::Start).kind, FailureKind::WrongState);
+    daemon.ok(&Request::Signal { signal: 9, target: SignalTarget::Init });
     daemon.exit();
     container.finish(&mut daemon);
 }
@@ -211,10 +178,7 @@ fn a_failed_creation_is_told_with_its_step_and_taken_back() {
 fn before_a_creation_there_is_nothing() {
     let (container, mut daemon) = Container::new("exit 0");
     assert_eq!(daemon.status(), Status::Empty);
-    assert_eq!(
-        daemon.failure(&Request::Start).kind,
-        FailureKind::WrongState
-    );
+    assert_eq!(daemon.failure(&Request::Start).kind, FailureKind::WrongState);
     container.finish(&mut daemon);
 }
 
@@ -226,10 +190,7 @@ fn an_unknown_log_driver_is_refused_in_dockers_words() {
     let id = daemon.send(&create, &descriptors);
     match daemon.answer(id) {
         Response::Error(failure) => {
-            assert_eq!(
-                failure.message,
-                "logger: no log driver named 'journal' is registered"
-            );
+            assert_eq!(failure.message, "logger: no log driver named 'journal' is registered");
         }
         other => panic!("{other:?}"),
     }

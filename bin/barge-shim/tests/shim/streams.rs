@@ -7,23 +7,15 @@ use barge_shim_api::{ConsoleSize, Request, Response, StdinMode, StdioConfig};
 
 use super::harness::{ALL, Container, OUTPUT, demultiplex, stream};
 
-const TERMINAL: StdioConfig = StdioConfig {
-    stdin: StdinMode::Open,
-    terminal: Some(ConsoleSize {
-        height: 33,
-        width: 77,
-    }),
-};
+const TERMINAL: StdioConfig =
+    StdioConfig { stdin: StdinMode::Open, terminal: Some(ConsoleSize { height: 33, width: 77 }) };
 
 #[test]
 fn stdout_and_stderr_come_apart_to_the_client_and_to_the_log() {
     let (mut container, mut daemon) = Container::new("echo out; echo err >&2; echo -n end");
     let client = container.attach(OUTPUT);
     container.create_and_start(&mut daemon);
-    assert_eq!(
-        demultiplex(&client),
-        ("out\nend".to_owned(), "err\n".to_owned())
-    );
+    assert_eq!(demultiplex(&client), ("out\nend".to_owned(), "err\n".to_owned()));
     assert_eq!(daemon.exit().code, 0);
     let mut log = container.log();
     log.sort();
@@ -92,10 +84,7 @@ fn a_client_that_never_reads_holds_the_command_back_until_it_leaves() {
     container.log_driver = "none";
     let silent = container.attach(OUTPUT);
     container.create_and_start(&mut daemon);
-    assert!(matches!(
-        daemon.status(),
-        barge_shim_api::Status::Running { .. }
-    ));
+    assert!(matches!(daemon.status(), barge_shim_api::Status::Running { .. }));
     drop(silent);
     assert_eq!(daemon.exit().code, 0);
     container.finish(&mut daemon);
@@ -174,14 +163,8 @@ fn a_terminal_can_be_resized_and_interrupted() {
     let mut ready = [0; 7];
     client.read_exact(&mut ready).unwrap();
     assert_eq!(&ready, b"ready\r\n");
-    let size = ConsoleSize {
-        height: 11,
-        width: 22,
-    };
-    daemon.ok(&Request::Resize {
-        exec_id: None,
-        size,
-    });
+    let size = ConsoleSize { height: 11, width: 22 };
+    daemon.ok(&Request::Resize { exec_id: None, size });
     let mut line = [0; 7];
     client.read_exact(&mut line).unwrap();
     assert_eq!(&line, b"11 22\r\n");
@@ -193,19 +176,10 @@ fn a_terminal_can_be_resized_and_interrupted() {
 #[test]
 fn resizing_what_is_no_terminal_is_refused() {
     let (container, mut daemon) = Container::running("sleep 1000");
-    let size = ConsoleSize {
-        height: 1,
-        width: 1,
-    };
-    let failure = daemon.failure(&Request::Resize {
-        exec_id: None,
-        size,
-    });
+    let size = ConsoleSize { height: 1, width: 1 };
+    let failure = daemon.failure(&Request::Resize { exec_id: None, size });
     assert_eq!(failure.message, "process has no terminal");
-    daemon.ok(&Request::Signal {
-        signal: 9,
-        target: barge_shim_api::SignalTarget::Init,
-    });
+    daemon.ok(&Request::Signal { signal: 9, target: barge_shim_api::SignalTarget::Init });
     daemon.exit();
     container.finish(&mut daemon);
 }

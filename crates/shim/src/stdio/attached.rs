@@ -45,14 +45,8 @@ impl Attached {
         if rustix::net::sockopt::socket_type(&socket)? != SocketType::STREAM {
             return Err(Errno::PROTOTYPE.into());
         }
-        let mut stream = Self {
-            number,
-            socket,
-            what,
-            pending: Vec::new(),
-            reads: true,
-            is_hung_up: false,
-        };
+        let mut stream =
+            Self { number, socket, what, pending: Vec::new(), reads: true, is_hung_up: false };
         if !what.stdin {
             stream.refuse_input();
         }
@@ -100,11 +94,7 @@ impl Attached {
         } else if flags.contains(PollFlags::OUT) {
             self.write_pending();
         }
-        if self.reads && takes_input {
-            self.receive(scratch)
-        } else {
-            Received::Nothing
-        }
+        if self.reads && takes_input { self.receive(scratch) } else { Received::Nothing }
     }
 
     fn receive(&mut self, scratch: &mut [u8]) -> Received {
@@ -151,10 +141,8 @@ impl Attached {
         } else {
             0
         };
-        self.pending
-            .extend_from_slice(&header[sent.min(header.len())..]);
-        self.pending
-            .extend_from_slice(&bytes[sent.saturating_sub(header.len())..]);
+        self.pending.extend_from_slice(&header[sent.min(header.len())..]);
+        self.pending.extend_from_slice(&bytes[sent.saturating_sub(header.len())..]);
     }
 
     /// Hands over the last output even when the client does not read now: it waits in the client's

@@ -112,28 +112,16 @@ impl Stdio {
             if let Some(fd) = output.fd()
                 && self.may_read(output)
             {
-                out.push(Interest {
-                    fd,
-                    flags: PollFlags::IN,
-                    end: End::Output(place),
-                });
+                out.push(Interest { fd, flags: PollFlags::IN, end: End::Output(place) });
             }
         }
         if let Some((fd, flags)) = self.input.interest() {
-            out.push(Interest {
-                fd,
-                flags,
-                end: End::Input,
-            });
+            out.push(Interest { fd, flags, end: End::Input });
         }
         let takes_input = self.input.takes_more();
         for stream in &self.streams {
             if let Some((fd, flags)) = stream.interest(takes_input) {
-                out.push(Interest {
-                    fd,
-                    flags,
-                    end: End::Stream(stream.number()),
-                });
+                out.push(Interest { fd, flags, end: End::Stream(stream.number()) });
             }
         }
     }
@@ -141,10 +129,7 @@ impl Stdio {
     fn may_read(&self, output: &Output) -> bool {
         let limit = if self.ended.is_some() { LAST_OUTPUT } else { 1 };
         let name = output.stream();
-        self.streams
-            .iter()
-            .filter(|stream| stream.wants(name))
-            .all(|s| s.pending() < limit)
+        self.streams.iter().filter(|stream| stream.wants(name)).all(|s| s.pending() < limit)
     }
 
     /// Does one step at an end that poll(2) told about. `scratch` is for the bytes on their way.
@@ -167,11 +152,7 @@ impl Stdio {
         let length = output.read(scratch, &mut self.log);
         if let Some(length) = length {
             let (name, bytes) = (output.stream(), &scratch[..length]);
-            let framing = if self.terminal.is_some() {
-                None
-            } else {
-                Some(name)
-            };
+            let framing = if self.terminal.is_some() { None } else { Some(name) };
             for stream in self.streams.iter_mut().filter(|stream| stream.wants(name)) {
                 stream.send(framing, bytes);
             }
@@ -187,11 +168,7 @@ impl Stdio {
     }
 
     fn serve_stream(&mut self, number: u32, flags: PollFlags, scratch: &mut [u8]) {
-        let Some(stream) = self
-            .streams
-            .iter_mut()
-            .find(|stream| stream.number() == number)
-        else {
+        let Some(stream) = self.streams.iter_mut().find(|stream| stream.number() == number) else {
             return;
         };
         let before = stream.pending();
@@ -227,10 +204,7 @@ impl Stdio {
     /// log; it is no more than they hold.
     pub(crate) fn process_ended(&mut self, scratch: &mut [u8]) {
         let now = Instant::now();
-        self.ended = Some(Ended {
-            at: now,
-            progress: now,
-        });
+        self.ended = Some(Ended { at: now, progress: now });
         self.input.close();
         for place in 0..self.outputs.len() {
             let mut reads = 0;
@@ -238,9 +212,7 @@ impl Stdio {
                 reads += 1;
             }
         }
-        self.streams
-            .iter_mut()
-            .for_each(|stream| stream.make_room(LAST_OUTPUT));
+        self.streams.iter_mut().for_each(|stream| stream.make_room(LAST_OUTPUT));
         self.settle();
     }
 
@@ -263,9 +235,7 @@ impl Stdio {
             return;
         }
         if self.has_open_output() {
-            self.outputs
-                .iter_mut()
-                .for_each(|output| output.close(&mut self.log));
+            self.outputs.iter_mut().for_each(|output| output.close(&mut self.log));
             if let Some(ended) = &mut self.ended {
                 ended.progress = now;
             }

@@ -18,11 +18,7 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(fd: Rc<OwnedFd>, stream: Stream) -> Self {
-        Self {
-            fd: Some(fd),
-            copier: Copier::new(stream),
-            stream,
-        }
+        Self { fd: Some(fd), copier: Copier::new(stream), stream }
     }
 
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {

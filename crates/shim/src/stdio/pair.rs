@@ -52,19 +52,8 @@ pub(crate) fn pipes(stdin: StdinMode) -> io::Result<(Pair, ChildEnds)> {
         Output::new(Rc::new(stdout), Stream::Stdout),
         Output::new(Rc::new(stderr), Stream::Stderr),
     ];
-    let ends = ChildEnds {
-        stdin: child_stdin,
-        stdout: child_stdout,
-        stderr: child_stderr,
-    };
-    Ok((
-        Pair {
-            outputs,
-            input,
-            terminal: None,
-        },
-        ends,
-    ))
+    let ends = ChildEnds { stdin: child_stdin, stdout: child_stdout, stderr: child_stderr };
+    Ok((Pair { outputs, input, terminal: None }, ends))
 }
 
 /// Only our end does not block: the process's is its own business.

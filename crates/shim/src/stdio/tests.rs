@@ -12,16 +12,8 @@ use rustix::event::{PollFd, Timespec, poll};
 
 use super::*;
 
-const BOTH: AttachStreams = AttachStreams {
-    stdin: true,
-    stdout: true,
-    stderr: true,
-};
-const STDOUT: AttachStreams = AttachStreams {
-    stdin: false,
-    stdout: true,
-    stderr: false,
-};
+const BOTH: AttachStreams = AttachStreams { stdin: true, stdout: true, stderr: true };
+const STDOUT: AttachStreams = AttachStreams { stdin: false, stdout: true, stderr: false };
 
 /// The process's side, by hand.
 struct Process {
@@ -37,17 +29,7 @@ fn piped(stdin: StdinMode, log: Option<Box<dyn LogDriver>>) -> (Stdio, Process) 
         stdout: Some(ends.stdout.into()),
         stderr: Some(ends.stderr.into()),
     };
-    (
-        Stdio::new(
-            pair,
-            StdioConfig {
-                stdin,
-                terminal: None,
-            },
-            log,
-        ),
-        process,
-    )
+    (Stdio::new(pair, StdioConfig { stdin, terminal: None }, log), process)
 }
 
 fn attach(stdio: &mut Stdio, what: AttachStreams) -> UnixStream {
@@ -63,23 +45,14 @@ fn settle(stdio: &mut Stdio) {
         let mut interests = Vec::new();
         stdio.interests(&mut interests);
         let ends: Vec<End> = interests.iter().map(|interest| interest.end).collect();
-        let mut fds: Vec<_> = interests
-            .iter()
-            .map(|i| PollFd::from_borrowed_fd(i.fd, i.flags))
-            .collect();
-        let none = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut fds: Vec<_> =
+            interests.iter().map(|i| PollFd::from_borrowed_fd(i.fd, i.flags)).collect();
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&none)).unwrap() == 0 {
             return;
         }
         let told: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
-        for (end, flags) in ends
-            .into_iter()
-            .zip(told)
-            .filter(|(_, flags)| !flags.is_empty())
-        {
+        for (end, flags) in ends.into_iter().zip(told).filter(|(_, flags)| !flags.is_empty()) {
             stdio.ready(end, flags, &mut scratch);
         }
     }
@@ -122,19 +95,9 @@ fn output_is_framed_and_logged_and_its_end_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (mut stdio, mut process) = piped(StdinMode::Null, log_in(folder.path()));
     let client = attach(&mut stdio, BOTH);
-    process
-        .stdout
-        .as_mut()
-        .unwrap()
-        .write_all(b"out\n")
-        .unwrap();
+    process.stdout.as_mut().unwrap().write_all(b"out\n").unwrap();
     settle(&mut stdio);
-    process
-        .stderr
-        .as_mut()
-        .unwrap()
-        .write_all(b"no end")
-        .unwrap();
+    process.stderr.as_mut().unwrap().write_all(b"no end").unwrap();
     settle(&mut stdio);
     assert!(!stdio.finish());
     end(&mut stdio, process);
@@ -142,23 +105,14 @@ fn output_is_framed_and_logged_and_its_end_is_told() {
     let expected = b"\x01\0\0\0\0\0\0\x04out\n\x02\0\0\0\0\0\0\x06no end";
     assert_eq!(received(client), expected);
     let expected = [("stdout", "out\n"), ("stderr", "no end")];
-    assert_eq!(
-        logged(folder.path()),
-        expected.map(|(s, l)| (s.to_owned(), l.to_owned()))
-    );
+    assert_eq!(logged(folder.path()), expected.map(|(s, l)| (s.to_owned(), l.to_owned())));
 }
 
 #[test]
 fn each_stream_gets_what_it_asked_for() {
     let (mut stdio, mut process) = piped(StdinMode::Null, None);
     let only_out = attach(&mut stdio, STDOUT);
-    let only_err = attach(
-        &mut stdio,
-        AttachStreams {
-            stderr: true,
-            ..AttachStreams::default()
-        },
-    );
+    let only_err = attach(&mut stdio, AttachStreams { stderr: true, ..AttachStreams::default() });
     process.stdout.as_mut().unwrap().write_all(b"o").unwrap();
     process.stderr.as_mut().unwrap().write_all(b"e").unwrap();
     end(&mut stdio, process);
@@ -171,12 +125,7 @@ fn each_stream_gets_what_it_asked_for() {
 fn output_without_readers_is_drained() {
     let (mut stdio, mut process) = piped(StdinMode::Null, None);
     for _ in 0..40 {
-        process
-            .stdout
-            .as_mut()
-            .unwrap()
-            .write_all(&[b'x'; 60_000])
-            .unwrap();
+        process.stdout.as_mut().unwrap().write_all(&[b'x'; 60_000]).unwrap();
         settle(&mut stdio);
     }
     end(&mut stdio, process);
@@ -205,10 +154,7 @@ fn a_slow_client_slows_the_process_down_and_loses_nothing() {
         }
     }
     let frames = bytes - written;
-    assert!(
-        frames.is_multiple_of(8) && frames > 0,
-        "{written} written, {bytes} received"
-    );
+    assert!(frames.is_multiple_of(8) && frames > 0, "{written} written, {bytes} received");
 }
 
 fn bytes_left(client: &UnixStream) -> bool {
@@ -239,12 +185,7 @@ fn stdin_reaches_the_process_and_ends_with_the_client_when_asked_once() {
     client.shutdown(std::net::Shutdown::Write).unwrap();
     settle(&mut stdio);
     let mut text = String::new();
-    process
-        .stdin
-        .as_mut()
-        .unwrap()
-        .read_to_string(&mut text)
-        .unwrap();
+    process.stdin.as_mut().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "hello");
     // Half closed: output still comes.
     process.stdout.as_mut().unwrap().write_all(b"x").unwrap();
@@ -264,12 +205,7 @@ fn stdin_stays_open_for_the_next_client_otherwise() {
         assert!(stdio.streams.is_empty());
     }
     let mut text = [0; 4];
-    process
-        .stdin
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut text)
-        .unwrap();
+    process.stdin.as_mut().unwrap().read_exact(&mut text).unwrap();
     assert_eq!(&text, b"abab");
     stdio.close_input();
     assert_eq!(process.stdin.as_mut().unwrap().read(&mut text).unwrap(), 0);
@@ -278,13 +214,7 @@ fn stdin_stays_open_for_the_next_client_otherwise() {
 #[test]
 fn a_process_that_does_not_read_holds_the_client_back_and_gets_everything_even_when_it_left() {
     let (mut stdio, mut process) = piped(StdinMode::Once, None);
-    let mut client = attach(
-        &mut stdio,
-        AttachStreams {
-            stdin: true,
-            ..AttachStreams::default()
-        },
-    );
+    let mut client = attach(&mut stdio, AttachStreams { stdin: true, ..AttachStreams::default() });
     client.set_nonblocking(true).unwrap();
     let mut sent = 0;
     while let Ok(length) = client.write(&[b'x'; 10_000]) {
@@ -404,20 +334,10 @@ fn a_client_that_takes_nothing_is_given_up_in_the_end() {
 #[test]
 fn a_terminal_is_raw_bytes_of_one_size() {
     let pty = barge_sys::pty::open().unwrap();
-    let size = ConsoleSize {
-        height: 33,
-        width: 77,
-    };
-    let config = StdioConfig {
-        stdin: StdinMode::Open,
-        terminal: Some(size),
-    };
+    let size = ConsoleSize { height: 33, width: 77 };
+    let config = StdioConfig { stdin: StdinMode::Open, terminal: Some(size) };
     let folder = tempfile::tempdir().unwrap();
-    let mut stdio = Stdio::new(
-        terminal(pty.master, size).unwrap(),
-        config,
-        log_in(folder.path()),
-    );
+    let mut stdio = Stdio::new(terminal(pty.master, size).unwrap(), config, log_in(folder.path()));
     let mut client = attach(&mut stdio, BOTH);
     let mut slave = File::from(pty.slave);
     assert_eq!(rustix::termios::tcgetwinsize(&slave).unwrap().ws_row, 33);
@@ -436,10 +356,7 @@ fn a_terminal_is_raw_bytes_of_one_size() {
     settle(&mut stdio);
     assert!(stdio.finish());
     assert_eq!(received(client), b"in\r\nout\r\nmore");
-    let text: String = logged(folder.path())
-        .into_iter()
-        .map(|(_, line)| line)
-        .collect();
+    let text: String = logged(folder.path()).into_iter().map(|(_, line)| line).collect();
     assert_eq!(text, "in\r\nout\r\nmore");
 }
 
@@ -447,18 +364,10 @@ fn a_terminal_is_raw_bytes_of_one_size() {
 fn what_was_written_before_the_exit_is_logged_when_it_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (mut stdio, mut process) = piped(StdinMode::Null, log_in(folder.path()));
-    process
-        .stdout
-        .as_mut()
-        .unwrap()
-        .write_all(b"last words")
-        .unwrap();
+    process.stdout.as_mut().unwrap().write_all(b"last words").unwrap();
     drop(process);
     stdio.process_ended(&mut [0; 65536]);
-    assert_eq!(
-        logged(folder.path()),
-        [("stdout".to_owned(), "last words".to_owned())]
-    );
+    assert_eq!(logged(folder.path()), [("stdout".to_owned(), "last words".to_owned())]);
     assert!(stdio.finish());
 }
 
