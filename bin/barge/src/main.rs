@@ -1,3 +1,7 @@
-//! The command line client.
+//! `barge`, the command line client; everything is in `barge-cli-core`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    barge_cli_core::main(std::env::args_os().skip(1))
+}

@@ -42,10 +42,7 @@ impl Client {
     /// A client of the daemon at `host`; connects with the first call.
     #[must_use]
     pub fn new(host: Host) -> Self {
-        Self {
-            host,
-            idle: Mutex::default(),
-        }
+        Self { host, idle: Mutex::default() }
     }
 
     /// Where the daemon is.
@@ -99,10 +96,7 @@ impl Client {
 
     pub(crate) async fn send(&self, request: Request<RequestBody>) -> Result<Lent> {
         let mut sender = self.take().await?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(ClientError::transport("ask"))?;
+        let response = sender.send_request(request).await.map_err(ClientError::transport("ask"))?;
         Ok(Lent { response, sender })
     }
 

@@ -155,10 +155,7 @@ impl<'a> Containers<'a> {
 
     /// Stops it; no error if it does not run.
     pub async fn stop(self, id: &str, options: &StopOptions) -> Result<()> {
-        self.client
-            .post(stop_path(id, "stop", options))
-            .done()
-            .await
+        self.client.post(stop_path(id, "stop", options)).done().await
     }
 
     /// Stops it and starts it again.
@@ -202,10 +199,7 @@ impl<'a> Containers<'a> {
     pub async fn wait(self, id: &str, condition: WaitFor) -> Result<Wait<'a>> {
         let path = Path::new(&["containers", id, "wait"]).with("condition", condition.as_str());
         let lent = self.client.post(path).begin().await?;
-        Ok(Wait {
-            client: self.client,
-            lent,
-        })
+        Ok(Wait { client: self.client, lent })
     }
 
     /// Which containers there are.
@@ -266,19 +260,14 @@ impl<'a> Containers<'a> {
 
     /// Tells its terminal the window's size.
     pub async fn resize(self, id: &str, height: u16, width: u16) -> Result<()> {
-        let path = Path::new(&["containers", id, "resize"])
-            .with("h", height)
-            .with("w", width);
+        let path = Path::new(&["containers", id, "resize"]).with("h", height).with("w", width);
         self.client.post(path).done().await
     }
 
     /// Removes those that do not run.
     pub async fn prune(self, filters: &Filters) -> Result<ContainersPruneResponse> {
         let path = Path::new(&["containers", "prune"]).with_filters(filters);
-        self.client
-            .post(path)
-            .decode("list of removed containers")
-            .await
+        self.client.post(path).decode("list of removed containers").await
     }
 
     async fn act(self, id: &str, verb: &str) -> Result<()> {

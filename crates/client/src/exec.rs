@@ -21,11 +21,7 @@ impl Execs<'_> {
         request: &ExecCreateRequest,
     ) -> Result<ExecCreateResponse> {
         let path = Path::new(&["containers", container, "exec"]);
-        self.client
-            .post(path)
-            .json(request)?
-            .decode("created exec")
-            .await
+        self.client.post(path).json(request)?.decode("created exec").await
     }
 
     /// Starts it and lets it go.
@@ -42,9 +38,7 @@ impl Execs<'_> {
 
     /// Tells its terminal the window's size.
     pub async fn resize(self, id: &str, height: u16, width: u16) -> Result<()> {
-        let path = Path::new(&["exec", id, "resize"])
-            .with("h", height)
-            .with("w", width);
+        let path = Path::new(&["exec", id, "resize"]).with("h", height).with("w", width);
         self.client.post(path).done().await
     }
 

@@ -43,11 +43,7 @@ enum Socket {
 
 impl Hijacked {
     pub(crate) fn new(transport: Transport, early: Bytes, content_type: String) -> Self {
-        Self {
-            transport,
-            early,
-            content_type,
-        }
+        Self { transport, early, content_type }
     }
 
     /// Whether the daemon says that output comes in stdcopy frames.
@@ -59,13 +55,8 @@ impl Hijacked {
     /// Both directions, for a thread each.
     pub fn into_blocking(self) -> io::Result<(HijackedReader, HijackedWriter)> {
         let socket = Socket::from_async(self.transport)?;
-        let writer = HijackedWriter {
-            socket: socket.try_clone()?,
-        };
-        let reader = HijackedReader {
-            early: self.early,
-            socket,
-        };
+        let writer = HijackedWriter { socket: socket.try_clone()? };
+        let reader = HijackedReader { early: self.early, socket };
         Ok((reader, writer))
     }
 }

@@ -65,17 +65,15 @@ impl FromStr for Host {
 
     fn from_str(text: &str) -> Result<Self, HostError> {
         let text = text.trim();
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or_else(|| HostError::Format(text.to_owned()))?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| HostError::Format(text.to_owned()))?;
         match scheme {
             "unix" if rest.is_empty() => Ok(Self::local()),
             "unix" => Ok(Self::Unix(PathBuf::from(rest))),
             "tcp" | "http" => tcp(text, rest.trim_end_matches('/')),
-            "ssh" | "https" | "npipe" | "fd" => Err(HostError::Unsupported {
-                scheme: scheme.to_owned(),
-                text: text.to_owned(),
-            }),
+            "ssh" | "https" | "npipe" | "fd" => {
+                Err(HostError::Unsupported { scheme: scheme.to_owned(), text: text.to_owned() })
+            }
             _ => Err(HostError::Format(text.to_owned())),
         }
     }
@@ -92,14 +90,8 @@ fn tcp(text: &str, rest: &str) -> Result<Host, HostError> {
         }
         Some(_) | None => (rest, TCP_PORT),
     };
-    let name = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    Ok(Host::Tcp {
-        name: if name.is_empty() { "localhost" } else { name }.to_owned(),
-        port,
-    })
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    Ok(Host::Tcp { name: if name.is_empty() { "localhost" } else { name }.to_owned(), port })
 }
 
 impl fmt::Display for Host {
@@ -132,14 +124,8 @@ mod tests {
     #[test]
     fn what_is_left_out_has_a_default() {
         assert_eq!("unix://".parse::<Host>().unwrap(), Host::local());
-        assert_eq!(
-            "tcp://".parse::<Host>().unwrap().to_string(),
-            "tcp://localhost:2375"
-        );
-        assert_eq!(
-            "tcp://[::1]".parse::<Host>().unwrap().to_string(),
-            "tcp://[::1]:2375"
-        );
+        assert_eq!("tcp://".parse::<Host>().unwrap().to_string(), "tcp://localhost:2375");
+        assert_eq!("tcp://[::1]".parse::<Host>().unwrap().to_string(), "tcp://[::1]:2375");
     }
 
     #[test]
@@ -148,14 +134,8 @@ mod tests {
             ("bogus://x", "invalid bind address format: bogus://x"),
             ("/run/x.sock", "invalid bind address format: /run/x.sock"),
             ("tcp://h:http", "invalid port in tcp://h:http"),
-            (
-                "tcp://h:1/base",
-                "invalid bind address format: tcp://h:1/base",
-            ),
-            (
-                "ssh://me@host",
-                "connections by ssh:// are not supported yet: ssh://me@host",
-            ),
+            ("tcp://h:1/base", "invalid bind address format: tcp://h:1/base"),
+            ("ssh://me@host", "connections by ssh:// are not supported yet: ssh://me@host"),
         ] {
             assert_eq!(text.parse::<Host>().unwrap_err().to_string(), message);
         }

@@ -71,6 +71,21 @@ impl Images<'_> {
         Ok(JsonStream::new(bytes, "progress"))
     }
 
+    /// Fetches an image from its registry; `tag` may be a digest.
+    pub async fn pull(
+        self,
+        repository: &str,
+        tag: &str,
+        platform: Option<&str>,
+    ) -> Result<JsonStream<ProgressMessage>> {
+        let path = Path::new(&["images", "create"])
+            .with("fromImage", repository)
+            .with("tag", tag)
+            .with_some("platform", platform);
+        let bytes = self.client.post(path).stream().await?;
+        Ok(JsonStream::new(bytes, "progress"))
+    }
+
     /// Takes images out of an archive that `save` wrote.
     pub async fn load(
         self,
@@ -107,10 +122,7 @@ impl Images<'_> {
 
     /// All about one, as the daemon wrote it.
     pub async fn inspect_raw(self, name: &str) -> Result<Bytes> {
-        self.client
-            .get(Path::new(&["images", name, "json"]))
-            .bytes()
-            .await
+        self.client.get(Path::new(&["images", name, "json"])).bytes().await
     }
 
     /// How it came to be, the newest step first.
@@ -121,9 +133,7 @@ impl Images<'_> {
 
     /// Gives it another name.
     pub async fn tag(self, name: &str, repository: &str, tag: &str) -> Result<()> {
-        let path = Path::new(&["images", name, "tag"])
-            .with("repo", repository)
-            .with("tag", tag);
+        let path = Path::new(&["images", name, "tag"]).with("repo", repository).with("tag", tag);
         self.client.post(path).done().await
     }
 
@@ -136,18 +146,12 @@ impl Images<'_> {
         let path = Path::new(&["images", name])
             .with_flag(("force", options.force))
             .with_flag(("noprune", options.keep_parents));
-        self.client
-            .delete(path)
-            .decode("list of removed images")
-            .await
+        self.client.delete(path).decode("list of removed images").await
     }
 
     /// Removes those that nobody uses.
     pub async fn prune(self, filters: &Filters) -> Result<ImagesPruneResponse> {
         let path = Path::new(&["images", "prune"]).with_filters(filters);
-        self.client
-            .post(path)
-            .decode("list of removed images")
-            .await
+        self.client.post(path).decode("list of removed images").await
     }
 }

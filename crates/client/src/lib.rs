@@ -29,6 +29,7 @@ pub use error::{ClientError, Result};
 pub use exec::Execs;
 pub use hijack::{Hijacked, HijackedReader, HijackedWriter};
 pub use host::{Host, HostError};
+pub use http::StatusCode;
 pub use images::{ImageListOptions, ImageRemoveOptions, Images, ImportOptions};
 pub use networks::Networks;
 pub use stream::{ByteStream, JsonStream};

@@ -22,9 +22,6 @@ impl Networks<'_> {
 
     /// All about one, as the daemon wrote it.
     pub async fn inspect_raw(self, name: &str) -> Result<Bytes> {
-        self.client
-            .get(Path::new(&["networks", name]))
-            .bytes()
-            .await
+        self.client.get(Path::new(&["networks", name])).bytes().await
     }
 }

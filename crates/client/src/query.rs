@@ -19,10 +19,7 @@ impl Path {
             text.push('/');
             escape(segment, &mut text);
         }
-        Self {
-            text,
-            separator: '?',
-        }
+        Self { text, separator: '?' }
     }
 
     /// Adds a parameter.
@@ -50,11 +47,7 @@ impl Path {
 
     /// Adds the filters, if any.
     pub(crate) fn with_filters(self, filters: &Filters) -> Self {
-        if filters.is_empty() {
-            self
-        } else {
-            self.with("filters", filters.to_query())
-        }
+        if filters.is_empty() { self } else { self.with("filters", filters.to_query()) }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -110,10 +103,7 @@ mod tests {
     #[test]
     fn no_filters_are_no_parameter() {
         let mut filters = Filters::default();
-        assert_eq!(
-            Path::new(&["x"]).with_filters(&filters).as_str(),
-            "/v1.47/x"
-        );
+        assert_eq!(Path::new(&["x"]).with_filters(&filters).as_str(), "/v1.47/x");
         filters.add("status", "exited");
         assert_eq!(
             Path::new(&["x"]).with_filters(&filters).as_str(),

@@ -48,13 +48,7 @@ impl Client {
     }
 
     fn call(&self, method: Method, path: Path) -> Call<'_> {
-        Call {
-            client: self,
-            method,
-            path,
-            body: RequestBody::Empty,
-            content_type: None,
-        }
+        Call { client: self, method, path, body: RequestBody::Empty, content_type: None }
     }
 }
 
@@ -123,11 +117,7 @@ impl Call<'_> {
         let parts = upgraded
             .downcast::<TokioIo<Transport>>()
             .map_err(|_| ClientError::NotHijacked { status })?;
-        Ok(Hijacked::new(
-            parts.io.into_inner(),
-            parts.read_buf,
-            content_type,
-        ))
+        Ok(Hijacked::new(parts.io.into_inner(), parts.read_buf, content_type))
     }
 
     async fn send(self, upgrade: Option<&'static str>) -> Result<Lent> {
@@ -144,12 +134,10 @@ impl Call<'_> {
         if let Some(content_type) = self.content_type {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        let request = request
-            .body(self.body)
-            .map_err(|source| ClientError::Request {
-                path: self.path.as_str().to_owned(),
-                source,
-            })?;
+        let request = request.body(self.body).map_err(|source| ClientError::Request {
+            path: self.path.as_str().to_owned(),
+            source,
+        })?;
         let lent = self.client.send(request).await?;
         let status = lent.response.status();
         if status.is_client_error() || status.is_server_error() {

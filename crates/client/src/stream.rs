@@ -32,11 +32,7 @@ impl ByteStream {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned();
-        Self {
-            body: lent.response.into_body(),
-            content_type,
-            _sender: lent.sender,
-        }
+        Self { body: lent.response.into_body(), content_type, _sender: lent.sender }
     }
 
     /// The media type that the daemon gave.
@@ -70,13 +66,7 @@ pub struct JsonStream<T> {
 
 impl<T: DeserializeOwned> JsonStream<T> {
     pub(crate) fn new(bytes: ByteStream, what: &'static str) -> Self {
-        Self {
-            bytes,
-            buffer: BytesMut::new(),
-            ready: VecDeque::new(),
-            what,
-            of: PhantomData,
-        }
+        Self { bytes, buffer: BytesMut::new(), ready: VecDeque::new(), what, of: PhantomData }
     }
 
     /// The next document; none at the end.

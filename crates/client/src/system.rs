@@ -27,18 +27,12 @@ pub struct EventsOptions {
 impl System<'_> {
     /// What the daemon is and has.
     pub async fn info(self) -> Result<SystemInfo> {
-        self.client
-            .get(Path::new(&["info"]))
-            .decode("information")
-            .await
+        self.client.get(Path::new(&["info"])).decode("information").await
     }
 
     /// Its version.
     pub async fn version(self) -> Result<SystemVersion> {
-        self.client
-            .get(Path::new(&["version"]))
-            .decode("version")
-            .await
+        self.client.get(Path::new(&["version"])).decode("version").await
     }
 
     /// What takes place on the disk.

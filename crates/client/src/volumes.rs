@@ -43,10 +43,7 @@ impl Volumes<'_> {
     /// Removes those that nobody uses.
     pub async fn prune(self, filters: &Filters) -> Result<VolumesPruneResponse> {
         let path = Path::new(&["volumes", "prune"]).with_filters(filters);
-        self.client
-            .post(path)
-            .decode("list of removed volumes")
-            .await
+        self.client.post(path).decode("list of removed volumes").await
     }
 }
 

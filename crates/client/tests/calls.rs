@@ -32,11 +32,7 @@ fn scripted<T: Send + 'static>(
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// Reads one request: its head, and its body by length.
@@ -77,10 +73,7 @@ fn one_connection_serves_calls_that_follow_each_other() {
     });
     run(async {
         let containers = server.client.containers();
-        let all = ListOptions {
-            all: true,
-            ..ListOptions::default()
-        };
+        let all = ListOptions { all: true, ..ListOptions::default() };
         assert!(containers.list(&all).await.unwrap().is_empty());
         containers.start("c1").await.unwrap();
         let request = ContainerCreateRequest::default();
@@ -132,17 +125,11 @@ fn the_daemons_words_are_passed_on() {
         let containers = server.client.containers();
         let error = containers.start("x").await.unwrap_err();
         assert!(error.is_not_found());
-        assert_eq!(
-            error.to_string(),
-            "Error response from daemon: No such container: x"
-        );
+        assert_eq!(error.to_string(), "Error response from daemon: No such container: x");
         let error = containers.start("x").await.unwrap_err();
         assert_eq!(error.to_string(), "Error response from daemon: plain words");
         let error = containers.start("x").await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "Error response from daemon: 501 Not Implemented"
-        );
+        assert_eq!(error.to_string(), "Error response from daemon: 501 Not Implemented");
     });
     server.script.join().unwrap();
 }
@@ -181,12 +168,7 @@ fn an_attach_keeps_what_came_with_the_headers_and_closes_one_way() {
             detach_keys: Some("ctrl-a".to_owned()),
             ..AttachOptions::default()
         };
-        let attached = server
-            .client
-            .containers()
-            .attach("c", &options)
-            .await
-            .unwrap();
+        let attached = server.client.containers().attach("c", &options).await.unwrap();
         assert!(!attached.is_multiplexed());
         let (mut reader, mut writer) = attached.into_blocking().unwrap();
         writer.write_all(b"typed").unwrap();
@@ -215,19 +197,9 @@ fn a_stream_that_was_refused_is_an_error() {
     });
     run(async {
         let request = ExecStartRequest::default();
-        let error = server
-            .client
-            .execs()
-            .start("e", &request)
-            .await
-            .unwrap_err();
+        let error = server.client.execs().start("e", &request).await.unwrap_err();
         assert_eq!(error.status().map(|status| status.as_u16()), Some(409));
-        let error = server
-            .client
-            .execs()
-            .start("e", &request)
-            .await
-            .unwrap_err();
+        let error = server.client.execs().start("e", &request).await.unwrap_err();
         assert!(matches!(error, ClientError::NotHijacked { .. }));
     });
     server.script.join().unwrap();
@@ -242,9 +214,7 @@ fn a_wait_is_registered_before_its_result_is_there() {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
         start.recv().unwrap();
-        stream
-            .write_all(b"10\r\n{\"StatusCode\":7}\r\n0\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"10\r\n{\"StatusCode\":7}\r\n0\r\n\r\n").unwrap();
     });
     run(async {
         let containers = server.client.containers();
@@ -266,11 +236,7 @@ fn an_archive_goes_up_in_chunks_while_progress_comes_back() {
             assert_eq!(stream.read(&mut byte).unwrap(), 1);
             body.push(byte[0]);
         }
-        answer(
-            &mut stream,
-            "200 OK",
-            "{\"stream\":\"Loaded image: a\\n\"}\n{\"stream\":\"b\"}\n",
-        );
+        answer(&mut stream, "200 OK", "{\"stream\":\"Loaded image: a\\n\"}\n{\"stream\":\"b\"}\n");
         (head, body)
     });
     run(async {

@@ -1,0 +1,278 @@
+//! `barge create`, and the making of a container for `run`.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use barge_api_types::ContainerCreateRequest;
+use barge_client::{Client, ClientError};
+use barge_types::Reference;
+use clap::Args as _;
+
+use super::config::{self, ContainerFlags};
+use crate::commands::image;
+use crate::commands::{Arity, Input, Verb};
+use crate::error::{CliError, Result};
+use crate::flags::Order;
+use crate::session::Session;
+use crate::streams::Streams;
+use crate::terminal::{self, Size};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "create",
+    about: "Create a new container",
+    usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    aliases: &["container create", "create"],
+    arity: Arity::AtLeast(1),
+    order: Order::FlagsFirst,
+    flags: Flags::augment_args,
+    run: |session, input| Box::pin(run(session, input)),
+};
+
+#[derive(clap::Args, Debug)]
+struct Flags {
+    #[command(flatten)]
+    container: ContainerFlags,
+    #[command(flatten)]
+    create: CreateFlags,
+}
+
+/// Of `run` and `create`: about the making, not about what is made.
+#[derive(clap::Args, Debug)]
+pub(super) struct CreateFlags {
+    /// Assign a name to the container
+    #[arg(long, value_name = "string")]
+    name: Option<String>,
+    /// Set platform if server is multi-platform capable
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// Pull image before running ("always", "missing", "never") (default "missing")
+    #[arg(long, value_name = "string", default_value = "missing")]
+    pull: String,
+    /// Suppress the pull output
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// When to fetch the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pull {
+    Always,
+    Missing,
+    Never,
+}
+
+/// All that making a container takes.
+#[derive(Debug)]
+pub(super) struct Plan {
+    request: ContainerCreateRequest,
+    name: Option<String>,
+    platform: Option<String>,
+    pull: Pull,
+    quiet: bool,
+    id_file: Option<IdFile>,
+}
+
+/// A file that gets the id of the container; it goes again when there is none.
+#[derive(Debug)]
+struct IdFile {
+    path: PathBuf,
+    file: File,
+}
+
+async fn run(session: &Session, input: Input) -> Result<()> {
+    let flags: Flags = input.flags()?;
+    let request = config::request(&flags.container, &input).map_err(not_run("create"))?;
+    let plan = Plan::new(request, flags.create)
+        .and_then(|plan| plan.with_id_file(&flags.container.cidfile))
+        .map_err(|error| match error {
+            error @ CliError::NotRun { .. } => error,
+            other => not_run("create")(other),
+        })?;
+    let client = session.client().await?;
+    let id = plan.make(client).await?;
+    session.streams.line(id)
+}
+
+/// For `map_err`: the container was never run.
+pub(super) fn not_run(verb: &'static str) -> impl FnOnce(CliError) -> CliError {
+    move |cause| CliError::NotRun { cause: Box::new(cause), verb, code: 125 }
+}
+
+impl Plan {
+    pub(super) fn new(mut request: ContainerCreateRequest, flags: CreateFlags) -> Result<Self> {
+        let pull = match flags.pull.as_str() {
+            "always" => Pull::Always,
+            "missing" | "" => Pull::Missing,
+            "never" => Pull::Never,
+            other => {
+                return Err(CliError::Invalid(format!(
+                    "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
+                )));
+            }
+        };
+        if let Some(platform) = &flags.platform {
+            let parts: Vec<&str> = platform.split('/').collect();
+            if parts.len() > 3 || (!platform.is_empty() && parts.iter().any(|part| part.is_empty()))
+            {
+                return Err(CliError::Invalid(format!(
+                    "error parsing specified platform: {platform:?}: cannot parse platform specifier: invalid argument"
+                )));
+            }
+        }
+        if request.config.tty
+            && let Some(Size { height, width }) = terminal::size()
+        {
+            request.host_config.console_size = [height, width];
+        }
+        Ok(Self {
+            request,
+            name: flags.name.filter(|name| !name.is_empty()),
+            platform: flags.platform.filter(|platform| !platform.is_empty()),
+            pull,
+            quiet: flags.quiet,
+            id_file: None,
+        })
+    }
+
+    /// Makes the file for the id, which must not be there yet.
+    pub(super) fn with_id_file(mut self, path: &str) -> Result<Self> {
+        if path.is_empty() {
+            return Ok(self);
+        }
+        let file = File::create_new(path).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::AlreadyExists {
+                CliError::Invalid(format!(
+                    "container ID file found, make sure the other container isn't running or delete {path}"
+                ))
+            } else {
+                CliError::file("failed to create the container ID file", path)(source)
+            }
+        })?;
+        self.id_file = Some(IdFile { path: PathBuf::from(path), file });
+        Ok(self)
+    }
+
+    /// Makes the container; fetches its image if need be.
+    pub(super) async fn make(mut self, client: &Client) -> Result<String> {
+        let id_file = self.id_file.take();
+        match self.create(client).await {
+            Ok(id) => {
+                if let Some(mut id_file) = id_file {
+                    id_file
+                        .file
+                        .write_all(id.as_bytes())
+                        .map_err(CliError::file("write", id_file.path))?;
+                }
+                Ok(id)
+            }
+            Err(error) => {
+                if let Some(id_file) = id_file {
+                    // It is ours and empty; the error to tell is the other one.
+                    std::fs::remove_file(id_file.path).ok();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn create(&self, client: &Client) -> Result<String> {
+        let image = &self.request.config.image;
+        if self.pull == Pull::Always {
+            self.fetch(client, image).await?;
+        }
+        let created = match self.ask(client).await {
+            Err(error) if self.pull == Pull::Missing && is_missing_image(&error) => {
+                let familiar = image
+                    .parse::<Reference>()
+                    .map_or_else(|_| image.clone(), |name| name.familiar());
+                Streams.note(format!("Unable to find image '{familiar}' locally"));
+                self.fetch(client, image).await?;
+                self.ask(client).await?
+            }
+            result => result?,
+        };
+        for warning in &created.warnings {
+            Streams.note(format!("WARNING: {warning}"));
+        }
+        Ok(created.id)
+    }
+
+    async fn ask(
+        &self,
+        client: &Client,
+    ) -> std::result::Result<barge_api_types::ContainerCreateResponse, ClientError> {
+        let (name, platform) = (self.name.as_deref(), self.platform.as_deref());
+        client.containers().create(name, platform, &self.request).await
+    }
+
+    async fn fetch(&self, client: &Client, image: &str) -> Result<()> {
+        let name: Reference = image
+            .parse()
+            .map_err(|error: barge_types::ReferenceError| CliError::Invalid(error.to_string()))?;
+        let tag = match name.digest() {
+            Some(digest) => digest.to_string(),
+            None => name.tag().unwrap_or("latest").to_owned(),
+        };
+        let repository = name.familiar_name();
+        let platform = self.platform.as_deref();
+        let progress = client.images().pull(&repository, &tag, platform).await?;
+        let show = if self.quiet { image::Show::Nothing } else { image::Show::OnStderr };
+        image::show(show, progress).await
+    }
+}
+
+fn is_missing_image(error: &ClientError) -> bool {
+    matches!(error, ClientError::Daemon { message, .. } if error.is_not_found() && message.starts_with("No such image"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(pull: &str, platform: &str) -> Result<Plan> {
+        let flags = CreateFlags {
+            name: None,
+            platform: Some(platform.to_owned()),
+            pull: pull.to_owned(),
+            quiet: false,
+        };
+        Plan::new(ContainerCreateRequest::default(), flags)
+    }
+
+    #[test]
+    fn an_id_file_that_is_there_is_refused_and_one_of_ours_goes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cid");
+        let text = path.to_string_lossy().into_owned();
+        std::fs::write(&path, "old").unwrap();
+        let error = plan("never", "").unwrap().with_id_file(&text).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "container ID file found, make sure the other container isn't running or delete {text}"
+            )
+        );
+        std::fs::remove_file(&path).unwrap();
+        let plan = plan("never", "").unwrap().with_id_file(&text).unwrap();
+        assert!(path.exists());
+        let client = Client::new("unix:///nonexist/none.sock".parse().unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(plan.make(&client)).unwrap_err();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn wrong_words_are_refused() {
+        assert_eq!(
+            plan("foo", "").unwrap_err().to_string(),
+            "invalid pull option: 'foo': must be one of \"always\", \"missing\" or \"never\""
+        );
+        assert_eq!(
+            plan("never", "foo/bar/baz/qux").unwrap_err().to_string(),
+            "error parsing specified platform: \"foo/bar/baz/qux\": cannot parse platform specifier: \
+             invalid argument"
+        );
+        assert!(plan("never", "linux/arm/v7").is_ok());
+    }
+}

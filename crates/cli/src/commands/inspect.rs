@@ -1,0 +1,147 @@
+//! `barge inspect`: whatever has that name, containers first; and the showing of what was found, for all nouns.
+
+use barge_client::{Client, ClientError, Sizes};
+use bytes::Bytes;
+use clap::Args as _;
+
+use super::{Arity, Input, Verb};
+use crate::error::{CliError, Result};
+use crate::flags::Order;
+use crate::format::template::{Missing, Template};
+use crate::format::{INSPECT_HELP, json};
+use crate::session::Session;
+
+pub(crate) const VERB: Verb = Verb {
+    name: "inspect",
+    about: "Return low-level information on Docker objects",
+    usage: "[OPTIONS] NAME|ID [NAME|ID...]",
+    aliases: &[],
+    arity: Arity::AtLeast(1),
+    order: Order::Any,
+    flags: Flags::augment_args,
+    run: |session, input| Box::pin(run(session, input)),
+};
+
+#[derive(clap::Args, Debug)]
+struct Flags {
+    #[arg(short, long, value_name = "string", help = INSPECT_HELP)]
+    format: Option<String>,
+    /// Display total file sizes if the type is container
+    #[arg(short, long)]
+    size: bool,
+    /// Only inspect objects of the given type
+    #[arg(long = "type", value_name = "string")]
+    kind: Option<String>,
+}
+
+/// What can be inspected, in the order in which a name is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Container,
+    Image,
+    Network,
+    Volume,
+}
+
+const KINDS: [Kind; 4] = [Kind::Container, Kind::Image, Kind::Network, Kind::Volume];
+
+impl Kind {
+    fn parse(text: &str) -> Result<Self> {
+        match text {
+            "container" => Ok(Self::Container),
+            "image" => Ok(Self::Image),
+            "network" => Ok(Self::Network),
+            "volume" => Ok(Self::Volume),
+            _ => Err(CliError::Invalid(format!(
+                "unknown type: {text:?}: must be one of \"container\", \"image\", \"network\", \"volume\""
+            ))),
+        }
+    }
+
+    async fn fetch(
+        self,
+        client: &Client,
+        (name, sizes): (&str, Sizes),
+    ) -> barge_client::Result<Bytes> {
+        match self {
+            Self::Container => client.containers().inspect_raw(name, sizes).await,
+            Self::Image => client.images().inspect_raw(name).await,
+            Self::Network => client.networks().inspect_raw(name).await,
+            Self::Volume => client.volumes().inspect_raw(name).await,
+        }
+    }
+}
+
+async fn run(session: &Session, input: Input) -> Result<()> {
+    let flags: Flags = input.flags()?;
+    let kind = flags.kind.as_deref().filter(|kind| !kind.is_empty());
+    let kind = kind.map(Kind::parse).transpose()?;
+    let sizes = if flags.size { Sizes::Include } else { Sizes::Omit };
+    let client = session.client().await?;
+    show(session, (&input.arguments, flags.format.as_deref()), |name| async move {
+        match kind {
+            Some(kind) => Ok(kind.fetch(client, (name, sizes)).await?),
+            None => any(client, (name, sizes)).await,
+        }
+    })
+    .await
+}
+
+async fn any(client: &Client, (name, sizes): (&str, Sizes)) -> Result<Bytes> {
+    for kind in KINDS {
+        match kind.fetch(client, (name, sizes)).await {
+            Ok(found) => return Ok(found),
+            Err(error) if means_another_kind(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(CliError::Invalid(format!("error: no such object: {name}")))
+}
+
+/// Not there, or a name that cannot be one of this kind's, or a kind that the daemon does not have.
+fn means_another_kind(error: &ClientError) -> bool {
+    matches!(error.status().map(|status| status.as_u16()), Some(400 | 404 | 501))
+}
+
+/// Fetches all `names` and shows what was found; then tells what was not.
+pub(super) async fn show<'a, F>(
+    session: &Session,
+    (names, format): (&'a [String], Option<&str>),
+    fetch: impl Fn(&'a str) -> F,
+) -> Result<()>
+where
+    F: Future<Output = Result<Bytes>>,
+{
+    let template = match format {
+        None | Some("" | "json" | "{{json .}}") => None,
+        Some(format) => Some(Template::parse(format, Missing::Refused)?),
+    };
+    let mut errors = Vec::new();
+    let mut found = Vec::new();
+    for name in names {
+        match fetch(name).await {
+            Ok(bytes) => found.push(String::from_utf8_lossy(&bytes).trim().to_owned()),
+            Err(error) => errors.push(error),
+        }
+    }
+    match (&template, format) {
+        (Some(template), _) => {
+            for text in &found {
+                let value = serde_json::from_str(text).map_err(|source| {
+                    CliError::Client(ClientError::Decode { what: "answer", source })
+                })?;
+                session.streams.line(template.execute(&value)?)?;
+            }
+        }
+        (None, None | Some("")) => {
+            session.streams.line(json::indent(&format!("[{}]", found.join(","))))?;
+        }
+        (None, Some("json")) => session.streams.line(format!("[{}]", found.join(",")))?,
+        (None, Some(_)) => {
+            for text in &found {
+                session.streams.line(text)?;
+            }
+        }
+    }
+    CliError::collect(errors)
+}

@@ -1,0 +1,115 @@
+//! `barge system prune`, and what all prunes have in common: asking first.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use barge_types::size::human_decimal;
+use clap::Args as _;
+
+use crate::commands::{Arity, Input, Verb};
+use crate::error::{CliError, Result};
+use crate::filters::{self, filter};
+use crate::flags::Order;
+use crate::session::Session;
+
+pub(crate) const VERB: Verb = Verb {
+    name: "prune",
+    about: "Remove unused data",
+    usage: "[OPTIONS]",
+    aliases: &[],
+    arity: Arity::None,
+    order: Order::Any,
+    flags: Flags::augment_args,
+    run: |session, input| Box::pin(run(session, input)),
+};
+
+/// Of every prune.
+#[derive(clap::Args, Debug)]
+pub(in crate::commands) struct PruneFlags {
+    /// Provide filter values (e.g. "until=<timestamp>")
+    #[arg(long, value_name = "filter", value_parser = filter)]
+    pub(in crate::commands) filter: Vec<(String, String)>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(in crate::commands) force: bool,
+}
+
+#[derive(clap::Args, Debug)]
+struct Flags {
+    #[command(flatten)]
+    prune: PruneFlags,
+    /// Remove all unused images not just dangling ones
+    #[arg(short, long)]
+    all: bool,
+    /// Prune anonymous volumes
+    #[arg(long)]
+    volumes: bool,
+}
+
+async fn run(session: &Session, input: Input) -> Result<()> {
+    let flags: Flags = input.flags()?;
+    agreed(flags.prune.force, &warning(&flags))?;
+    let all = filters::collect(flags.prune.filter);
+    let client = session.client().await?;
+    let mut text = String::new();
+    let containers = client.containers().prune(&all).await?;
+    let mut reclaimed = containers.space_reclaimed;
+    list(&mut text, "Deleted Containers", &containers.containers_deleted);
+    if flags.volumes {
+        let volumes = client.volumes().prune(&all).await?;
+        reclaimed += volumes.space_reclaimed;
+        list(&mut text, "Deleted Volumes", &volumes.volumes_deleted);
+    }
+    let mut images = all.clone();
+    images.add("dangling", if flags.all { "false" } else { "true" });
+    let images = client.images().prune(&images).await?;
+    reclaimed += images.space_reclaimed;
+    let deleted: Vec<String> =
+        images.images_deleted.iter().map(crate::commands::image::removed).collect();
+    list(&mut text, "Deleted Images", &deleted);
+    text.push_str(&format!("Total reclaimed space: {}\n", human_decimal(reclaimed)));
+    session.streams.write(text)
+}
+
+fn warning(flags: &Flags) -> String {
+    let mut text = "WARNING! This will remove:\n  - all stopped containers\n".to_owned();
+    if flags.volumes {
+        text.push_str("  - all anonymous volumes not used by at least one container\n");
+    }
+    text.push_str(if flags.all {
+        "  - all images without at least one container associated to them\n"
+    } else {
+        "  - all dangling images\n"
+    });
+    text.push_str("\nAre you sure you want to continue?");
+    text
+}
+
+/// A headed list, if there is anything in it.
+pub(in crate::commands) fn list(text: &mut String, title: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    text.push_str(&format!("{title}:\n"));
+    for line in lines {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+/// Asks on the terminal unless `forced`; no answer is a no.
+pub(in crate::commands) fn agreed(forced: bool, question: &str) -> Result<()> {
+    if forced {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(format!("{question} [y/N] ").as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(CliError::stdio("write to standard output"))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(CliError::stdio("read the answer"))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(CliError::Exit(0)),
+    }
+}

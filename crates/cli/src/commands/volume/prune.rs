@@ -1,0 +1,50 @@
+//! `barge volume prune`
+
+use barge_types::size::human_decimal;
+use clap::Args as _;
+
+use crate::commands::system::prune::{PruneFlags, agreed, list};
+use crate::commands::{Arity, Input, Verb};
+use crate::error::Result;
+use crate::filters;
+use crate::flags::Order;
+use crate::session::Session;
+
+pub(crate) const VERB: Verb = Verb {
+    name: "prune",
+    about: "Remove unused local volumes",
+    usage: "[OPTIONS]",
+    aliases: &[],
+    arity: Arity::None,
+    order: Order::Any,
+    flags: Flags::augment_args,
+    run: |session, input| Box::pin(run(session, input)),
+};
+
+#[derive(clap::Args, Debug)]
+struct Flags {
+    #[command(flatten)]
+    prune: PruneFlags,
+    /// Remove all unused volumes, not just anonymous ones
+    #[arg(short, long)]
+    all: bool,
+}
+
+async fn run(session: &Session, input: Input) -> Result<()> {
+    let flags: Flags = input.flags()?;
+    let which = if flags.all { "all local volumes" } else { "anonymous local volumes" };
+    let question = format!(
+        "WARNING! This will remove {which} not used by at least one container.\n\
+         Are you sure you want to continue?"
+    );
+    agreed(flags.prune.force, &question)?;
+    let mut filters = filters::collect(flags.prune.filter);
+    if flags.all {
+        filters.add("all", "true");
+    }
+    let pruned = session.client().await?.volumes().prune(&filters).await?;
+    let mut text = String::new();
+    list(&mut text, "Deleted Volumes", &pruned.volumes_deleted);
+    text.push_str(&format!("Total reclaimed space: {}\n", human_decimal(pruned.space_reclaimed)));
+    session.streams.write(text)
+}

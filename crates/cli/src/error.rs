@@ -1,0 +1,152 @@
+//! Why a command ends otherwise than well, and with which exit code.
+//!
+//! 125 is Docker's code for "the container was never run", and for flags that cannot be understood; everything else is 1
+//! unless a container's own code is passed on.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use barge_client::ClientError;
+
+use crate::PROGRAM;
+
+/// The result of a command.
+pub(crate) type Result<T> = std::result::Result<T, CliError>;
+
+/// Why a command ends otherwise than well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// A flag that cannot be understood.
+    #[error("{text}\n\nUsage:  {usage}\n\nRun '{path} --help' for more information")]
+    Flag { text: String, usage: String, path: String },
+    /// Too few or too many arguments.
+    #[error(
+        "{PROGRAM}: '{path}' {text}\n\nUsage:  {usage}\n\n{hint} '{path} --help' for more information"
+    )]
+    Arguments { text: String, usage: String, path: String, hint: &'static str },
+    /// No command of that name.
+    #[error(
+        "{PROGRAM}: unknown command: {path} {name}\n\n{usage}Run '{path} --help' for more information"
+    )]
+    UnknownCommand { path: String, name: String, usage: String },
+    /// The daemon could not be asked, or said no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Something given makes no sense; found without asking the daemon.
+    #[error("{0}")]
+    Invalid(String),
+    /// The endpoint cannot be told.
+    #[error("Failed to initialize: unable to resolve barge endpoint: {0}")]
+    Endpoint(String),
+    /// A file could not be used. The text is Go's, as Docker prints it.
+    #[error("{action} {path}: {}", reason(.source), path = .path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    /// Our own input or output broke.
+    #[error("cannot {action}")]
+    Stdio { action: &'static str, source: io::Error },
+    /// The daemon was started and does not answer.
+    #[error("{0}")]
+    Daemon(String),
+    /// A template is wrong, or does not fit what it is given.
+    #[error("template parsing error: {0}")]
+    Template(String),
+    /// Another error, told the way `run` and `create` tell theirs, with their exit code.
+    #[error("{PROGRAM}: {}\n\nRun '{PROGRAM} {verb} --help' for more information", chain(.cause))]
+    NotRun { cause: Box<CliError>, verb: &'static str, code: u8 },
+    /// Several things went wrong, one after the other.
+    #[error("{}", .0.iter().map(chain).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<CliError>),
+    /// A code to end with; everything has been said.
+    #[error("")]
+    Exit(u8),
+}
+
+impl CliError {
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Flag { .. } => 125,
+            Self::NotRun { code, .. } | Self::Exit(code) => *code,
+            Self::Arguments { .. }
+            | Self::UnknownCommand { .. }
+            | Self::Client(_)
+            | Self::Invalid(_)
+            | Self::Endpoint(_)
+            | Self::File { .. }
+            | Self::Stdio { .. }
+            | Self::Daemon(_)
+            | Self::Template(_)
+            | Self::Several(_) => 1,
+        }
+    }
+
+    /// Whether the reader of our output has gone: nobody is left to be told.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        match self {
+            Self::Stdio { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
+            Self::NotRun { cause, .. } => cause.is_broken_pipe(),
+            Self::Several(errors) => errors.iter().any(Self::is_broken_pipe),
+            Self::Flag { .. }
+            | Self::Arguments { .. }
+            | Self::UnknownCommand { .. }
+            | Self::Client(_)
+            | Self::Invalid(_)
+            | Self::Endpoint(_)
+            | Self::File { .. }
+            | Self::Daemon(_)
+            | Self::Template(_)
+            | Self::Exit(_) => false,
+        }
+    }
+
+    /// For `map_err`: a file that could not be used.
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// For `map_err`: our own input or output.
+    pub(crate) fn stdio(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Stdio { action, source }
+    }
+
+    /// The error of a list of them: none, the one, or all.
+    pub(crate) fn collect(mut errors: Vec<Self>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+}
+
+/// The error with its causes, on one line, the way a user reads it.
+pub(crate) fn chain(error: &CliError) -> String {
+    let mut text = error.to_string();
+    if let CliError::Client(ClientError::Unreachable { .. } | ClientError::Daemon { .. })
+    | CliError::File { .. } = error
+    {
+        return text;
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // Writing to a string cannot fail.
+        write!(text, ": {error}").ok();
+        cause = error.source();
+    }
+    text
+}
+
+/// The system's words as Go prints them: lower case, without the number.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,217 @@
+//! Go templates for `--format`, with Docker's functions, on crate `gotmpl`: the only place that knows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gotmpl::{MissingKey, TemplateError, Value};
+
+use crate::error::{CliError, Result};
+
+/// A parsed template.
+pub(crate) struct Template {
+    parsed: gotmpl::Template,
+}
+
+/// What a field that is not there means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// An error, as in a row of a listing.
+    Refused,
+    /// `<no value>`.
+    Shown,
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Template").finish_non_exhaustive()
+    }
+}
+
+impl Template {
+    /// Parses the text of a `--format`; `\t` and `\n` stand for the characters.
+    pub(crate) fn parse(text: &str, missing: Missing) -> Result<Self> {
+        let text = text.replace("\\t", "\t").replace("\\n", "\n");
+        let missing = match missing {
+            Missing::Refused => MissingKey::Error,
+            Missing::Shown => MissingKey::Invalid,
+        };
+        let parsed = functions(gotmpl::Template::new("").missing_key(missing))
+            .parse(&text)
+            .map_err(refused)?;
+        Ok(Self { parsed })
+    }
+
+    /// The text for one value.
+    pub(crate) fn execute(&self, value: &serde_json::Value) -> Result<String> {
+        self.parsed.execute_to_string(&from_json(value)).map_err(refused)
+    }
+}
+
+fn refused(error: TemplateError) -> CliError {
+    CliError::Template(match error {
+        // Go's words; scripts look for them.
+        TemplateError::MissingKey { key } => format!("map has no entry for key {key:?}"),
+        other => other.to_string(),
+    })
+}
+
+fn functions(template: gotmpl::Template) -> gotmpl::Template {
+    template
+        .func("json", |arguments| {
+            let value = arguments.first().unwrap_or(&Value::Nil);
+            Ok(text(go_json(&to_json(value))))
+        })
+        .func("upper", |arguments| Ok(text(string(arguments, 0)?.to_uppercase())))
+        .func("lower", |arguments| Ok(text(string(arguments, 0)?.to_lowercase())))
+        .func("title", |arguments| Ok(text(title(string(arguments, 0)?))))
+        .func("split", |arguments| {
+            let (whole, separator) = (string(arguments, 0)?, string(arguments, 1)?);
+            let parts = whole.split(separator).map(|part| text(part.to_owned()));
+            Ok(Value::List(parts.collect()))
+        })
+        .func("join", |arguments| {
+            let separator = string(arguments, 1)?;
+            let parts: Vec<String> = match arguments.first() {
+                Some(Value::List(parts)) => parts.iter().map(ToString::to_string).collect(),
+                Some(_) | None => return Err(wrong("join wants a list")),
+            };
+            Ok(text(parts.join(separator)))
+        })
+        .func("pad", |arguments| {
+            let middle = string(arguments, 0)?;
+            let blanks = |index| " ".repeat(number(arguments, index));
+            Ok(text(format!("{}{middle}{}", blanks(1), blanks(2))))
+        })
+        .func("truncate", |arguments| {
+            let whole = string(arguments, 0)?;
+            let short: String = whole.chars().take(number(arguments, 1)).collect();
+            Ok(text(short))
+        })
+}
+
+fn wrong(what: &str) -> TemplateError {
+    TemplateError::Exec(what.to_owned())
+}
+
+fn text(text: String) -> Value {
+    Value::String(Arc::from(text))
+}
+
+fn string(arguments: &[Value], index: usize) -> std::result::Result<&str, TemplateError> {
+    arguments
+        .get(index)
+        .and_then(Value::as_str)
+        .ok_or_else(|| wrong("wrong type for value; expected string"))
+}
+
+fn number(arguments: &[Value], index: usize) -> usize {
+    arguments
+        .get(index)
+        .and_then(Value::as_int)
+        .and_then(|number| usize::try_from(number).ok())
+        .unwrap_or(0)
+}
+
+/// As Go's `strings.Title`: every word with a capital.
+fn title(whole: &str) -> String {
+    let mut previous = ' ';
+    whole
+        .chars()
+        .map(|character| {
+            let starts = !previous.is_alphanumeric() && previous != '_' && previous != '\'';
+            previous = character;
+            if starts { character.to_ascii_uppercase() } else { character }
+        })
+        .collect()
+}
+
+/// JSON as Go's encoder writes it: `<`, `>` and `&` escaped.
+pub(crate) fn go_json(value: &serde_json::Value) -> String {
+    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
+fn from_json(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::Int(number),
+            (None, Some(number)) => Value::Uint(number),
+            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => Value::String(Arc::from(text.as_str())),
+        serde_json::Value::Array(values) => Value::List(values.iter().map(from_json).collect()),
+        serde_json::Value::Object(values) => Value::Map(Arc::new(
+            values
+                .iter()
+                .map(|(name, value)| (Arc::from(name.as_str()), from_json(value)))
+                .collect::<BTreeMap<Arc<str>, Value>>(),
+        )),
+    }
+}
+
+fn to_json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Nil | Value::Function(_) => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Uint(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::String(value) => value.as_ref().into(),
+        Value::List(values) => values.iter().map(to_json).collect(),
+        Value::Map(values) => values
+            .iter()
+            .map(|(name, value)| (name.to_string(), to_json(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn show(template: &str) -> String {
+        let value = json!({
+            "Name": "/web", "State": { "Running": true, "Pid": 42 }, "Tags": ["a", "b"],
+            "Labels": { "x.y": "z" }, "Cmd": null,
+        });
+        match Template::parse(template, Missing::Refused).and_then(|parsed| parsed.execute(&value))
+        {
+            Ok(text) => text,
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn templates_read_as_in_docker() {
+        for (template, text) in [
+            ("{{.Name}}", "/web"),
+            ("{{.State.Running}} {{.State.Pid}}", "true 42"),
+            ("{{json .State}}", r#"{"Pid":42,"Running":true}"#),
+            ("{{json .Tags}}", r#"["a","b"]"#),
+            ("{{range .Tags}}{{.}};{{end}}", "a;b;"),
+            ("{{index .Labels \"x.y\"}}", "z"),
+            ("{{upper .Name}} {{lower \"AB\"}} {{title \"two words\"}}", "/WEB ab Two Words"),
+            ("{{join .Tags \",\"}}", "a,b"),
+            ("{{split \"a:b\" \":\"}}", "[a b]"),
+            ("{{pad \"x\" 1 2}}|", " x  |"),
+            ("{{truncate \"long\" 2}}", "lo"),
+            ("a\\tb\\n", "a\tb\n"),
+            ("{{len .Tags}}{{println .Name}}", "2/web\n"),
+            ("{{if .Cmd}}y{{else}}n{{end}}", "n"),
+            ("{{json \"<&>\"}}", "\"\\u003c\\u0026\\u003e\""),
+        ] {
+            assert_eq!(show(template), text, "{template}");
+        }
+    }
+
+    #[test]
+    fn wrong_templates_are_refused() {
+        assert!(show("{{.Nope}}").starts_with("template parsing error: "), "{}", show("{{.Nope}}"));
+        assert!(show("{{").starts_with("template parsing error: "));
+        assert!(show("{{nofunction .}}").starts_with("template parsing error: "));
+    }
+}
