@@ -1,4 +1,5 @@
-//! Blobs by digest: configurations, and layers as they travel. A name is given only to bytes that have it as their digest.
+//! Blobs by digest: configurations, and layers as they travel. A name is given only to bytes that
+//! have it as their digest.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
@@ -68,7 +69,8 @@ impl ContentStore {
         Ok(digest)
     }
 
-    /// A blob to be written; it gets its name by [`BlobWriter::commit`] and is gone when dropped before.
+    /// A blob to be written; it gets its name by [`BlobWriter::commit`] and is gone when dropped
+    /// before.
     pub fn writer(&self) -> Result<BlobWriter> {
         let (file, path) = durable::temporary(&self.folder)?;
         Ok(BlobWriter { file, path, folder: self.folder.clone(), digester: Digester::new() })
@@ -133,7 +135,8 @@ impl Write for BlobWriter {
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         if !faults::is_dead() {
-            // After commit the temporary name is gone already; otherwise a sweep gets what this cannot remove.
+            // After commit the temporary name is gone already; otherwise a sweep gets what this
+            // cannot remove.
             fs::remove_file(&self.path).ok();
         }
     }

@@ -1,4 +1,5 @@
-//! Files that are either there as a whole or not at all: temporary name, fsync, rename, fsync of the folder.
+//! Files that are either there as a whole or not at all: temporary name, fsync, rename, fsync of
+//! the folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

@@ -1,5 +1,5 @@
-//! Points at which a test makes the process "die": the call stops with an error and no clean-up runs, which leaves the
-//! disk as `kill -9` would. Outside tests the points compile to nothing.
+//! Points at which a test makes the process "die": the call stops with an error and no clean-up
+//! runs, which leaves the disk as `kill -9` would. Outside tests the points compile to nothing.
 
 #[cfg(not(test))]
 #[expect(clippy::unnecessary_wraps, reason = "the test build's points fail")]

@@ -20,8 +20,8 @@ fn needed(state: &State) -> HashSet<Digest> {
 }
 
 impl ImageStore {
-    /// Removes those of some layers that nothing needs, children before their parents; returns which. Layers that the
-    /// driver says are stood upon are a container's and stay.
+    /// Removes those of some layers that nothing needs, children before their parents; returns
+    /// which. Layers that the driver says are stood upon are a container's and stay.
     pub(crate) fn remove_unneeded(
         &self,
         top_first: &[Digest],
@@ -52,7 +52,8 @@ impl ImageStore {
         Ok(removed)
     }
 
-    /// Removes a blob that no image or layer of this store names, unless another driver's store shares it.
+    /// Removes a blob that no image or layer of this store names, unless another driver's store
+    /// shares it.
     pub(crate) fn remove_blob_if_unneeded(&self, digest: &Digest) -> Result<()> {
         let needed = {
             let state = self.read();
@@ -86,9 +87,10 @@ impl ImageStore {
         Ok(false)
     }
 
-    /// Removes layers and blobs that nothing names: what failed loads and crashes left, and layers whose image was
-    /// forced away while a container still stood on them. To be called at start, after the driver's own sweep (a layer
-    /// that a half-made one stands on could not go), and whenever containers went away.
+    /// Removes layers and blobs that nothing names: what failed loads and crashes left, and layers
+    /// whose image was forced away while a container still stood on them. To be called at start,
+    /// after the driver's own sweep (a layer that a half-made one stands on could not go), and
+    /// whenever containers went away.
     pub fn sweep(&self, usage: &dyn ImageUsage) -> Result<()> {
         let _changing = self.changing();
         let in_use = usage.layers_in_use();

@@ -51,7 +51,8 @@ impl ImageStore {
         self.create(archive, reference, config)
     }
 
-    /// Makes the image that barge carries with it: the same archive and configuration give the same id each time.
+    /// Makes the image that barge carries with it: the same archive and configuration give the same
+    /// id each time.
     pub fn create_builtin(
         &self,
         rootfs: LayerStream,

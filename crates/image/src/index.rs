@@ -1,4 +1,5 @@
-//! Which images there are and what they are called: one file, so that one rename publishes an image with its names.
+//! Which images there are and what they are called: one file, so that one rename publishes an image
+//! with its names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;

@@ -1,7 +1,7 @@
 //! The layers registry: which layer of the driver holds which chain of changes.
 //!
-//! A layer counts once its record is written; what the driver has without a record is a leftover. Keyed by chain id, since
-//! the same changes on another parent are another layer.
+//! A layer counts once its record is written; what the driver has without a record is a leftover.
+//! Keyed by chain id, since the same changes on another parent are another layer.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -120,8 +120,9 @@ impl LayerFolder {
         durable::remove(&self.path(chain_id))
     }
 
-    /// All layers whose files the driver has and whose parents are whole. A record that cannot be read is told in
-    /// `damaged` and left where it is; one whose layer the driver lost is of no use and removed.
+    /// All layers whose files the driver has and whose parents are whole. A record that cannot be
+    /// read is told in `damaged` and left where it is; one whose layer the driver lost is of no use
+    /// and removed.
     pub(crate) fn load(
         &self,
         driver: &dyn StorageDriver,

@@ -1,9 +1,10 @@
 //! Images: blobs by digest, layers by chain id, configurations, references, archives in and out.
 //!
-//! An image is what its configuration says: its id is the digest of the configuration's bytes, which are kept as they came.
-//! Layers live in the storage driver, their archives in the content store, so that an image goes out as it came in.
-//! Everything is synchronous and holds no lock while a layer is read; one rename publishes an image with its names, and
-//! what a killed process left is swept at the next start.
+//! An image is what its configuration says: its id is the digest of the configuration's bytes,
+//! which are kept as they came. Layers live in the storage driver, their archives in the content
+//! store, so that an image goes out as it came in. Everything is synchronous and holds no lock
+//! while a layer is read; one rename publishes an image with its names, and what a killed process
+//! left is swept at the next start.
 
 mod changes;
 mod content;

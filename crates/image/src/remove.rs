@@ -1,4 +1,5 @@
-//! Removing images by Docker's rules: a name first, the image with its last name, nothing that a container needs.
+//! Removing images by Docker's rules: a name first, the image with its last name, nothing that a
+//! container needs.
 
 use std::collections::HashSet;
 
@@ -91,7 +92,8 @@ impl ImageStore {
                     refuse_if_used(name, &id, usage)?;
                 }
                 let (untagged, left) = without(reference, names);
-                // The user's name goes, which was asked for; that the image stays for its container is no failure.
+                // The user's name goes, which was asked for; that the image stays for its container
+                // is no failure.
                 let is_free = left.is_empty() && check(&id, &[], removal, usage).is_ok();
                 (untagged, if is_free { Fate::Deleted } else { Fate::Kept })
             }
@@ -133,7 +135,8 @@ enum Fate {
     Deleted,
 }
 
-/// Takes one name away, and with the last tag of a repository also its digests. Returns what goes and what is left.
+/// Takes one name away, and with the last tag of a repository also its digests. Returns what goes
+/// and what is left.
 fn without(reference: &Reference, names: Vec<Reference>) -> (Vec<Reference>, Vec<Reference>) {
     let is_other = |name: &&Reference| *name != reference;
     let same = |name: &&Reference| name.repository() == reference.repository();

@@ -28,8 +28,8 @@ impl ImageStore {
     /// Finds an image: a whole id first, then a name, then the beginning of an id, as Docker does.
     ///
     /// # Errors
-    /// [`ImageError::NoSuchImage`] in Docker's words, [`ImageError::Ambiguous`] for the beginning of several ids,
-    /// [`ImageError::Reference`] for what cannot be a name.
+    /// [`ImageError::NoSuchImage`] in Docker's words, [`ImageError::Ambiguous`] for the beginning
+    /// of several ids, [`ImageError::Reference`] for what cannot be a name.
     pub fn resolve(&self, name: &str) -> Result<Found> {
         let state = self.read();
         let whole = name.parse::<Digest>().or_else(|_| Digest::from_hex(name));

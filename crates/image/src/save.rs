@@ -1,7 +1,9 @@
-//! `save`: images as one archive, an OCI layout with Docker's `manifest.json` beside it, as Docker writes since 25.
+//! `save`: images as one archive, an OCI layout with Docker's `manifest.json` beside it, as Docker
+//! writes since 25.
 //!
-//! Layers go out plain, byte for byte as they were when their diff id was made. Everything is looked up and held before the
-//! first byte is written, so that a wrong name is an answer and not half an archive.
+//! Layers go out plain, byte for byte as they were when their diff id was made. Everything is
+//! looked up and held before the first byte is written, so that a wrong name is an answer and not
+//! half an archive.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Read as _, Write};
@@ -43,7 +45,8 @@ struct Item {
 }
 
 impl ImageStore {
-    /// Looks images up. A name with a tag saves that name, one without all tags of its repository, an id no name.
+    /// Looks images up. A name with a tag saves that name, one without all tags of its repository,
+    /// an id no name.
     pub fn save(&self, names: &[&str]) -> Result<Save<'_>> {
         let mut chosen: Vec<(ImageId, Vec<Reference>)> = Vec::new();
         for name in names {
@@ -158,7 +161,8 @@ impl Save<'_> {
         Ok(())
     }
 
-    /// The oldest table of contents: repository → tag → topmost layer. Nothing reads it but what is older than Docker 1.10.
+    /// The oldest table of contents: repository → tag → topmost layer. Nothing reads it but what is
+    /// older than Docker 1.10.
     fn repositories(&self) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         for saved in &self.images {

@@ -1,6 +1,7 @@
 //! The store: opening, looking up, naming, holding.
 //!
-//! Memory follows the disk: a change is written, then shown. Changes wait for each other, readers for nobody.
+//! Memory follows the disk: a change is written, then shown. Changes wait for each other, readers
+//! for nobody.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -105,7 +106,8 @@ impl Drop for Pin {
     }
 }
 
-/// An image whose layers stay as long as this lives, so that a container can be made of it while others remove it.
+/// An image whose layers stay as long as this lives, so that a container can be made of it while
+/// others remove it.
 #[derive(Debug)]
 pub struct Held {
     image: Image,
@@ -150,8 +152,8 @@ pub struct ImageStore {
 }
 
 impl ImageStore {
-    /// Opens the store of a data root. What a killed process left half done is removed; an image that lost its
-    /// configuration or a layer is left out and told by [`Self::damaged`].
+    /// Opens the store of a data root. What a killed process left half done is removed; an image
+    /// that lost its configuration or a layer is left out and told by [`Self::damaged`].
     pub fn open(root: &Path, driver: Arc<dyn StorageDriver>) -> Result<Self> {
         let content = ContentStore::open(root)?;
         let folder = root.join("image").join(driver.name());
@@ -276,7 +278,8 @@ impl ImageStore {
         self.read().layers.values().map(|layer| layer.cache_id.clone()).collect()
     }
 
-    /// Gives an image a name. The image that had it before is returned and stays, perhaps without a name.
+    /// Gives an image a name. The image that had it before is returned and stays, perhaps without a
+    /// name.
     pub fn tag(&self, id: &ImageId, reference: &Reference) -> Result<Option<ImageId>> {
         if reference.digest().is_some() {
             return Err(ImageError::TagWithDigest);
@@ -286,8 +289,8 @@ impl ImageStore {
         self.change_index(|index| index.tag(reference, *id, &now()))
     }
 
-    /// Makes images visible with their names, all or none: what unpacking has prepared. Returns for each name the image
-    /// that had it before.
+    /// Makes images visible with their names, all or none: what unpacking has prepared. Returns for
+    /// each name the image that had it before.
     pub(crate) fn publish(&self, images: Vec<Prepared>) -> Result<Vec<(Reference, ImageId)>> {
         let _changing = self.changing();
         let now = now();

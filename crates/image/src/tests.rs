@@ -1,4 +1,5 @@
-//! The store as a whole, on the `vfs` driver: images come in, go out and go away, and nothing is left half done.
+//! The store as a whole, on the `vfs` driver: images come in, go out and go away, and nothing is
+//! left half done.
 
 mod archives;
 mod crash;

@@ -1,7 +1,8 @@
-//! One layer archive → a layer: digests, the kept blob and the driver's files in one pass over the bytes.
+//! One layer archive → a layer: digests, the kept blob and the driver's files in one pass over the
+//! bytes.
 //!
-//! Reading, decompressing and digesting happen on a thread of their own beside the extraction. What has the wrong digest,
-//! is cut short or wants out of its folder leaves nothing.
+//! Reading, decompressing and digesting happen on a thread of their own beside the extraction. What
+//! has the wrong digest, is cut short or wants out of its folder leaves nothing.
 
 use std::io::{self, Chain, Cursor, Read, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,8 @@ use crate::faults;
 use crate::layers::{BlobFormat, Layer, LayerBlob, chain_id};
 use crate::store::{ImageStore, Pin};
 
-/// zstd's fastest: archives that come plain are packed while they are unpacked, and must not slow it down.
+/// zstd's fastest: archives that come plain are packed while they are unpacked, and must not slow
+/// it down.
 const ZSTD_LEVEL: i32 = 1;
 
 /// A stream of a layer's archive, compressed or plain.
@@ -70,7 +72,8 @@ impl Read for Copying {
     }
 }
 
-/// The decoder is the outer reader of a compressed archive, so that its source can be read to the end.
+/// The decoder is the outer reader of a compressed archive, so that its source can be read to the
+/// end.
 enum Source {
     Plain(Copying),
     Compressed(Decoder<Copying>),
@@ -152,7 +155,8 @@ impl ImageStore {
             .and_then(|pass| self.keep(pass, cache_id.clone(), expected));
         let used = matches!(&done, Ok((_, Used::New)));
         if !used && !faults::is_dead() {
-            // The first error is the one to tell; the driver's sweep gets what cannot be removed now.
+            // The first error is the one to tell; the driver's sweep gets what cannot be removed
+            // now.
             self.driver.remove(&cache_id).ok();
         }
         done.map(|(unpacked, _)| unpacked)
@@ -198,7 +202,8 @@ impl ImageStore {
             Source::Compressed(Decoder::new(copying).map_err(ImageError::ReadArchive)?)
         };
         let outcome = run(source, number, applying);
-        // Taken whatever happened: the reading thread may live a little longer, a half-written blob must not.
+        // Taken whatever happened: the reading thread may live a little longer, a half-written blob
+        // must not.
         let sink = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (diff_id, tar_size, size) = outcome?;
         let sink = sink.ok_or_else(|| read_error(io::Error::other("the blob was taken")))?;
@@ -258,7 +263,8 @@ impl ImageStore {
     }
 }
 
-/// Reads a source on a thread of its own and applies it on this one. Returns diff id, bytes of the archive, bytes of content.
+/// Reads a source on a thread of its own and applies it on this one. Returns diff id, bytes of the
+/// archive, bytes of content.
 fn run(
     source: Source,
     number: usize,

@@ -1,4 +1,5 @@
-//! What every volume driver does, as one suite: `conformance!(word, |root: &Path| -> Result<Box<dyn VolumeDriver>>)`.
+//! What every volume driver does, as one suite: `conformance!(word, |root: &Path| -> Result<Box<dyn
+//! VolumeDriver>>)`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,8 @@
-//! An empty volume begins with what the image has at its place: ownership, modes, times, attributes, links and all.
+//! An empty volume begins with what the image has at its place: ownership, modes, times,
+//! attributes, links and all.
 //!
-//! The image is not trusted: its path is looked up inside its root by the kernel, and below it no link is followed.
-//! A copy that fails takes back what it made, so that the next start tries again.
+//! The image is not trusted: its path is looked up inside its root by the kernel, and below it no
+//! link is followed. A copy that fails takes back what it made, so that the next start tries again.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
@@ -20,8 +21,8 @@ use crate::error::{Result, VolumeError};
 /// Folders within folders, each level with two open descriptors.
 const DEPTH: usize = 256;
 
-/// Fills `target` with what `path` inside `rootfs` has, when `target` is an empty folder and `path` is a folder; does
-/// nothing otherwise.
+/// Fills `target` with what `path` inside `rootfs` has, when `target` is an empty folder and `path`
+/// is a folder; does nothing otherwise.
 ///
 /// # Errors
 /// What could not be copied; `target` is empty again then.
@@ -38,10 +39,7 @@ pub fn copy_up(rootfs: &Path, path: &Path, target: &Path) -> Result<()> {
     if !is_empty(target)? {
         return Ok(());
     }
-    let mut copier = Copier {
-        target: folder.as_fd(),
-        links: HashMap::new(),
-    };
+    let mut copier = Copier { target: folder.as_fd(), links: HashMap::new() };
     let done = copier.folder(source.as_fd(), folder.as_fd(), Path::new(""));
     if done.is_err() {
         // The first error is the one to tell.
@@ -51,10 +49,7 @@ pub fn copy_up(rootfs: &Path, path: &Path, target: &Path) -> Result<()> {
 }
 
 fn is_no_folder(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
-    )
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }
 
 fn is_empty(folder: &Path) -> Result<bool> {
@@ -80,7 +75,8 @@ struct Copier<'a> {
     links: HashMap<(u64, u64), PathBuf>,
 }
 
-/// One entry to be copied: its name in the source and the target folder, and its path in the target for messages.
+/// One entry to be copied: its name in the source and the target folder, and its path in the target
+/// for messages.
 struct Place<'a> {
     source: BorrowedFd<'a>,
     target: BorrowedFd<'a>,
@@ -107,12 +103,7 @@ impl Copier<'_> {
                 continue;
             }
             let path = path.join(OsStr::from_bytes(name.to_bytes()));
-            self.entry(&Place {
-                source,
-                target,
-                name,
-                path: &path,
-            })?;
+            self.entry(&Place { source, target, name, path: &path })?;
         }
         let stat = rustix::fs::fstat(source).map_err(VolumeError::io("look at", path))?;
         copy_metadata(source, target, &stat).map_err(VolumeError::io("copy", path))
@@ -133,8 +124,7 @@ impl Copier<'_> {
                 return rustix::fs::linkat(self.target, first, place.target, place.name, flags)
                     .map_err(VolumeError::io("link", place.path));
             }
-            self.links
-                .insert((stat.st_dev, stat.st_ino), place.path.to_owned());
+            self.links.insert((stat.st_dev, stat.st_ino), place.path.to_owned());
         }
         match kind {
             FileType::RegularFile => copy_file(place),
@@ -160,12 +150,7 @@ fn make_folder(place: &Place<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
 
 fn copy_file(place: &Place<'_>) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let source = File::from(rustix::fs::openat(
-        place.source,
-        place.name,
-        flags,
-        Mode::empty(),
-    )?);
+    let source = File::from(rustix::fs::openat(place.source, place.name, flags, Mode::empty())?);
     let stat = rustix::fs::fstat(&source)?;
     if !FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(Errno::AGAIN.into());
@@ -191,8 +176,8 @@ fn copy_node(place: &Place<'_>, stat: &Stat) -> io::Result<()> {
     finish_by_name(place, stat)
 }
 
-/// For what cannot be opened: owner, mode, attributes and times by name. Changing the owner takes set-user-id bits and
-/// capabilities away, so it comes first.
+/// For what cannot be opened: owner, mode, attributes and times by name. Changing the owner takes
+/// set-user-id bits and capabilities away, so it comes first.
 fn finish_by_name(place: &Place<'_>, stat: &Stat) -> io::Result<()> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     let (uid, gid) = owner(stat);
@@ -213,12 +198,7 @@ fn finish_by_name(place: &Place<'_>, stat: &Stat) -> io::Result<()> {
             xattr::lset(&target, &name, &value)?;
         }
     }
-    Ok(rustix::fs::utimensat(
-        place.target,
-        place.name,
-        &times(stat),
-        flags,
-    )?)
+    Ok(rustix::fs::utimensat(place.target, place.name, &times(stat), flags)?)
 }
 
 fn copy_metadata(source: BorrowedFd<'_>, target: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {

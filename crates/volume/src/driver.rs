@@ -50,7 +50,8 @@ pub trait VolumeDriver: Send + Sync + Debug {
     /// The folder where the files are while the volume is mounted.
     fn path(&self, name: &VolumeName) -> PathBuf;
 
-    /// Makes the files available to a user (a container's id) and tells where. Mounting twice for one user is once.
+    /// Makes the files available to a user (a container's id) and tells where. Mounting twice for
+    /// one user is once.
     fn mount(&self, name: &VolumeName, user: &str) -> Result<PathBuf>;
 
     /// Takes a mount back. Unmounting for someone who has none is no error.

@@ -57,7 +57,5 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 
 /// Makes renames in a folder survive a power cut.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(VolumeError::io("sync", path))
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(VolumeError::io("sync", path))
 }

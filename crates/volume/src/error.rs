@@ -1,4 +1,5 @@
-//! What can go wrong with volumes. `get x: no such volume` and its kin are Docker's words, which clients match on.
+//! What can go wrong with volumes. `get x: no such volume` and its kin are Docker's words, which
+//! clients match on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -102,11 +103,7 @@ impl VolumeError {
         path: &Path,
     ) -> impl FnOnce(E) -> Self + use<E> {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source: source.into(),
-        }
+        move |source| Self::Io { action, path, source: source.into() }
     }
 
     /// The class of the error.

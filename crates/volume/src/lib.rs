@@ -1,7 +1,8 @@
 //! Volumes: folders that outlive containers, kept by drivers.
 //!
-//! [`VolumeStore`] knows which volumes there are, who made them and which containers use them; a [`VolumeDriver`] keeps
-//! their files. A volume with files is never removed because a record is missing: what a driver has is a volume.
+//! [`VolumeStore`] knows which volumes there are, who made them and which containers use them; a
+//! [`VolumeDriver`] keeps their files. A volume with files is never removed because a record is
+//! missing: what a driver has is a volume.
 
 #[cfg(test)]
 #[macro_use]

@@ -1,4 +1,5 @@
-//! Names of volumes, as Docker allows them: they are names of folders, so nothing here can lead out of one.
+//! Names of volumes, as Docker allows them: they are names of folders, so nothing here can lead out
+//! of one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +11,8 @@ use crate::error::VolumeError;
 /// The longest name of a folder.
 const LONGEST: usize = 255;
 
-/// A volume's name: two characters at least, the first a letter or digit, the others also `_`, `.` or `-`.
+/// A volume's name: two characters at least, the first a letter or digit, the others also `_`, `.`
+/// or `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VolumeName(String);
@@ -92,18 +94,8 @@ mod tests {
             "create a/b: \"a/b\" includes invalid characters for a local volume name, only \
              \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
         );
-        for name in [
-            "",
-            "..",
-            "../x",
-            ".hidden",
-            "-x",
-            "_x",
-            "a b",
-            "a\0b",
-            "é1",
-            &"a".repeat(256),
-        ] {
+        for name in ["", "..", "../x", ".hidden", "-x", "_x", "a b", "a\0b", "é1", &"a".repeat(256)]
+        {
             assert!(name.parse::<VolumeName>().is_err(), "{name:?}");
         }
     }

@@ -54,10 +54,8 @@ impl Records {
 
     pub(crate) fn save(&self, name: &VolumeName, record: &VolumeRecord) -> Result<()> {
         let path = self.path(name);
-        let text = serde_json::to_vec(record).map_err(|source| VolumeError::Record {
-            path: path.clone(),
-            source,
-        })?;
+        let text = serde_json::to_vec(record)
+            .map_err(|source| VolumeError::Record { path: path.clone(), source })?;
         durable::write(&path, &text)
     }
 
@@ -77,9 +75,7 @@ impl Records {
                 durable::remove(&entry.path())?;
                 continue;
             }
-            let name = file
-                .strip_suffix(".json")
-                .and_then(|name| name.parse().ok());
+            let name = file.strip_suffix(".json").and_then(|name| name.parse().ok());
             let Some(name) = name else { continue };
             let path = entry.path();
             let text = fs::read(&path).map_err(VolumeError::io("read", &path))?;

@@ -1,7 +1,7 @@
 //! The store: which volumes there are and who uses them.
 //!
-//! Records and users are in memory, so that a container's start asks no disk. Users are not recorded: the engine says them
-//! again after a restart, from its own records.
+//! Records and users are in memory, so that a container's start asks no disk. Users are not
+//! recorded: the engine says them again after a restart, from its own records.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -85,11 +85,7 @@ struct Entry {
 
 impl Entry {
     fn new(record: VolumeRecord) -> Self {
-        Self {
-            record,
-            users: BTreeSet::new(),
-            filling: Arc::default(),
-        }
+        Self { record, users: BTreeSet::new(), filling: Arc::default() }
     }
 }
 
@@ -104,8 +100,8 @@ pub struct VolumeStore {
 }
 
 impl VolumeStore {
-    /// Opens the volumes below a data root: what drivers have is a volume, with or without a record; a record without
-    /// a volume is what a killed process left.
+    /// Opens the volumes below a data root: what drivers have is a volume, with or without a
+    /// record; a record without a volume is what a killed process left.
     pub fn open(root: &Path) -> Result<Self> {
         let folder = root.join("volumes");
         let local: Box<dyn VolumeDriver> = Box::new(Local::open(&folder)?);
@@ -128,12 +124,7 @@ impl VolumeStore {
                 records.remove(&name)?;
             }
         }
-        Ok(Self {
-            records,
-            drivers,
-            volumes: Mutex::new(volumes),
-            changing: Mutex::default(),
-        })
+        Ok(Self { records, drivers, volumes: Mutex::new(volumes), changing: Mutex::default() })
     }
 
     fn volumes(&self) -> MutexGuard<'_, BTreeMap<VolumeName, Entry>> {
@@ -173,17 +164,13 @@ impl VolumeStore {
                 (anonymous_name()?, labels)
             }
         };
-        let wanted = options
-            .driver
-            .as_deref()
-            .filter(|driver| !driver.is_empty());
+        let wanted = options.driver.as_deref().filter(|driver| !driver.is_empty());
         let _changing = self.changing();
         if let Ok(volume) = self.get(name.as_str()) {
             return match wanted {
-                Some(driver) if driver != volume.driver => Err(VolumeError::NameTaken {
-                    name: name.to_string(),
-                    driver: volume.driver,
-                }),
+                Some(driver) if driver != volume.driver => {
+                    Err(VolumeError::NameTaken { name: name.to_string(), driver: volume.driver })
+                }
                 _ => Ok(volume),
             };
         }
@@ -217,9 +204,7 @@ impl VolumeStore {
     fn with_entry<T>(&self, name: &VolumeName, f: impl FnOnce(&mut Entry) -> T) -> Result<T> {
         let mut volumes = self.volumes();
         let entry = volumes.get_mut(name);
-        entry
-            .map(f)
-            .ok_or_else(|| VolumeError::NoSuchVolume(name.to_string()))
+        entry.map(f).ok_or_else(|| VolumeError::NoSuchVolume(name.to_string()))
     }
 
     /// The volume of a name.
@@ -234,16 +219,12 @@ impl VolumeStore {
     /// All volumes, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Volume> {
-        self.volumes()
-            .iter()
-            .filter_map(|(name, entry)| self.shown(name, entry))
-            .collect()
+        self.volumes().iter().filter_map(|(name, entry)| self.shown(name, entry)).collect()
     }
 
     /// Notes that a container uses a volume: from then on it cannot be removed.
     pub fn acquire(&self, name: &VolumeName, container: &ContainerId) -> Result<()> {
-        self.with_entry(name, |entry| entry.users.insert(container.clone()))
-            .map(drop)
+        self.with_entry(name, |entry| entry.users.insert(container.clone())).map(drop)
     }
 
     /// Notes that a container does not use a volume any more.
@@ -263,8 +244,8 @@ impl VolumeStore {
         self.driver_of(name)?.unmount(name, container.as_str())
     }
 
-    /// Fills an empty, mounted volume with what a container's root file system has at `path`. Two containers that start
-    /// with one new volume wait for each other.
+    /// Fills an empty, mounted volume with what a container's root file system has at `path`. Two
+    /// containers that start with one new volume wait for each other.
     pub fn copy_up(&self, name: &VolumeName, rootfs: &Path, path: &Path) -> Result<()> {
         let filling = self.with_entry(name, |entry| Arc::clone(&entry.filling))?;
         let target = self.driver_of(name)?.path(name);
@@ -353,15 +334,12 @@ impl VolumeStore {
 
 fn anonymous_name() -> Result<VolumeName> {
     let hex = durable::random_hex::<32>();
-    hex.map_err(VolumeError::io("name a volume in", Path::new("volumes")))?
-        .parse()
+    hex.map_err(VolumeError::io("name a volume in", Path::new("volumes")))?.parse()
 }
 
 /// When a folder was last changed, for volumes whose record is lost.
 fn time_of(path: &Path) -> String {
-    let time = fs::metadata(path)
-        .and_then(|metadata| metadata.modified())
-        .ok();
+    let time = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let time = time.and_then(|time| jiff::Timestamp::try_from(time).ok());
     time.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }

@@ -16,7 +16,8 @@ const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 /// Applies instructions, one or more in each text, in order.
 ///
 /// # Errors
-/// [`ImageError::Change`] for what is no such instruction; the configuration may be half changed then.
+/// [`ImageError::Change`] for what is no such instruction; the configuration may be half changed
+/// then.
 pub fn apply(config: &mut ContainerConfig, changes: &[String]) -> Result<()> {
     let mut cmd_is_set = false;
     for line in logical_lines(&changes.join("\n")) {

@@ -126,7 +126,8 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// `$NAME`, `${NAME}`, `${NAME:-otherwise}`, `${NAME:+instead}`; `at` is after the dollar. Returns where to go on.
+/// `$NAME`, `${NAME}`, `${NAME:-otherwise}`, `${NAME:+instead}`; `at` is after the dollar. Returns
+/// where to go on.
 fn variable(characters: &[char], at: usize, env: &[String], out: &mut String) -> Result<usize> {
     if characters.get(at) != Some(&'{') {
         let end = at + characters.iter().skip(at).take_while(|c| is_name(**c)).count();

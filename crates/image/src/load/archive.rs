@@ -98,7 +98,8 @@ impl Archive {
     }
 }
 
-/// Names and places. Devices, pipes and names that lead out have no business in an archive of images.
+/// Names and places. Devices, pipes and names that lead out have no business in an archive of
+/// images.
 fn index(whole: Section) -> Result<HashMap<Vec<u8>, Entry>> {
     let mut reader = Reader::new(whole);
     let mut entries = HashMap::new();

@@ -1,4 +1,5 @@
-//! `manifest.json`: what Docker writes since 1.10, alone or beside an OCI layout (since 25), and skopeo's `docker-archive`.
+//! `manifest.json`: what Docker writes since 1.10, alone or beside an OCI layout (since 25), and
+//! skopeo's `docker-archive`.
 
 use barge_types::{Digest, Reference};
 use serde::Deserialize;

@@ -1,7 +1,8 @@
 //! `load`: archives that `docker save`, skopeo and others write become images.
 //!
-//! The archive comes as a stream, but its table of contents may stand at its end: it is spooled to a file without a name and
-//! indexed; layers are then read by their place. Everything is unpacked and checked before anything is shown.
+//! The archive comes as a stream, but its table of contents may stand at its end: it is spooled to
+//! a file without a name and indexed; layers are then read by their place. Everything is unpacked
+//! and checked before anything is shown.
 
 mod archive;
 mod docker_archive;
@@ -78,8 +79,8 @@ struct PlannedLayer {
 type Progress<'a> = &'a mut dyn FnMut(LoadProgress);
 
 impl ImageStore {
-    /// Loads all images of an archive: Docker's (with `manifest.json`, or only `repositories`) or an OCI image layout, the
-    /// whole plain or compressed.
+    /// Loads all images of an archive: Docker's (with `manifest.json`, or only `repositories`) or
+    /// an OCI image layout, the whole plain or compressed.
     ///
     /// # Errors
     /// An archive with any fault is refused as a whole and leaves nothing.

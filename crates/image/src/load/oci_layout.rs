@@ -56,7 +56,8 @@ fn plan_one(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<
     plan_one(archive, chosen, depth)
 }
 
-/// The image for this machine, among those that are in the archive; the only one whatever it is for.
+/// The image for this machine, among those that are in the archive; the only one whatever it is
+/// for.
 fn choose<'a>(archive: &Archive, index: &'a Index) -> Result<&'a Descriptor> {
     let is_there = |descriptor: &&Descriptor| {
         is_image(descriptor)

@@ -1,4 +1,5 @@
-//! `repositories` alone: archives of Docker before 1.10, where an image is a chain of folders with `json` and `layer.tar`.
+//! `repositories` alone: archives of Docker before 1.10, where an image is a chain of folders with
+//! `json` and `layer.tar`.
 
 use std::collections::BTreeMap;
 

@@ -46,7 +46,8 @@ pub(super) fn config(layers: &[&[u8]]) -> Vec<u8> {
     serde_json::to_vec_pretty(&config).unwrap()
 }
 
-/// What `docker save` wrote up to 24: a folder for each layer, `<id>.json`, `manifest.json`, `repositories`.
+/// What `docker save` wrote up to 24: a folder for each layer, `<id>.json`, `manifest.json`,
+/// `repositories`.
 pub(super) fn docker_save(layers: &[&[u8]], tags: &[&str]) -> Vec<u8> {
     docker_save_with(layers, &config(layers), tags)
 }

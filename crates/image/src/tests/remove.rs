@@ -187,7 +187,8 @@ fn a_layer_that_something_stands_on_stays_though_nobody_said_so() {
     let top = ground.store.get("box").unwrap().top_layer.unwrap();
     let rw = LayerId::random().unwrap();
     ground.driver.create_read_write(&rw, Some(&top), &ReadWriteOptions::default()).unwrap();
-    // A driver that copies (vfs) lets the parent go, one that stacks does not: either way the child stays whole.
+    // A driver that copies (vfs) lets the parent go, one that stacks does not: either way the child
+    // stays whole.
     removed(&ground, "box");
     assert!(ground.driver.exists(&rw));
     ground.driver.remove(&rw).unwrap();

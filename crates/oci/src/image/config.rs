@@ -14,21 +14,13 @@ pub struct ImageConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// Who made it.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub author: String,
     /// Go's name of the processor, `amd64`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub architecture: String,
     /// Variant of the processor, `v8`.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub variant: String,
     /// Go's name of the system, `linux`.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -50,18 +42,10 @@ pub struct ImageConfig {
     )]
     pub os_features: Vec<String>,
     /// Docker's message of a commit or import.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub comment: String,
     /// Docker's version of the engine that made it.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub docker_version: String,
     /// How a container of it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,11 +53,7 @@ pub struct ImageConfig {
     /// The layers.
     pub rootfs: RootFs,
     /// How it came about, oldest first.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub history: Vec<History>,
     /// Fields not named above.
     #[serde(flatten)]
@@ -89,22 +69,13 @@ pub struct Empty {}
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerConfig {
     /// `user[:group]`, names or ids.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub user: String,
     /// `80/tcp`, a set.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `KEY=value`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub env: Vec<String>,
     /// Program and first arguments; absent and empty differ.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,28 +84,16 @@ pub struct ContainerConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmd: Option<Vec<String>>,
     /// Folders that become anonymous volumes, a set.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub volumes: BTreeMap<String, Empty>,
     /// Working folder.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub working_dir: String,
     /// Labels.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub labels: BTreeMap<String, String>,
     /// Signal that asks the process to stop.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub stop_signal: String,
     /// Seconds until the process is killed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,22 +102,13 @@ pub struct ContainerConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
     /// Instructions for images built on this one.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub on_build: Vec<String>,
     /// Shell of the shell form.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub shell: Vec<String>,
     /// Windows: the command is one string already.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub args_escaped: bool,
     /// Fields not named above (`Hostname`, `AttachStdin`, … of Docker's).
     #[serde(flatten)]
@@ -170,40 +120,22 @@ pub struct ContainerConfig {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Healthcheck {
     /// `[]`, `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", text]`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub test: Vec<String>,
     /// Between two checks.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub interval: i64,
     /// Until a check counts as failed.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub timeout: i64,
     /// In which failures do not count.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub start_period: i64,
     /// Between two checks during the start period.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub start_interval: i64,
     /// Failures in a row until the container is unhealthy.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub retries: i64,
 }
 
@@ -220,10 +152,7 @@ pub struct RootFs {
 
 impl Default for RootFs {
     fn default() -> Self {
-        Self {
-            kind: "layers".to_owned(),
-            diff_ids: Vec::new(),
-        }
+        Self { kind: "layers".to_owned(), diff_ids: Vec::new() }
     }
 }
 
@@ -234,32 +163,16 @@ pub struct History {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// The command.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub created_by: String,
     /// Who.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub author: String,
     /// Free text.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub comment: String,
     /// Whether the step made no layer.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub empty_layer: bool,
     /// Fields not named above.
     #[serde(flatten)]

@@ -14,18 +14,10 @@ pub struct Manifest {
     /// Always 2.
     pub schema_version: u32,
     /// What this is.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub media_type: String,
     /// What an artifact that is no image is.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub artifact_type: String,
     /// The configuration.
     pub config: Descriptor,
@@ -36,11 +28,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free text.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
     /// Fields not named above.
     #[serde(flatten)]
@@ -54,18 +42,10 @@ pub struct Index {
     /// Always 2.
     pub schema_version: u32,
     /// What this is.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub media_type: String,
     /// What an artifact that is no image is.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub artifact_type: String,
     /// The manifests.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -74,11 +54,7 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free text.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
     /// Fields not named above.
     #[serde(flatten)]
@@ -98,35 +74,19 @@ pub struct Descriptor {
     #[serde(default)]
     pub size: i64,
     /// Other places to get it.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub urls: Vec<String>,
     /// Free text.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
     /// The blob itself, base64.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub data: String,
     /// What a manifest's image runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// What an artifact that is no image is.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub artifact_type: String,
     /// Fields not named above.
     #[serde(flatten)]
@@ -159,11 +119,7 @@ pub struct Platform {
     )]
     pub os_features: Vec<String>,
     /// Variant of the processor.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub variant: String,
     /// Fields not named above.
     #[serde(flatten)]
@@ -180,8 +136,6 @@ pub struct ImageLayout {
 
 impl Default for ImageLayout {
     fn default() -> Self {
-        Self {
-            image_layout_version: "1.0.0".to_owned(),
-        }
+        Self { image_layout_version: "1.0.0".to_owned() }
     }
 }

@@ -20,17 +20,7 @@ fn a_docker_config_with_unknown_fields_survives_a_round_trip() {
         "history": [{"created": "2024-01-02T03:04:05Z", "created_by": "ADD", "x": 1}, {"created_by": "CMD", "empty_layer": true}]
     });
     let config: ImageConfig = serde_json::from_value(before.clone()).unwrap();
-    assert_eq!(
-        config
-            .config
-            .as_ref()
-            .unwrap()
-            .healthcheck
-            .as_ref()
-            .unwrap()
-            .retries,
-        3
-    );
+    assert_eq!(config.config.as_ref().unwrap().healthcheck.as_ref().unwrap().retries, 3);
     assert_eq!(serde_json::to_value(&config).unwrap(), before);
 }
 
@@ -48,14 +38,8 @@ fn null_lists_read_as_empty_and_absent_commands_stay_absent() {
 #[test]
 fn empty_configs_write_what_go_writes() {
     let text = serde_json::to_string(&ImageConfig::default()).unwrap();
-    assert_eq!(
-        text,
-        r#"{"architecture":"","os":"","rootfs":{"type":"layers","diff_ids":[]}}"#
-    );
-    assert_eq!(
-        serde_json::to_string(&ContainerConfig::default()).unwrap(),
-        "{}"
-    );
+    assert_eq!(text, r#"{"architecture":"","os":"","rootfs":{"type":"layers","diff_ids":[]}}"#);
+    assert_eq!(serde_json::to_string(&ContainerConfig::default()).unwrap(), "{}");
 }
 
 #[test]

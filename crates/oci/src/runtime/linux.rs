@@ -1,4 +1,5 @@
-//! The Linux section: namespaces, devices, paths that are hidden, and the rest that other systems lack.
+//! The Linux section: namespaces, devices, paths that are hidden, and the rest that other systems
+//! lack.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,22 +14,13 @@ use crate::serde_go::{is_default, null_as_default};
 #[serde(rename_all = "camelCase", default)]
 pub struct Linux {
     /// User ids of the user namespace.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub uid_mappings: Vec<LinuxIdMapping>,
     /// Group ids of the user namespace.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub gid_mappings: Vec<LinuxIdMapping>,
     /// Kernel parameters of the namespaces.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub sysctl: BTreeMap<String, String>,
     /// Limits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,16 +29,10 @@ pub struct Linux {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroups_path: Option<String>,
     /// Namespaces to make or join; one that is not listed is the runtime's own.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub namespaces: Vec<Namespace>,
     /// Device nodes besides the default ones.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub devices: Vec<LinuxDevice>,
     /// System call filter.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,16 +41,10 @@ pub struct Linux {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rootfs_propagation: Option<String>,
     /// Paths that read as empty.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub masked_paths: Vec<String>,
     /// Paths that cannot be written.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub readonly_paths: Vec<String>,
     /// SELinux label of the mounts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,10 +56,7 @@ pub struct Linux {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<LinuxPersonality>,
     /// Clock offsets of the time namespace, by clock: `monotonic`, `boottime`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub time_offsets: BTreeMap<String, LinuxTimeOffset>,
 }
 
@@ -177,18 +154,10 @@ pub struct LinuxIntelRdt {
     #[serde(rename = "closID", default, skip_serializing_if = "Option::is_none")]
     pub clos_id: Option<String>,
     /// L3 cache schema.
-    #[serde(
-        rename = "l3CacheSchema",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "l3CacheSchema", default, skip_serializing_if = "Option::is_none")]
     pub l3_cache_schema: Option<String>,
     /// Memory bandwidth schema.
-    #[serde(
-        rename = "memBwSchema",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "memBwSchema", default, skip_serializing_if = "Option::is_none")]
     pub mem_bw_schema: Option<String>,
     /// Cache monitoring.
     #[serde(rename = "enableCMT", default, skip_serializing_if = "is_default")]
@@ -204,11 +173,7 @@ pub struct LinuxPersonality {
     /// `LINUX` or `LINUX32`.
     pub domain: String,
     /// None is defined yet.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub flags: Vec<String>,
 }
 

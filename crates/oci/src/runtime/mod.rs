@@ -1,7 +1,7 @@
 //! The runtime specification (1.2): `config.json` of a bundle and the state of a container.
 //!
-//! One file per section of the specification. Solaris, Windows and VM sections are not modelled: they are ignored on
-//! reading, as the specification asks for unknown fields.
+//! One file per section of the specification. Solaris, Windows and VM sections are not modelled:
+//! they are ignored on reading, as the specification asks for unknown fields.
 
 mod hooks;
 mod linux;
@@ -56,21 +56,13 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domainname: Option<String>,
     /// Mounts besides the root, in the order they are made.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub mounts: Vec<Mount>,
     /// Programs run at points of the life cycle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks: Option<Hooks>,
     /// Free text of the bundle's maker.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
     /// What only Linux has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,11 +75,7 @@ pub struct Root {
     /// Folder, absolute or relative to the bundle.
     pub path: String,
     /// Whether it is mounted read-only.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub readonly: bool,
 }
 
@@ -103,11 +91,7 @@ pub struct Mount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// As in fstab(5), plus the specification's own words.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub options: Vec<String>,
     /// User ids of an id-mapped mount.
     #[serde(

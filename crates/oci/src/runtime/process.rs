@@ -9,11 +9,7 @@ use crate::serde_go::{is_default, null_as_default};
 #[serde(rename_all = "camelCase")]
 pub struct Process {
     /// Whether it gets a terminal.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub terminal: bool,
     /// The terminal's first size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,18 +18,10 @@ pub struct Process {
     #[serde(default, deserialize_with = "null_as_default")]
     pub user: User,
     /// `argv`.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub args: Vec<String>,
     /// `KEY=value`.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub env: Vec<String>,
     /// Working folder, absolute.
     pub cwd: String,
@@ -41,18 +29,10 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<LinuxCapabilities>,
     /// Resource limits.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub rlimits: Vec<Rlimit>,
     /// `PR_SET_NO_NEW_PRIVS`.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub no_new_privileges: bool,
     /// AppArmor profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,11 +50,7 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io_priority: Option<IoPriority>,
     /// CPU affinity of processes that join later.
-    #[serde(
-        rename = "execCPUAffinity",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "execCPUAffinity", default, skip_serializing_if = "Option::is_none")]
     pub exec_cpu_affinity: Option<ExecCpuAffinity>,
 }
 
@@ -101,11 +77,7 @@ pub struct User {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
     /// Supplementary groups.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub additional_gids: Vec<u32>,
     /// Name, on Windows only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,34 +89,19 @@ pub struct User {
 #[serde(default)]
 pub struct LinuxCapabilities {
     /// What a program may ever get back by execve(2).
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub bounding: Vec<String>,
     /// What the kernel checks.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub effective: Vec<String>,
     /// What is kept across execve(2) of files that allow it.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub inheritable: Vec<String>,
     /// The limit of the effective set.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub permitted: Vec<String>,
     /// What is kept across execve(2) of ordinary files.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub ambient: Vec<String>,
 }
 
@@ -172,11 +129,7 @@ pub struct Scheduler {
     #[serde(default, skip_serializing_if = "is_default")]
     pub priority: i32,
     /// `SCHED_FLAG_…`.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub flags: Vec<String>,
     /// Nanoseconds, for `SCHED_DEADLINE`.
     #[serde(default, skip_serializing_if = "is_default")]

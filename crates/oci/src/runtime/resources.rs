@@ -11,10 +11,7 @@ use crate::serde_go::{is_default, null_as_default};
 #[serde(rename_all = "camelCase", default)]
 pub struct LinuxResources {
     /// Which devices may be used, applied in order.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub devices: Vec<LinuxDeviceCgroup>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,25 +26,16 @@ pub struct LinuxResources {
     #[serde(rename = "blockIO", skip_serializing_if = "Option::is_none")]
     pub block_io: Option<LinuxBlockIo>,
     /// Huge pages.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub hugepage_limits: Vec<LinuxHugepageLimit>,
     /// Network classes (v1 only).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<LinuxNetwork>,
     /// RDMA, by device.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub rdma: BTreeMap<String, LinuxRdma>,
     /// Files of cgroup v2, name to text.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub unified: BTreeMap<String, String>,
 }
 
@@ -154,22 +142,13 @@ pub struct LinuxBlockIo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_weight: Option<u16>,
     /// Weight by device.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub weight_device: Vec<LinuxWeightDevice>,
     /// Bytes per second read.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub throttle_read_bps_device: Vec<LinuxThrottleDevice>,
     /// Bytes per second written.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub throttle_write_bps_device: Vec<LinuxThrottleDevice>,
     /// Reads per second.
     #[serde(
@@ -232,10 +211,7 @@ pub struct LinuxNetwork {
     #[serde(rename = "classID", skip_serializing_if = "Option::is_none")]
     pub class_id: Option<u32>,
     /// `net_prio.ifpriomap`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub priorities: Vec<LinuxInterfacePriority>,
 }
 

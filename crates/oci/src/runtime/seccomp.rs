@@ -14,18 +14,10 @@ pub struct LinuxSeccomp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_errno_ret: Option<u32>,
     /// Architectures besides the native one.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub architectures: Vec<SeccompArch>,
     /// `SECCOMP_FILTER_FLAG_…`.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub flags: Vec<String>,
     /// Socket that gets the notification descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,11 +26,7 @@ pub struct LinuxSeccomp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener_metadata: Option<String>,
     /// Rules; the first that matches a call counts.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub syscalls: Vec<LinuxSyscall>,
 }
 
@@ -54,11 +42,7 @@ pub struct LinuxSyscall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,
     /// All must hold.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub args: Vec<LinuxSeccompArg>,
 }
 

@@ -22,11 +22,7 @@ pub struct State {
     /// Absolute path of the bundle.
     pub bundle: String,
     /// As in the bundle.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
 }
 

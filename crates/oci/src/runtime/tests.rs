@@ -67,10 +67,7 @@ fn nulls_read_as_absent() {
 #[test]
 fn an_empty_linux_section_writes_no_fields() {
     assert_eq!(serde_json::to_string(&Linux::default()).unwrap(), "{}");
-    assert_eq!(
-        serde_json::to_string(&LinuxResources::default()).unwrap(),
-        "{}"
-    );
+    assert_eq!(serde_json::to_string(&LinuxResources::default()).unwrap(), "{}");
 }
 
 #[test]

@@ -14,11 +14,7 @@ fn ground() -> Ground {
     let (rootfs, target) = (folder.path().join("rootfs"), folder.path().join("vol"));
     fs::create_dir_all(rootfs.join("data")).unwrap();
     fs::create_dir(&target).unwrap();
-    Ground {
-        _folder: folder,
-        rootfs,
-        target,
-    }
+    Ground { _folder: folder, rootfs, target }
 }
 
 impl Ground {
@@ -47,12 +43,7 @@ fn files_keep_owner_mode_time_and_attributes() {
     assert_eq!((metadata.uid(), metadata.gid()), (1234, 5678));
     assert_eq!(metadata.mode() & 0o7777, 0o6751);
     assert_eq!(metadata.modified().unwrap(), past);
-    assert_eq!(
-        xattr::lget(&copy, OsStr::new("user.note"))
-            .unwrap()
-            .unwrap(),
-        b"hi"
-    );
+    assert_eq!(xattr::lget(&copy, OsStr::new("user.note")).unwrap().unwrap(), b"hi");
     let got = xattr::lget(&copy, OsStr::new("security.capability")).unwrap();
     assert_eq!(got.unwrap(), capability);
 }
@@ -65,10 +56,7 @@ fn the_folder_itself_gives_owner_and_mode_even_when_it_is_empty() {
     fs::set_permissions(&data, fs::Permissions::from_mode(0o1770)).unwrap();
     ground.copy("data").unwrap();
     let metadata = fs::metadata(&ground.target).unwrap();
-    assert_eq!(
-        (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777),
-        (999, 998, 0o1770)
-    );
+    assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777), (999, 998, 0o1770));
 }
 
 #[test]
@@ -100,18 +88,10 @@ fn pipes_and_devices_are_made_again() {
     make("pipe", FileType::Fifo, 0);
     make("null", FileType::CharacterDevice, rustix::fs::makedev(1, 3));
     ground.copy("/data").unwrap();
-    assert!(
-        fs::metadata(ground.target.join("pipe"))
-            .unwrap()
-            .file_type()
-            .is_fifo()
-    );
+    assert!(fs::metadata(ground.target.join("pipe")).unwrap().file_type().is_fifo());
     let null = fs::metadata(ground.target.join("null")).unwrap();
     assert!(null.file_type().is_char_device());
-    assert_eq!(
-        (null.rdev(), null.mode() & 0o777),
-        (rustix::fs::makedev(1, 3), 0o622)
-    );
+    assert_eq!((null.rdev(), null.mode() & 0o777), (rustix::fs::makedev(1, 3), 0o622));
 }
 
 #[test]

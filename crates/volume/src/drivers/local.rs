@@ -1,7 +1,9 @@
-//! `local`: a folder of this host, `volumes/<name>/_data`, or a file system that is mounted there while it is used.
+//! `local`: a folder of this host, `volumes/<name>/_data`, or a file system that is mounted there
+//! while it is used.
 //!
-//! The options are those of mount(8) as Docker has them: `type`, `device`, `o`. A volume appears and disappears by one
-//! rename; what a killed process left under a temporary name is deleted at the next start.
+//! The options are those of mount(8) as Docker has them: `type`, `device`, `o`. A volume appears
+//! and disappears by one rename; what a killed process left under a temporary name is deleted at
+//! the next start.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -40,10 +42,7 @@ struct Filling {
 impl Filling {
     fn parse(name: &VolumeName, options: &BTreeMap<String, String>) -> Result<Option<Self>> {
         let known = ["type", "device", "o"];
-        if let Some(option) = options
-            .keys()
-            .find(|option| !known.contains(&option.as_str()))
-        {
+        if let Some(option) = options.keys().find(|option| !known.contains(&option.as_str())) {
             return Err(VolumeError::InvalidOption {
                 name: name.to_string(),
                 option: option.clone(),
@@ -55,17 +54,10 @@ impl Filling {
         }
         for option in ["device", "type"] {
             if value(option).is_empty() {
-                return Err(VolumeError::MissingOption {
-                    name: name.to_string(),
-                    option,
-                });
+                return Err(VolumeError::MissingOption { name: name.to_string(), option });
             }
         }
-        Ok(Some(Self {
-            kind: value("type"),
-            device: value("device"),
-            options: value("o"),
-        }))
+        Ok(Some(Self { kind: value("type"), device: value("device"), options: value("o") }))
     }
 
     /// The mount, nowhere yet.
@@ -149,10 +141,7 @@ impl Local {
                 fs::remove_dir_all(&path).map_err(VolumeError::io("remove", &path))?;
             }
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-            users: Mutex::default(),
-        })
+        Ok(Self { folder: folder.to_owned(), users: Mutex::default() })
     }
 
     fn place(&self, name: &VolumeName) -> PathBuf {
@@ -188,10 +177,8 @@ impl Local {
             .map_err(VolumeError::io("create", &data))?;
         if let Some(filling) = filling {
             let path = place.join(OPTIONS);
-            let text = serde_json::to_vec(filling).map_err(|source| VolumeError::Record {
-                path: path.clone(),
-                source,
-            })?;
+            let text = serde_json::to_vec(filling)
+                .map_err(|source| VolumeError::Record { path: path.clone(), source })?;
             durable::write(&path, &text)?;
         }
         durable::sync_folder(place)
@@ -262,11 +249,7 @@ impl VolumeDriver for Local {
         let mut names: Vec<VolumeName> = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(VolumeError::io("list", &self.folder))? {
             let entry = entry.map_err(VolumeError::io("list", &self.folder))?;
-            let name = entry
-                .file_name()
-                .into_string()
-                .ok()
-                .and_then(|name| name.parse().ok());
+            let name = entry.file_name().into_string().ok().and_then(|name| name.parse().ok());
             if let Some(name) = name
                 && entry.path().join(DATA).is_dir()
             {
@@ -299,10 +282,7 @@ impl VolumeDriver for Local {
             let tree = filling.create().map_err(failed)?;
             mount::attach_at(&tree, CWD, &data).map_err(failed)?;
         }
-        users
-            .entry(name.clone())
-            .or_default()
-            .insert(user.to_owned());
+        users.entry(name.clone()).or_default().insert(user.to_owned());
         Ok(data)
     }
 

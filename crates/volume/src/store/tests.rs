@@ -7,10 +7,7 @@ fn container(n: u8) -> ContainerId {
 }
 
 fn named(name: &str) -> CreateOptions {
-    CreateOptions {
-        name: Some(name.to_owned()),
-        ..CreateOptions::default()
-    }
+    CreateOptions { name: Some(name.to_owned()), ..CreateOptions::default() }
 }
 
 fn open(root: &tempfile::TempDir) -> VolumeStore {
@@ -27,10 +24,7 @@ fn labels_options_and_time_survive_a_restart() {
     assert_eq!(found, made);
     assert_eq!(found.labels["a"], "b");
     assert_eq!(found.mountpoint, root.path().join("volumes/vol/_data"));
-    assert_eq!(
-        (found.driver.as_str(), found.scope.as_str()),
-        ("local", "local")
-    );
+    assert_eq!((found.driver.as_str(), found.scope.as_str()), ("local", "local"));
 }
 
 #[test]
@@ -56,18 +50,9 @@ fn creating_again_returns_the_same_volume() {
 fn texts_are_dockers() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root);
-    assert_eq!(
-        store.get("none").unwrap_err().to_string(),
-        "get none: no such volume"
-    );
-    assert_eq!(
-        store.remove("none").unwrap_err().to_string(),
-        "get none: no such volume"
-    );
-    assert_eq!(
-        store.get("../x").unwrap_err().to_string(),
-        "get ../x: no such volume"
-    );
+    assert_eq!(store.get("none").unwrap_err().to_string(), "get none: no such volume");
+    assert_eq!(store.remove("none").unwrap_err().to_string(), "get none: no such volume");
+    assert_eq!(store.get("../x").unwrap_err().to_string(), "get ../x: no such volume");
     let mut options = named("vol");
     options.driver = Some("cloud".to_owned());
     assert_eq!(
@@ -106,22 +91,12 @@ fn pruning_takes_what_is_meant_and_unused_and_tells_its_size() {
     let store = open(&root);
     let anonymous = store.create(&CreateOptions::default()).unwrap();
     fs::write(anonymous.mountpoint.join("file"), vec![0; 1000]).unwrap();
-    fs::hard_link(
-        anonymous.mountpoint.join("file"),
-        anonymous.mountpoint.join("same"),
-    )
-    .unwrap();
+    fs::hard_link(anonymous.mountpoint.join("file"), anonymous.mountpoint.join("same")).unwrap();
     let used = store.create(&CreateOptions::default()).unwrap();
     store.acquire(&used.name, &container(1)).unwrap();
     store.create(&named("kept")).unwrap();
     let pruned = store.prune(&Volume::is_anonymous).unwrap();
-    assert_eq!(
-        pruned,
-        Pruned {
-            names: vec![anonymous.name],
-            reclaimed: 1000
-        }
-    );
+    assert_eq!(pruned, Pruned { names: vec![anonymous.name], reclaimed: 1000 });
     assert_eq!(store.list().len(), 2);
 }
 
@@ -133,11 +108,7 @@ fn files_without_a_record_are_a_volume_and_a_record_without_files_is_none() {
     fs::remove_file(root.path().join("volumes/.records/one.json")).unwrap();
     fs::remove_dir_all(root.path().join("volumes/two")).unwrap();
     let store = open(&root);
-    let names: Vec<String> = store
-        .list()
-        .into_iter()
-        .map(|v| v.name.to_string())
-        .collect();
+    let names: Vec<String> = store.list().into_iter().map(|v| v.name.to_string()).collect();
     assert_eq!(names, ["one"]);
     assert!(!root.path().join("volumes/.records/two.json").exists());
     store.remove("one").unwrap();
@@ -152,13 +123,9 @@ fn an_empty_volume_is_filled_once() {
     let store = open(&root);
     let volume = store.create(&named("vol")).unwrap();
     let data = store.mount(&volume.name, &container(1)).unwrap();
-    store
-        .copy_up(&volume.name, rootfs.path(), Path::new("/data"))
-        .unwrap();
+    store.copy_up(&volume.name, rootfs.path(), Path::new("/data")).unwrap();
     fs::write(data.join("file"), "mine").unwrap();
-    store
-        .copy_up(&volume.name, rootfs.path(), Path::new("/data"))
-        .unwrap();
+    store.copy_up(&volume.name, rootfs.path(), Path::new("/data")).unwrap();
     assert_eq!(fs::read(data.join("file")).unwrap(), b"mine");
     store.unmount(&volume.name, &container(1)).unwrap();
 }

@@ -10,10 +10,7 @@ fn name(text: &str) -> VolumeName {
 }
 
 fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 #[test]
@@ -29,20 +26,9 @@ fn the_files_are_where_docker_has_them() {
 fn unknown_and_missing_options_are_refused_and_leave_nothing() {
     let root = tempfile::tempdir().unwrap();
     let local = Local::open(root.path()).unwrap();
-    let refused = |pairs| {
-        local
-            .create(&name("vol"), &options(pairs))
-            .unwrap_err()
-            .to_string()
-    };
-    assert_eq!(
-        refused(&[("foo", "1")]),
-        "create vol: invalid option: \"foo\""
-    );
-    assert_eq!(
-        refused(&[("type", "tmpfs")]),
-        "create vol: missing required option: \"device\""
-    );
+    let refused = |pairs| local.create(&name("vol"), &options(pairs)).unwrap_err().to_string();
+    assert_eq!(refused(&[("foo", "1")]), "create vol: invalid option: \"foo\"");
+    assert_eq!(refused(&[("type", "tmpfs")]), "create vol: missing required option: \"device\"");
     assert_eq!(
         refused(&[("device", "/x"), ("o", "bind")]),
         "create vol: missing required option: \"type\""
@@ -54,11 +40,7 @@ fn unknown_and_missing_options_are_refused_and_leave_nothing() {
 fn a_tmpfs_is_mounted_for_its_first_user_and_goes_with_its_last() {
     let root = tempfile::tempdir().unwrap();
     let local = Local::open(root.path()).unwrap();
-    let wanted = [
-        ("type", "tmpfs"),
-        ("device", "tmpfs"),
-        ("o", "size=64k,nosuid,mode=0750"),
-    ];
+    let wanted = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=64k,nosuid,mode=0750")];
     local.create(&name("vol"), &options(&wanted)).unwrap();
     let data = local.mount(&name("vol"), "one").unwrap();
     assert!(is_mount(&data).unwrap());
@@ -108,11 +90,7 @@ fn a_mount_of_a_killed_daemon_is_taken_over() {
 fn what_cannot_be_mounted_says_what_and_where() {
     let root = tempfile::tempdir().unwrap();
     let local = Local::open(root.path()).unwrap();
-    let wanted = [
-        ("type", "none"),
-        ("device", "/does/not/exist"),
-        ("o", "bind"),
-    ];
+    let wanted = [("type", "none"), ("device", "/does/not/exist"), ("o", "bind")];
     local.create(&name("vol"), &options(&wanted)).unwrap();
     let error = local.mount(&name("vol"), "one").unwrap_err().to_string();
     assert!(error.contains("mount /does/not/exist:"), "{error}");
