@@ -37,7 +37,7 @@ pub(crate) struct Settings {
 }
 
 /// What of it is about the default network; `None` is the network's own default.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct NetworkSettings {
     pub(crate) bridge: Option<String>,
     pub(crate) bip: Option<String>,

@@ -173,7 +173,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Json<T>, ApiError> {
 pub(crate) fn chunks(
     mut body: Incoming,
 ) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
-    futures_util::stream::poll_fn(move |context| {
+    stream::poll_fn(move |context| {
         loop {
             match std::task::ready!(Pin::new(&mut body).poll_frame(context)) {
                 None => return Poll::Ready(None),

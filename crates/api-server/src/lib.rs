@@ -13,6 +13,7 @@ mod listen;
 mod query;
 mod reply;
 mod router;
+mod routes;
 mod status;
 mod stream;
 mod takeover;
@@ -22,3 +23,14 @@ mod version;
 mod tests;
 
 pub use listen::{Endpoint, ListenError, Listener};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barge_engine::Engine;
+
+/// Serves the API of `engine` on `listeners` until `stop` says how long requests under way may still take.
+pub async fn serve(engine: Engine, listeners: Vec<Listener>, stop: impl Future<Output = Duration>) {
+    let app = Arc::new(app::App::new(engine, routes::router()));
+    connection::serve(app, listeners, stop).await;
+}

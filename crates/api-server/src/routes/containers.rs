@@ -1,10 +1,9 @@
 //! `/containers/…`.
 
 use barge_api_types::{ContainerConfig, ContainerCreateRequest};
-use barge_engine::Engine;
-use barge_engine::containers::{
-    AttachOptions, Attached, ListOptions, LogStream, LogsOptions, RemoveOptions, Size, Started,
-    StopOptions, Stopped, WaitCondition,
+use barge_engine::{
+    AttachOptions, Attached, Engine, ListOptions, LogStream, LogsOptions, RemoveOptions, Size,
+    Started, StopOptions, Stopped, WaitCondition,
 };
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};

@@ -1,8 +1,7 @@
 //! `/exec/…`, and `/containers/{name}/exec`.
 
 use barge_api_types::{ExecCreateRequest, ExecStartRequest};
-use barge_engine::Engine;
-use barge_engine::containers::ExecStarted;
+use barge_engine::{Engine, ExecStarted};
 use http::StatusCode;
 
 use super::containers::{console_size, session};

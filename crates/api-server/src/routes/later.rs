@@ -80,7 +80,7 @@ const LATER: [(Method, &str, &str); 32] = [
     (Method::POST, "/plugins/{name}/set", PLUGINS),
 ];
 
-pub(super) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
+pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
     for (method, pattern, what) in LATER {
         router.add(method, pattern, move |_| async move {
             Err(ApiError::not_implemented(format!(

@@ -3,9 +3,9 @@
 mod containers;
 mod exec;
 mod images;
-mod later;
+pub(crate) mod later;
 mod networks;
-mod swarm;
+pub(crate) mod swarm;
 mod system;
 mod volumes;
 

@@ -42,7 +42,7 @@ const OF_MANAGERS: [(Method, &str); 28] = [
     (Method::PUT, "/volumes/{name}"),
 ];
 
-pub(super) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
+pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
     for (method, pattern) in OF_MANAGERS {
         router.add(method, pattern, |_| async {
             Err(ApiError::new(ErrorKind::Unavailable, NO_MANAGER))

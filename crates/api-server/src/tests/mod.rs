@@ -3,6 +3,7 @@
 mod hijacking;
 mod http;
 mod listening;
+mod tables;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,190 @@
+//! `/images/…`.
+
+use barge_api_types::{ImageSummary, ProgressMessage};
+use barge_engine::{Engine, ImageListOptions, ImportRequest, Removal, Upload};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use http::StatusCode;
+use tokio::sync::mpsc;
+
+use crate::call::Call;
+use crate::reply::{self, Reply};
+use crate::router::Router;
+use crate::status::ApiError;
+use crate::version::ApiVersion;
+
+type Result = std::result::Result<Reply, ApiError>;
+
+/// Before then an image had a size twice.
+const NO_VIRTUAL_SIZE_SINCE: ApiVersion = ApiVersion::new(1, 44);
+
+/// Chunks of an upload that wait to be read.
+const WAITING: usize = 4;
+
+pub(super) fn add(router: &mut Router<Engine>) {
+    router.get("/images/json", list);
+    router.get("/images/get", save);
+    router.get("/images/{name}/json", inspect);
+    router.get("/images/{name}/history", history);
+    router.get("/images/{name}/get", save);
+    router.post("/images/create", create);
+    router.post("/images/load", load);
+    router.post("/images/prune", prune);
+    router.post("/images/{name}/tag", tag);
+    router.delete("/images/{name}", remove);
+}
+
+async fn list(call: Call<Engine>) -> Result {
+    let mut filters = call.query.filters()?;
+    // A parameter of before API 1.41.
+    if let Some(reference) = call.query.filled("filter") {
+        filters.add("reference", reference);
+    }
+    let options = ImageListOptions {
+        all: call.query.flag("all"),
+        shared_size: call.query.flag("shared-size"),
+        filters,
+    };
+    let mut images = call.state.images.list(options).await?;
+    if call.version < NO_VIRTUAL_SIZE_SINCE {
+        images
+            .iter_mut()
+            .for_each(|image: &mut ImageSummary| image.virtual_size = image.size);
+    }
+    reply::json(StatusCode::OK, &images)
+}
+
+async fn inspect(call: Call<Engine>) -> Result {
+    let mut image = call.state.images.inspect(&call.name).await?;
+    if call.version < NO_VIRTUAL_SIZE_SINCE {
+        image.virtual_size = image.size;
+    }
+    reply::json(StatusCode::OK, &image)
+}
+
+async fn history(call: Call<Engine>) -> Result {
+    reply::json(
+        StatusCode::OK,
+        &call.state.images.history(&call.name).await?,
+    )
+}
+
+async fn tag(call: Call<Engine>) -> Result {
+    let (repo, tag) = (call.query.text("repo"), call.query.text("tag"));
+    call.state.images.tag(&call.name, repo, tag).await?;
+    Ok(reply::empty(StatusCode::CREATED))
+}
+
+async fn remove(call: Call<Engine>) -> Result {
+    let removal = if call.query.flag("force") {
+        Removal::Force
+    } else {
+        Removal::WhenUnused
+    };
+    reply::json(
+        StatusCode::OK,
+        &call.state.images.remove(&call.name, removal).await?,
+    )
+}
+
+async fn prune(call: Call<Engine>) -> Result {
+    let filters = call.query.filters()?;
+    reply::json(StatusCode::OK, &call.state.images.prune(filters).await?)
+}
+
+async fn save(call: Call<Engine>) -> Result {
+    let names = if call.name.is_empty() {
+        call.query.all("names")
+    } else {
+        vec![call.name.clone()]
+    };
+    if names.is_empty() {
+        return Err(ApiError::invalid("no image to save was named"));
+    }
+    let archive = call.state.images.save(names).await?;
+    Ok(reply::stream("application/x-tar", received(archive)))
+}
+
+async fn load(call: Call<Engine>) -> Result {
+    let is_quiet = call.query.flag_or("quiet", false);
+    let images = std::sync::Arc::clone(&call.state.images);
+    let messages = images.load(upload(call));
+    let lines = received(messages).filter_map(move |message| async move {
+        let is_progress = message.progress_detail.is_some() || message.stream.is_empty();
+        let is_wanted = !is_quiet || !is_progress || !message.error.is_empty();
+        is_wanted.then(|| line(&message))
+    });
+    Ok(reply::stream("application/json", lines))
+}
+
+/// Import; pulling is the other thing that this path is for.
+async fn create(call: Call<Engine>) -> Result {
+    let query = &call.query;
+    if query.get("fromImage").is_some() {
+        return Err(ApiError::not_implemented(
+            "pulling images from a registry is not supported by this version of barge; import or load them",
+        ));
+    }
+    match query.text("fromSrc") {
+        "-" => {}
+        "" => return Err(ApiError::invalid("neither fromImage nor fromSrc was given")),
+        _ => {
+            return Err(ApiError::not_implemented(
+                "importing from a URL is not supported by this version of barge; fetch it and import the file",
+            ));
+        }
+    }
+    let images = std::sync::Arc::clone(&call.state.images);
+    let (repo, tag) = (query.text("repo").to_owned(), query.text("tag").to_owned());
+    let (message, platform) = (
+        query.text("message").to_owned(),
+        query.text("platform").to_owned(),
+    );
+    let changes = query.all("changes");
+    let body = upload(call);
+    let message = images
+        .import(ImportRequest {
+            body,
+            repo,
+            tag,
+            message,
+            changes,
+            platform,
+        })
+        .await?;
+    Ok(reply::stream(
+        "application/json",
+        stream::once(async move { line(&message) }),
+    ))
+}
+
+/// The request's body for the engine, fed by a task of its own: it is read on a blocking thread.
+fn upload(call: Call<Engine>) -> Upload {
+    let (sender, upload) = mpsc::channel(WAITING);
+    tokio::spawn(async move {
+        let chunks = call.chunks();
+        tokio::pin!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            let is_last = chunk.is_err();
+            if sender.send(chunk).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    upload
+}
+
+fn received<T: Send + 'static>(
+    receiver: mpsc::Receiver<T>,
+) -> impl Stream<Item = T> + Send + 'static {
+    stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|item| (item, receiver))
+    })
+}
+
+fn line(message: &ProgressMessage) -> std::io::Result<Bytes> {
+    let mut line = serde_json::to_vec(message)?;
+    // As Docker's: a terminal that gets it raw stays readable.
+    line.extend_from_slice(b"\r\n");
+    Ok(Bytes::from(line))
+}
