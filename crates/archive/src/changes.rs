@@ -90,13 +90,7 @@ impl Found {
 
     fn into_changes(self) -> Vec<Change> {
         let absolute = |path: Vec<u8>| Path::new("/").join(OsStr::from_bytes(&path));
-        self.0
-            .into_iter()
-            .map(|(path, kind)| Change {
-                path: absolute(path),
-                kind,
-            })
-            .collect()
+        self.0.into_iter().map(|(path, kind)| Change { path: absolute(path), kind }).collect()
     }
 }
 
@@ -163,10 +157,7 @@ pub fn size(tree: &Path, changes: &[Change]) -> Result<u64> {
     let root = tree::open_root(tree)?;
     let mut view = View::new(Some(root.as_fd()));
     let mut sum = Sum::default();
-    for change in changes
-        .iter()
-        .filter(|change| change.kind != ChangeKind::Delete)
-    {
+    for change in changes.iter().filter(|change| change.kind != ChangeKind::Delete) {
         if let Some(stat) = view.stat(change.relative())? {
             sum.add(&stat);
         }
@@ -206,13 +197,8 @@ fn file_is_left_out(node: &Node<'_>) -> bool {
 }
 
 fn names_in(node: &Node<'_>) -> Result<Vec<Vec<u8>>> {
-    let fd = rustix::fs::openat(
-        node.folder,
-        node.name,
-        tree::FOLDER,
-        rustix::fs::Mode::empty(),
-    )
-    .map_err(crate::ArchiveError::io("open", node.path))?;
+    let fd = rustix::fs::openat(node.folder, node.name, tree::FOLDER, rustix::fs::Mode::empty())
+        .map_err(crate::ArchiveError::io("open", node.path))?;
     tree::names(fd.as_fd(), node.path)
 }
 

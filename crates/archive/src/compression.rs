@@ -68,9 +68,7 @@ enum Inner<R: Read> {
 
 impl<R: Read> std::fmt::Debug for Decoder<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder")
-            .field("format", &self.format())
-            .finish()
+        f.debug_struct("Decoder").field("format", &self.format()).finish()
     }
 }
 
@@ -91,12 +89,8 @@ impl<R: Read> Decoder<R> {
                 Inner::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(rewound)))
             }
             Compression::Zstd => Inner::Zstd(Box::new(
-                zstd::stream::read::Decoder::with_buffer(rewound).map_err(|source| {
-                    ArchiveError::Compression {
-                        format: "zstd",
-                        source,
-                    }
-                })?,
+                zstd::stream::read::Decoder::with_buffer(rewound)
+                    .map_err(|source| ArchiveError::Compression { format: "zstd", source })?,
             )),
             Compression::Bzip2 | Compression::Xz => {
                 return Err(ArchiveError::Compression {
@@ -128,10 +122,8 @@ impl<R: Read> Decoder<R> {
             Inner::Zstd(inner) => inner.get_mut(),
         };
         loop {
-            let length = source
-                .fill_buf()
-                .map_err(|source| ArchiveError::Read { offset: 0, source })?
-                .len();
+            let length =
+                source.fill_buf().map_err(|source| ArchiveError::Read { offset: 0, source })?.len();
             if length == 0 {
                 return Ok(());
             }
@@ -186,14 +178,10 @@ impl<W: Write> Encoder<W> {
                 writer,
                 flate2::Compression::new(5),
             )),
-            Compression::Zstd => {
-                EncoderInner::Zstd(zstd::stream::write::Encoder::new(writer, 3).map_err(
-                    |source| ArchiveError::Compression {
-                        format: "zstd",
-                        source,
-                    },
-                )?)
-            }
+            Compression::Zstd => EncoderInner::Zstd(
+                zstd::stream::write::Encoder::new(writer, 3)
+                    .map_err(|source| ArchiveError::Compression { format: "zstd", source })?,
+            ),
             Compression::Bzip2 | Compression::Xz => {
                 return Err(ArchiveError::Compression {
                     format: format.name(),

@@ -22,12 +22,7 @@ pub fn tree(from: &Path, to: &Path) -> Result<()> {
     let mut extractor = Extractor::open(to, ApplyOptions::default())?;
     let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
     if let Some(stat) = Node::stat_of(from.as_fd(), b".", b"")? {
-        let root = Node {
-            folder: from.as_fd(),
-            name: b".",
-            path: b"",
-            stat,
-        };
+        let root = Node { folder: from.as_fd(), name: b".", path: b"", stat };
         if let Some(header) = root.header()? {
             extractor.root(&header)?;
         }
@@ -91,9 +86,7 @@ fn read_and_write(from: &File, to: &OwnedFd, range: std::ops::Range<u64>) -> std
     let mut buffer = vec![0; 128 * 1024];
     let mut at = range.start;
     while at < range.end {
-        let most = usize::try_from(range.end - at)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let most = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(buffer.len());
         let read = from.read_at(buffer.get_mut(..most).unwrap_or_default(), at)?;
         if read == 0 {
             break;

@@ -13,18 +13,13 @@ pub struct Digester {
 
 impl std::fmt::Debug for Digester {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Digester")
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("Digester").field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
 
 impl Default for Digester {
     fn default() -> Self {
-        Self {
-            context: ring::digest::Context::new(&ring::digest::SHA256),
-            bytes: 0,
-        }
+        Self { context: ring::digest::Context::new(&ring::digest::SHA256), bytes: 0 }
     }
 }
 
@@ -70,10 +65,7 @@ pub struct DigestReader<R> {
 impl<R: Read> DigestReader<R> {
     /// Reads from `inner`.
     pub fn new(inner: R) -> Self {
-        Self {
-            inner,
-            digester: Digester::new(),
-        }
+        Self { inner, digester: Digester::new() }
     }
 
     /// Bytes read so far.
@@ -106,10 +98,7 @@ pub struct DigestWriter<W> {
 impl<W: Write> DigestWriter<W> {
     /// Writes to `inner`.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            digester: Digester::new(),
-        }
+        Self { inner, digester: Digester::new() }
     }
 
     /// Bytes written so far.
@@ -127,8 +116,7 @@ impl<W: Write> DigestWriter<W> {
 impl<W: Write> Write for DigestWriter<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(buffer)?;
-        self.digester
-            .update(buffer.get(..written).unwrap_or_default());
+        self.digester.update(buffer.get(..written).unwrap_or_default());
         Ok(written)
     }
 

@@ -99,19 +99,12 @@ impl ArchiveError {
         path: &[u8],
     ) -> impl FnOnce(E) -> Self {
         let path = PathBuf::from(OsStr::from_bytes(path));
-        move |source| Self::Io {
-            action,
-            path,
-            source: source.into(),
-        }
+        move |source| Self::Io { action, path, source: source.into() }
     }
 
     /// Makes an [`ArchiveError::InvalidHeader`].
     pub(crate) fn header(offset: u64, reason: impl Into<String>) -> Self {
-        Self::InvalidHeader {
-            offset,
-            reason: reason.into(),
-        }
+        Self::InvalidHeader { offset, reason: reason.into() }
     }
 
     /// Makes an [`ArchiveError::InvalidEntry`].
@@ -124,10 +117,7 @@ impl ArchiveError {
 
     /// Makes an [`ArchiveError::Breakout`].
     pub(crate) fn breakout(name: &[u8], reason: &'static str) -> Self {
-        Self::Breakout {
-            name: String::from_utf8_lossy(name).into_owned(),
-            reason,
-        }
+        Self::Breakout { name: String::from_utf8_lossy(name).into_owned(), reason }
     }
 
     /// The class of the error: bad archives are the sender's fault, the rest is the system's.

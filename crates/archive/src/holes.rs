@@ -21,10 +21,7 @@ pub(crate) fn stored_parts(file: &File, size: u64) -> rustix::io::Result<Vec<Seg
         if offset >= end {
             break;
         }
-        map.push(Segment {
-            offset,
-            length: end - offset,
-        });
+        map.push(Segment { offset, length: end - offset });
         at = end;
     }
     Ok(map)

@@ -85,10 +85,7 @@ struct Packer<W: Write> {
 
 impl<W: Write> Packer<W> {
     fn new(out: W) -> Self {
-        Self {
-            writer: Writer::new(out),
-            links: HashMap::new(),
-        }
+        Self { writer: Writer::new(out), links: HashMap::new() }
     }
 
     fn finish(self) -> Result<()> {
@@ -102,10 +99,8 @@ impl<W: Write> Packer<W> {
 
     fn removed_at(&mut self, path: &[u8], seconds: i64) -> Result<()> {
         let (folder, name) = path::split(path);
-        let mut header = Header::new(
-            path::join(folder, &[WHITEOUT, name].concat()),
-            EntryKind::Regular,
-        );
+        let mut header =
+            Header::new(path::join(folder, &[WHITEOUT, name].concat()), EntryKind::Regular);
         header.mode = 0o600;
         header.mtime.seconds = seconds;
         self.writer.append_bytes(&header, b"")
@@ -154,11 +149,7 @@ impl<W: Write> Packer<W> {
         if header.size > allocated + WORTHWHILE_HOLES {
             let map =
                 stored_parts(&file, header.size).map_err(ArchiveError::io("seek in", node.path))?;
-            let mut stored = Parts {
-                file: &file,
-                map: &map,
-                position: 0,
-            };
+            let mut stored = Parts { file: &file, map: &map, position: 0 };
             return self.writer.append_sparse(&header, &map, &mut stored);
         }
         let mut file = file;
@@ -185,9 +176,7 @@ impl Read for Parts<'_> {
                 self.position = 0;
                 continue;
             }
-            let most = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let read = self.file.read_at(
                 buffer.get_mut(..most).unwrap_or_default(),
                 first.offset + self.position,

@@ -20,10 +20,7 @@ pub fn clean(name: &[u8]) -> Result<Vec<u8>> {
             b".." => {
                 // "/.." is "/", as for the kernel; "../x" is refused, as Docker does.
                 if parts.pop().is_none() && !absolute {
-                    return Err(ArchiveError::breakout(
-                        name,
-                        "the name climbs above the root",
-                    ));
+                    return Err(ArchiveError::breakout(name, "the name climbs above the root"));
                 }
             }
             part => parts.push(part),
@@ -35,10 +32,7 @@ pub fn clean(name: &[u8]) -> Result<Vec<u8>> {
 /// Splits a clean name into its folder (empty: the root) and its last part.
 pub fn split(clean: &[u8]) -> (&[u8], &[u8]) {
     match clean.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (
-            clean.get(..at).unwrap_or_default(),
-            clean.get(at + 1..).unwrap_or_default(),
-        ),
+        Some(at) => (clean.get(..at).unwrap_or_default(), clean.get(at + 1..).unwrap_or_default()),
         None => (b"", clean),
     }
 }

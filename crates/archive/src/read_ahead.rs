@@ -27,32 +27,20 @@ impl<R: Read + Send + 'static> ReadAhead<R> {
         let (filled_sender, filled) = sync_channel(BLOCKS);
         let (empty, empty_receiver) = sync_channel(BLOCKS);
         for _ in 0..BLOCKS {
-            empty
-                .send(Vec::new())
-                .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            empty.send(Vec::new()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         }
         let thread = Builder::new().name("read-ahead".into()).spawn(move || {
             fill(&mut source, &filled_sender, &empty_receiver);
             source
         })?;
-        Ok(Self {
-            filled,
-            empty,
-            block: Vec::new(),
-            position: 0,
-            thread: Some(thread),
-        })
+        Ok(Self { filled, empty, block: Vec::new(), position: 0, thread: Some(thread) })
     }
 
     /// Reads to the end and gives the source back.
     pub fn finish(mut self) -> io::Result<R> {
         io::copy(&mut self, &mut io::sink())?;
         let gone = || io::Error::other("the reading thread panicked");
-        self.thread
-            .take()
-            .ok_or_else(gone)?
-            .join()
-            .map_err(|_| gone())
+        self.thread.take().ok_or_else(gone)?.join().map_err(|_| gone())
     }
 }
 
@@ -144,14 +132,8 @@ mod tests {
             }
         }
         let mut out = Vec::new();
-        let error = ReadAhead::new(Breaks(0))
-            .unwrap()
-            .read_to_end(&mut out)
-            .unwrap_err();
-        assert_eq!(
-            (out, error.to_string()),
-            (vec![1, 2, 3], "disk on fire".into())
-        );
+        let error = ReadAhead::new(Breaks(0)).unwrap().read_to_end(&mut out).unwrap_err();
+        assert_eq!((out, error.to_string()), (vec![1, 2, 3], "disk on fire".into()));
     }
 
     #[test]

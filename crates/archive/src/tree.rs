@@ -14,22 +14,16 @@ use crate::tar::{Device, EntryKind, Header, Timestamp};
 /// How many folders above the current one stay open; further ones are opened again when needed.
 pub(crate) const OPEN_FOLDERS: usize = 32;
 
-pub(crate) const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+pub(crate) const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 pub(crate) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 /// Opens the root of a tree, through whatever links lead to it.
 pub(crate) fn open_root(root: &Path) -> Result<OwnedFd> {
     use std::os::unix::ffi::OsStrExt as _;
-    rustix::fs::open(
-        root,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(ArchiveError::io("open", root.as_os_str().as_bytes()))
+    rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(ArchiveError::io("open", root.as_os_str().as_bytes()))
 }
 
 /// Opens a folder below `root` by its clean path, no link on the way.
@@ -85,10 +79,7 @@ pub(crate) fn xattrs(
     let target = proc_path(folder, name);
     for name in xattr_names(&target, at)? {
         let is_ours = !name.starts_with(b"trusted.overlay.")
-            && !matches!(
-                name.as_slice(),
-                b"security.selinux" | b"security.ima" | b"security.evm"
-            );
+            && !matches!(name.as_slice(), b"security.selinux" | b"security.ima" | b"security.evm");
         if is_ours
             && let Some(value) =
                 xattr(&target, &name).map_err(ArchiveError::io("read attribute of", at))?
@@ -105,9 +96,7 @@ fn xattr_names(target: &[u8], at: &[u8]) -> Result<Vec<Vec<u8>>> {
         match rustix::fs::llistxattr(target, list.as_mut_slice()) {
             Ok(length) => {
                 list.truncate(length);
-                let names = list
-                    .split(|byte| *byte == 0)
-                    .filter(|name| !name.is_empty());
+                let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
                 return Ok(names.map(<[u8]>::to_vec).collect());
             }
             Err(Errno::RANGE) if list.len() <= 64 * 1024 => list.resize(list.len() * 4, 0),
@@ -172,10 +161,7 @@ impl Node<'_> {
         header.uid = u64::from(stat.st_uid);
         header.gid = u64::from(stat.st_gid);
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
-        header.mtime = Timestamp {
-            seconds: stat.st_mtime,
-            nanoseconds,
-        };
+        header.mtime = Timestamp { seconds: stat.st_mtime, nanoseconds };
         header.xattrs = self.xattrs()?;
         match kind {
             EntryKind::Regular => header.size = u64::try_from(stat.st_size).unwrap_or_default(),
@@ -185,10 +171,8 @@ impl Node<'_> {
                     .into_bytes();
             }
             EntryKind::CharDevice | EntryKind::BlockDevice => {
-                let (major, minor) = (
-                    rustix::fs::major(stat.st_rdev),
-                    rustix::fs::minor(stat.st_rdev),
-                );
+                let (major, minor) =
+                    (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
                 header.device = Device { major, minor };
             }
             EntryKind::HardLink | EntryKind::Directory | EntryKind::Fifo | EntryKind::Other(_) => {}
@@ -239,19 +223,11 @@ pub(crate) fn walk(
         let Some(stat) = Node::stat_of(folder.as_fd(), &name, &path)? else {
             continue;
         };
-        visit(&Node {
-            folder: folder.as_fd(),
-            name: &name,
-            path: &path,
-            stat,
-        })?;
+        visit(&Node { folder: folder.as_fd(), name: &name, path: &path, stat })?;
         if is_folder(&stat) {
             let child = enter(root, path)?;
             frames.push(child);
-            let far = frames
-                .len()
-                .checked_sub(OPEN_FOLDERS)
-                .and_then(|at| frames.get_mut(at));
+            let far = frames.len().checked_sub(OPEN_FOLDERS).and_then(|at| frames.get_mut(at));
             if let Some(far) = far {
                 far.fd = None;
             }
@@ -263,11 +239,7 @@ pub(crate) fn walk(
 fn enter(root: BorrowedFd<'_>, path: Vec<u8>) -> Result<Frame> {
     let fd = open_folder(root, &path).map_err(ArchiveError::io("open", &path))?;
     let names = names(fd.as_fd(), &path)?.into_iter();
-    Ok(Frame {
-        path,
-        fd: Some(fd),
-        names,
-    })
+    Ok(Frame { path, fd: Some(fd), names })
 }
 
 /// Looks names of another tree up while one is walked; the last folder stays open.
@@ -294,11 +266,7 @@ impl<'a> View<'a> {
             };
             self.last = Some((path.to_vec(), fd));
         }
-        Ok(self
-            .last
-            .as_ref()
-            .and_then(|(_, fd)| fd.as_ref())
-            .map(AsFd::as_fd))
+        Ok(self.last.as_ref().and_then(|(_, fd)| fd.as_ref()).map(AsFd::as_fd))
     }
 
     pub(crate) fn stat(&mut self, path: &[u8]) -> Result<Option<Stat>> {
@@ -328,12 +296,7 @@ impl<'a> View<'a> {
             return Ok(());
         };
         match Node::stat_of(folder, name, path)? {
-            Some(stat) => visit(&Node {
-                folder,
-                name,
-                path,
-                stat,
-            }),
+            Some(stat) => visit(&Node { folder, name, path, stat }),
             None => Ok(()),
         }
     }

@@ -51,11 +51,7 @@ impl Extractor<'_> {
         content: &mut dyn FnMut(&OwnedFd) -> Result<()>,
     ) -> Result<()> {
         let (folder, name) = path::split(clean);
-        let place = Place {
-            folder: self.folder(folder)?,
-            name,
-            path: clean,
-        };
+        let place = Place { folder: self.folder(folder)?, name, path: clean };
         match header.kind {
             EntryKind::Regular => self.regular(&place, header, content),
             EntryKind::Directory => self.directory(&place, header),
@@ -69,10 +65,9 @@ impl Extractor<'_> {
             EntryKind::CharDevice => self.node(&place, header, FileType::CharacterDevice),
             EntryKind::BlockDevice => self.node(&place, header, FileType::BlockDevice),
             EntryKind::Fifo => self.node(&place, header, FileType::Fifo),
-            EntryKind::Other(flag) => Err(ArchiveError::entry(
-                clean,
-                format!("unhandled tar header type {flag}"),
-            )),
+            EntryKind::Other(flag) => {
+                Err(ArchiveError::entry(clean, format!("unhandled tar header type {flag}")))
+            }
         }
     }
 
@@ -98,9 +93,8 @@ impl Extractor<'_> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
-        let fd = self.replacing(place, || {
-            rustix::fs::openat(place.fd(), place.name, flags, private)
-        })?;
+        let fd =
+            self.replacing(place, || rustix::fs::openat(place.fd(), place.name, flags, private))?;
         content(&fd)?;
         self.applied.bytes += header.size;
         let (uid, gid) = owner(header)?;
@@ -177,9 +171,7 @@ impl Extractor<'_> {
             rustix::fs::makedev(header.device.major, header.device.minor)
         };
         let mode = Mode::RUSR | Mode::WUSR;
-        self.replacing(place, || {
-            rustix::fs::mknodat(place.fd(), place.name, kind, mode, device)
-        })?;
+        self.replacing(place, || rustix::fs::mknodat(place.fd(), place.name, kind, mode, device))?;
         self.dress_name(place, header)
     }
 
@@ -272,10 +264,7 @@ fn make_parent(missing: &Missing<'_>, lowers: &[std::path::PathBuf]) -> Result<O
             rustix::fs::fsetxattr(&fd, name, value, XattrFlags::empty())
         })?;
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
-        return Ok(Some(Timestamp {
-            seconds: stat.st_mtime,
-            nanoseconds,
-        }));
+        return Ok(Some(Timestamp { seconds: stat.st_mtime, nanoseconds }));
     }
     rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))
         .map_err(ArchiveError::io("change mode of", missing.path))?;

@@ -20,10 +20,7 @@ pub(super) struct Folder {
 impl Folder {
     fn new(fd: OwnedFd, path: &[u8]) -> Result<Arc<Self>> {
         let stat = rustix::fs::fstat(&fd).map_err(ArchiveError::io("stat", path))?;
-        Ok(Arc::new(Self {
-            fd,
-            gives_group: stat.st_mode & 0o2000 != 0,
-        }))
+        Ok(Arc::new(Self { fd, gives_group: stat.st_mode & 0o2000 != 0 }))
     }
 }
 
@@ -48,11 +45,7 @@ pub(super) struct Folders {
 
 impl Folders {
     pub(super) fn new(root: OwnedFd) -> Result<Self> {
-        Ok(Self {
-            root: Folder::new(root, b"/")?,
-            path: Vec::new(),
-            levels: Vec::new(),
-        })
+        Ok(Self { root: Folder::new(root, b"/")?, path: Vec::new(), levels: Vec::new() })
     }
 
     /// Closes everything but the root.
@@ -67,36 +60,19 @@ impl Folders {
         path: &[u8],
         make: &mut dyn FnMut(&Missing<'_>) -> Result<()>,
     ) -> Result<Arc<Folder>> {
-        let kept = self
-            .levels
-            .iter()
-            .take_while(|level| is_ancestor(&self.path, level.end, path))
-            .count();
+        let kept =
+            self.levels.iter().take_while(|level| is_ancestor(&self.path, level.end, path)).count();
         self.levels.truncate(kept);
-        self.path
-            .truncate(self.levels.last().map_or(0, |level| level.end));
+        self.path.truncate(self.levels.last().map_or(0, |level| level.end));
         while self.path.len() < path.len() {
-            let start = if self.path.is_empty() {
-                0
-            } else {
-                self.path.len() + 1
-            };
+            let start = if self.path.is_empty() { 0 } else { self.path.len() + 1 };
             let rest = path.get(start..).unwrap_or_default();
-            let length = rest
-                .iter()
-                .position(|byte| *byte == b'/')
-                .unwrap_or(rest.len());
+            let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
             let here = path.get(..start + length).unwrap_or_default();
             let name = rest.get(..length).unwrap_or_default();
             let parent = self.top()?;
-            let folder = self.child(
-                &Missing {
-                    parent: parent.fd.as_fd(),
-                    name,
-                    path: here,
-                },
-                make,
-            )?;
+            let folder =
+                self.child(&Missing { parent: parent.fd.as_fd(), name, path: here }, make)?;
             self.push(here, folder);
         }
         self.top()
@@ -104,22 +80,14 @@ impl Folders {
 
     /// Opens a folder that must be there.
     pub(super) fn existing(&mut self, path: &[u8]) -> Result<Arc<Folder>> {
-        self.open(path, &mut |missing| {
-            Err(ArchiveError::io("open", missing.path)(Errno::NOENT))
-        })
+        self.open(path, &mut |missing| Err(ArchiveError::io("open", missing.path)(Errno::NOENT)))
     }
 
     fn push(&mut self, path: &[u8], folder: Arc<Folder>) {
         self.path = path.to_vec();
-        self.levels.push(Level {
-            end: path.len(),
-            folder: Some(folder),
-        });
-        let far = self
-            .levels
-            .len()
-            .checked_sub(OPEN_FOLDERS)
-            .and_then(|at| self.levels.get_mut(at));
+        self.levels.push(Level { end: path.len(), folder: Some(folder) });
+        let far =
+            self.levels.len().checked_sub(OPEN_FOLDERS).and_then(|at| self.levels.get_mut(at));
         if let Some(far) = far {
             far.folder = None;
         }
@@ -161,8 +129,7 @@ impl Folders {
 
 /// Whether `old[..end]` is `path` or a folder above it.
 fn is_ancestor(old: &[u8], end: usize, path: &[u8]) -> bool {
-    old.get(..end)
-        .is_some_and(|old| path.get(..end) == Some(old))
+    old.get(..end).is_some_and(|old| path.get(..end) == Some(old))
         && matches!(path.get(end), None | Some(b'/'))
 }
 

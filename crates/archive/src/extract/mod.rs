@@ -78,10 +78,7 @@ pub(crate) struct Extractor<'a> {
 
 impl<'a> Extractor<'a> {
     pub(crate) fn open(root: &Path, options: ApplyOptions<'a>) -> Result<Self> {
-        let me = (
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        );
+        let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Ok(Self {
             options,
             folders: Folders::new(tree::open_root(root)?)?,
@@ -133,13 +130,8 @@ impl<'a> Extractor<'a> {
             let (folder, name) = path::split(&clean);
             let name = if name.is_empty() { &b"."[..] } else { name };
             let folder = self.folders.open(folder, &mut |_| Ok(()))?;
-            rustix::fs::utimensat(
-                folder.fd.as_fd(),
-                name,
-                &times(time),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(ArchiveError::io("set time of", &clean))?;
+            rustix::fs::utimensat(folder.fd.as_fd(), name, &times(time), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(ArchiveError::io("set time of", &clean))?;
         }
         Ok(self.applied)
     }
@@ -162,14 +154,8 @@ impl<'a> Extractor<'a> {
 }
 
 fn times(time: Timestamp) -> Timestamps {
-    let moment = Timespec {
-        tv_sec: time.seconds,
-        tv_nsec: time.nanoseconds.into(),
-    };
-    Timestamps {
-        last_access: moment,
-        last_modification: moment,
-    }
+    let moment = Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() };
+    Timestamps { last_access: moment, last_modification: moment }
 }
 
 /// Writes what the archive stores of a file; the rest are holes.

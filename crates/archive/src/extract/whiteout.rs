@@ -28,9 +28,7 @@ pub(super) enum Name {
 pub(super) fn parse(clean: &[u8]) -> Result<Name> {
     let (folder, name) = path::split(clean);
     if name == OPAQUE {
-        return Ok(Name::Opaque {
-            folder: folder.to_vec(),
-        });
+        return Ok(Name::Opaque { folder: folder.to_vec() });
     }
     let first = clean.split(|byte| *byte == b'/').next().unwrap_or_default();
     if first.starts_with(WHITEOUT_META) || name.starts_with(WHITEOUT_META) {
@@ -38,13 +36,10 @@ pub(super) fn parse(clean: &[u8]) -> Result<Name> {
     }
     match name.strip_prefix(WHITEOUT) {
         None => Ok(Name::Ordinary),
-        Some(b"" | b"." | b"..") => Err(ArchiveError::breakout(
-            clean,
-            "it would remove a folder above it",
-        )),
-        Some(removed) => Ok(Name::Removed {
-            path: path::join(folder, removed),
-        }),
+        Some(b"" | b"." | b"..") => {
+            Err(ArchiveError::breakout(clean, "it would remove a folder above it"))
+        }
+        Some(removed) => Ok(Name::Removed { path: path::join(folder, removed) }),
     }
 }
 
@@ -149,13 +144,8 @@ impl Extractor<'_> {
 
 /// Tells overlayfs to show nothing of this folder from below.
 pub(super) fn set_opaque(parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
-    rustix::fs::lsetxattr(
-        tree::proc_path(parent, name),
-        tree::OPAQUE,
-        b"y",
-        XattrFlags::empty(),
-    )
-    .map_err(ArchiveError::io("make opaque", path))
+    rustix::fs::lsetxattr(tree::proc_path(parent, name), tree::OPAQUE, b"y", XattrFlags::empty())
+        .map_err(ArchiveError::io("make opaque", path))
 }
 
 /// Removes a name and everything in it; gone already is fine.
@@ -183,12 +173,7 @@ mod tests {
             ("a/b", Name::Ordinary),
             ("a/.wh.b", removed("a/b")),
             (".wh.b", removed("b")),
-            (
-                "a/.wh..wh..opq",
-                Name::Opaque {
-                    folder: b"a".into(),
-                },
-            ),
+            ("a/.wh..wh..opq", Name::Opaque { folder: b"a".into() }),
             (".wh..wh.plnk/12.34", Name::Meaningless),
             (".wh..wh.aufs", Name::Meaningless),
         ] {
@@ -199,10 +184,7 @@ mod tests {
     #[test]
     fn whiteouts_cannot_climb() {
         for name in ["a/.wh..", "a/.wh...", "a/.wh."] {
-            assert!(
-                matches!(parse(name.as_bytes()), Err(ArchiveError::Breakout { .. })),
-                "{name}"
-            );
+            assert!(matches!(parse(name.as_bytes()), Err(ArchiveError::Breakout { .. })), "{name}");
         }
     }
 }

@@ -66,10 +66,7 @@ impl Block {
     /// A field up to its first NUL.
     pub(super) fn text(&self, range: Range<usize>) -> &[u8] {
         let field = self.field(range);
-        let end = field
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(field.len());
+        let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
         field.get(..end).unwrap_or_default()
     }
 

@@ -10,10 +10,7 @@ pub(super) fn parse(field: &[u8]) -> Option<i64> {
 
 fn parse_octal(field: &[u8]) -> Option<i64> {
     let is_padding = |byte: &u8| *byte == b' ' || *byte == 0;
-    let start = field
-        .iter()
-        .position(|byte| !is_padding(byte))
-        .unwrap_or(field.len());
+    let start = field.iter().position(|byte| !is_padding(byte)).unwrap_or(field.len());
     let digits = field.get(start..)?;
     let end = digits.iter().position(is_padding).unwrap_or(digits.len());
     let (digits, rest) = digits.split_at(end);
@@ -30,11 +27,7 @@ fn parse_octal(field: &[u8]) -> Option<i64> {
 fn parse_binary(field: &[u8]) -> Option<i64> {
     let (first, rest) = field.split_first()?;
     let negative = first & 0x40 != 0;
-    let head = if negative {
-        i128::from(*first) - 0x100
-    } else {
-        i128::from(first & 0x3f)
-    };
+    let head = if negative { i128::from(*first) - 0x100 } else { i128::from(first & 0x3f) };
     let value = rest.iter().try_fold(head, |value, byte| {
         let next = value.checked_mul(256)?.checked_add(i128::from(*byte))?;
         // Keeps long fields from overflowing 128 bits: nothing beyond 64 is accepted anyway.
@@ -91,10 +84,7 @@ mod tests {
 
     #[test]
     fn base_256_of_both_signs() {
-        assert_eq!(
-            parse(&[0x80, 0, 0, 0, 2, 0x54, 0x0b, 0xe4, 0]),
-            Some(10_000_000_000)
-        );
+        assert_eq!(parse(&[0x80, 0, 0, 0, 2, 0x54, 0x0b, 0xe4, 0]), Some(10_000_000_000));
         assert_eq!(parse(&[0xff; 12]), Some(-1));
         assert_eq!(parse(&[0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
         assert_eq!(parse(&[0xbf; 200]), None);
@@ -102,14 +92,7 @@ mod tests {
 
     #[test]
     fn written_numbers_are_read_again() {
-        for value in [
-            0,
-            1,
-            0o7_777_777,
-            0o10_000_000,
-            1 << 40,
-            i64::MAX.unsigned_abs(),
-        ] {
+        for value in [0, 1, 0o7_777_777, 0o10_000_000, 1 << 40, i64::MAX.unsigned_abs()] {
             let mut field = [0; 12];
             write(&mut field, value);
             assert_eq!(parse(&field), i64::try_from(value).ok());

@@ -21,25 +21,15 @@ impl Records {
     /// Adds the records of one extended header. The error says what is wrong.
     pub(super) fn add(&mut self, mut data: &[u8]) -> Result<(), &'static str> {
         while !data.is_empty() {
-            let space = data
-                .iter()
-                .position(|byte| *byte == b' ')
-                .ok_or("pax record without a length")?;
-            let length = data
-                .get(..space)
-                .and_then(decimal)
-                .ok_or("pax record with a bad length")?;
+            let space =
+                data.iter().position(|byte| *byte == b' ').ok_or("pax record without a length")?;
+            let length =
+                data.get(..space).and_then(decimal).ok_or("pax record with a bad length")?;
             let length = usize::try_from(length).map_err(|_| "pax record with a bad length")?;
-            let record = data
-                .get(space + 1..length)
-                .ok_or("pax record longer than its header")?;
-            let record = record
-                .strip_suffix(b"\n")
-                .ok_or("pax record without a line end")?;
-            let equals = record
-                .iter()
-                .position(|byte| *byte == b'=')
-                .ok_or("pax record without =")?;
+            let record = data.get(space + 1..length).ok_or("pax record longer than its header")?;
+            let record = record.strip_suffix(b"\n").ok_or("pax record without a line end")?;
+            let equals =
+                record.iter().position(|byte| *byte == b'=').ok_or("pax record without =")?;
             let (key, value) = record.split_at(equals);
             let value = value.get(1..).unwrap_or_default();
             if key.is_empty() || key.contains(&0) {
@@ -48,8 +38,7 @@ impl Records {
             match key {
                 b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
                     let number = decimal(value).ok_or("pax sparse map with a bad number")?;
-                    self.sparse_pairs
-                        .push((key == b"GNU.sparse.offset", number));
+                    self.sparse_pairs.push((key == b"GNU.sparse.offset", number));
                 }
                 _ => {
                     self.values.insert(key.to_vec(), value.to_vec());
@@ -64,24 +53,16 @@ impl Records {
     pub(super) fn with(&self, inner: Self) -> Self {
         let mut values = self.values.clone();
         values.extend(inner.values);
-        Self {
-            values,
-            sparse_pairs: inner.sparse_pairs,
-        }
+        Self { values, sparse_pairs: inner.sparse_pairs }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.values
-            .get(key)
-            .map(Vec::as_slice)
-            .filter(|value| !value.is_empty())
+        self.values.get(key).map(Vec::as_slice).filter(|value| !value.is_empty())
     }
 
     /// A number, or what is wrong with it.
     pub(super) fn number(&self, key: &[u8]) -> Result<Option<u64>, &'static str> {
-        self.get(key)
-            .map(|value| decimal(value).ok_or("pax record with a bad number"))
-            .transpose()
+        self.get(key).map(|value| decimal(value).ok_or("pax record with a bad number")).transpose()
     }
 
     /// Puts the records into a header.
@@ -102,11 +83,9 @@ impl Records {
         if let Some(name) = self.get(b"GNU.sparse.name") {
             header.path = name.to_vec();
         }
-        for (key, field) in [
-            (&b"uid"[..], &mut header.uid),
-            (b"gid", &mut header.gid),
-            (b"size", &mut header.size),
-        ] {
+        for (key, field) in
+            [(&b"uid"[..], &mut header.uid), (b"gid", &mut header.gid), (b"size", &mut header.size)]
+        {
             if let Some(value) = self.number(key)? {
                 *field = value;
             }
@@ -140,11 +119,9 @@ impl Records {
     pub(super) fn sparse_map(&self) -> Result<Vec<Segment>, &'static str> {
         const BAD: &str = "pax sparse map with a bad number";
         let numbers: Vec<u64> = match self.get(b"GNU.sparse.map") {
-            Some(map) => map
-                .split(|byte| *byte == b',')
-                .map(decimal)
-                .collect::<Option<_>>()
-                .ok_or(BAD)?,
+            Some(map) => {
+                map.split(|byte| *byte == b',').map(decimal).collect::<Option<_>>().ok_or(BAD)?
+            }
             None => {
                 // Offset and length must take turns.
                 if self
@@ -155,10 +132,7 @@ impl Records {
                 {
                     return Err("pax sparse map out of order");
                 }
-                self.sparse_pairs
-                    .iter()
-                    .map(|(_, number)| *number)
-                    .collect()
+                self.sparse_pairs.iter().map(|(_, number)| *number).collect()
             }
         };
         numbers
@@ -206,18 +180,9 @@ fn timestamp(text: &[u8]) -> Option<Timestamp> {
             nanoseconds * 10 + u32::from(fraction.get(at).map_or(0, |digit| digit - b'0'));
     }
     Some(match (negative, nanoseconds) {
-        (false, _) => Timestamp {
-            seconds,
-            nanoseconds,
-        },
-        (true, 0) => Timestamp {
-            seconds: -seconds,
-            nanoseconds,
-        },
-        (true, _) => Timestamp {
-            seconds: -seconds - 1,
-            nanoseconds: 1_000_000_000 - nanoseconds,
-        },
+        (false, _) => Timestamp { seconds, nanoseconds },
+        (true, 0) => Timestamp { seconds: -seconds, nanoseconds },
+        (true, _) => Timestamp { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds },
     })
 }
 
@@ -244,11 +209,7 @@ pub(super) fn xattr_key(name: &[u8]) -> Vec<u8> {
 /// The text of a time: what [`timestamp`] reads.
 pub(super) fn time_text(time: Timestamp) -> String {
     let (sign, seconds, nanoseconds) = if time.seconds < 0 && time.nanoseconds > 0 {
-        (
-            "-",
-            (time.seconds + 1).unsigned_abs(),
-            1_000_000_000 - time.nanoseconds,
-        )
+        ("-", (time.seconds + 1).unsigned_abs(), 1_000_000_000 - time.nanoseconds)
     } else if time.seconds < 0 {
         ("-", time.seconds.unsigned_abs(), 0)
     } else {
@@ -279,23 +240,11 @@ mod tests {
 
     #[test]
     fn times_of_both_signs_come_back() {
-        for (seconds, nanoseconds) in [
-            (0, 0),
-            (5, 500_000_000),
-            (-1, 0),
-            (-2, 250_000_000),
-            (-1, 1),
-        ] {
-            let time = Timestamp {
-                seconds,
-                nanoseconds,
-            };
-            assert_eq!(
-                timestamp(time_text(time).as_bytes()),
-                Some(time),
-                "{}",
-                time_text(time)
-            );
+        for (seconds, nanoseconds) in
+            [(0, 0), (5, 500_000_000), (-1, 0), (-2, 250_000_000), (-1, 1)]
+        {
+            let time = Timestamp { seconds, nanoseconds };
+            assert_eq!(timestamp(time_text(time).as_bytes()), Some(time), "{}", time_text(time));
         }
         assert_eq!(timestamp(b"1.2.3"), None);
         assert_eq!(timestamp(b"1e9"), None);

@@ -30,9 +30,7 @@ pub struct Reader<R> {
 
 impl<R> std::fmt::Debug for Reader<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader")
-            .field("offset", &self.offset)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("offset", &self.offset).finish_non_exhaustive()
     }
 }
 
@@ -73,14 +71,10 @@ impl<R: Read> Reader<R> {
             };
             let bad = |reason: &'static str| ArchiveError::header(at, reason);
             match block.byte(block::FLAG) {
-                b'x' => local
-                    .add(&self.extension(&block, at, "pax header")?)
-                    .map_err(bad)?,
+                b'x' => local.add(&self.extension(&block, at, "pax header")?).map_err(bad)?,
                 b'g' => {
                     let mut records = Records::default();
-                    records
-                        .add(&self.extension(&block, at, "pax header")?)
-                        .map_err(bad)?;
+                    records.add(&self.extension(&block, at, "pax header")?).map_err(bad)?;
                     self.global = self.global.with(records);
                 }
                 b'L' => long_path = Some(until_nul(self.extension(&block, at, "long name")?)),
@@ -93,9 +87,7 @@ impl<R: Read> Reader<R> {
                     if let Some(link) = long_link {
                         header.link = link;
                     }
-                    return self
-                        .entry(&block, header, &self.global.with(local), at)
-                        .map(Some);
+                    return self.entry(&block, header, &self.global.with(local), at).map(Some);
                 }
             }
         }
@@ -120,17 +112,8 @@ impl<R: Read> Reader<R> {
     ) -> Result<Entry<'_, R>> {
         let bad = |reason: &'static str| ArchiveError::header(at, reason);
         records.apply(&mut header).map_err(bad)?;
-        header.kind = match header.kind {
-            // A long name brings its slash in an extension.
-            EntryKind::Regular => EntryKind::from_flag(block.byte(block::FLAG), &header.path),
-            kind @ (EntryKind::HardLink
-            | EntryKind::Symlink
-            | EntryKind::CharDevice
-            | EntryKind::BlockDevice
-            | EntryKind::Directory
-            | EntryKind::Fifo
-            | EntryKind::Other(_)) => kind,
-        };
+        // Only the whole name tells: a header may hold the start of a long one, cut at a slash.
+        header.kind = EntryKind::from_flag(block.byte(block::FLAG), &header.path);
         if !header.kind.has_data() {
             header.size = 0;
         }
@@ -153,18 +136,9 @@ impl<R: Read> Reader<R> {
             };
             sparse::check(&map, header.size, self.stored).map_err(bad)?;
         } else if header.size > 0 {
-            map.push(Segment {
-                offset: 0,
-                length: header.size,
-            });
+            map.push(Segment { offset: 0, length: header.size });
         }
-        Ok(Entry {
-            header,
-            map,
-            segment: 0,
-            position: 0,
-            reader: self,
-        })
+        Ok(Entry { header, map, segment: 0, position: 0, reader: self })
     }
 
     /// The rest of an old GNU map: in the header and in blocks of 21 segments after it.
@@ -244,21 +218,14 @@ impl<R: Read> Reader<R> {
     fn extension(&mut self, block: &Block, at: u64, what: &'static str) -> Result<Vec<u8>> {
         let size = positive(block, block::SIZE, at, "size")?;
         if size > MAX_EXTENSION {
-            return Err(ArchiveError::TooLong {
-                offset: at,
-                what,
-                size,
-            });
+            return Err(ArchiveError::TooLong { offset: at, what, size });
         }
         // Grown as the bytes come: a header alone does not get memory.
         let mut data = Vec::new();
         let mut left = usize::try_from(size).unwrap_or(usize::MAX);
         while left > 0 {
             if !self.fill()? {
-                return Err(ArchiveError::Truncated {
-                    offset: self.offset,
-                    expected: what,
-                });
+                return Err(ArchiveError::Truncated { offset: self.offset, expected: what });
             }
             let chunk = self.available(left);
             data.extend_from_slice(chunk);
@@ -311,10 +278,7 @@ impl<R: Read> Reader<R> {
     fn discard(&mut self, mut length: u64, expected: &'static str) -> Result<()> {
         while length > 0 {
             if !self.fill()? {
-                return Err(ArchiveError::Truncated {
-                    offset: self.offset,
-                    expected,
-                });
+                return Err(ArchiveError::Truncated { offset: self.offset, expected });
             }
             let here = (self.end - self.start) as u64;
             let step = here.min(length);
@@ -328,10 +292,7 @@ impl<R: Read> Reader<R> {
         let mut filled = 0;
         while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             if !self.fill()? {
-                return Err(ArchiveError::Truncated {
-                    offset: self.offset,
-                    expected,
-                });
+                return Err(ArchiveError::Truncated { offset: self.offset, expected });
             }
             let chunk = self.available(rest.len());
             let length = chunk.len();
@@ -353,10 +314,7 @@ impl<R: Read> Reader<R> {
                 Ok(length) => (self.start, self.end) = (0, length.min(self.buffer.len())),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
-                    return Err(ArchiveError::Read {
-                        offset: self.offset,
-                        source,
-                    });
+                    return Err(ArchiveError::Read { offset: self.offset, source });
                 }
             }
         }
@@ -387,9 +345,7 @@ pub struct Entry<'a, R> {
 
 impl<R> std::fmt::Debug for Entry<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry")
-            .field("header", &self.header)
-            .finish_non_exhaustive()
+        f.debug_struct("Entry").field("header", &self.header).finish_non_exhaustive()
     }
 }
 
@@ -431,10 +387,7 @@ impl<R: Read> Entry<'_, R> {
 
 impl<R> Reader<R> {
     fn truncated(&self) -> ArchiveError {
-        ArchiveError::Truncated {
-            offset: self.offset,
-            expected: "the content of a file",
-        }
+        ArchiveError::Truncated { offset: self.offset, expected: "the content of a file" }
     }
 }
 
@@ -503,27 +456,20 @@ fn plain_header(block: &Block, at: u64) -> Result<Header> {
     if format == Format::Ustar {
         let prefix = block.text(block::PREFIX);
         // The old star's prefix is shorter: times follow it.
-        let length = if block.field(508..512) == b"tar\0" {
-            131
-        } else {
-            155
-        };
+        let length = if block.field(508..512) == b"tar\0" { 131 } else { 155 };
         let prefix = prefix.get(..prefix.len().min(length)).unwrap_or_default();
         if !prefix.is_empty() {
             path = [prefix, b"/", &path].concat();
         }
     }
-    let kind = EntryKind::from_flag(block.byte(block::FLAG), &path);
+    let kind = EntryKind::from_flag(block.byte(block::FLAG), b"");
     let mut header = Header::new(path, kind);
     header.mode =
         u32::try_from(positive(block, block::MODE, at, "mode")? & 0o7777).unwrap_or_default();
     header.uid = owner(block, block::UID, at, "uid")?;
     header.gid = owner(block, block::GID, at, "gid")?;
     header.size = positive(block, block::SIZE, at, "size")?;
-    header.mtime = Timestamp {
-        seconds: signed(block, block::MTIME, at, "mtime")?,
-        nanoseconds: 0,
-    };
+    header.mtime = Timestamp { seconds: signed(block, block::MTIME, at, "mtime")?, nanoseconds: 0 };
     header.link = block.text(block::LINK).to_vec();
     if format != Format::V7 {
         header.user = block.text(block::USER).to_vec();
@@ -573,10 +519,7 @@ fn segments(field: &[u8], map: &mut Vec<Segment>, at: u64) -> Result<bool> {
                 .and_then(|value| u64::try_from(value).ok())
                 .ok_or_else(|| ArchiveError::header(at, "sparse map with a bad number"))
         };
-        map.push(Segment {
-            offset: value(offset)?,
-            length: value(length)?,
-        });
+        map.push(Segment { offset: value(offset)?, length: value(length)? });
     }
     Ok(true)
 }

@@ -17,13 +17,8 @@ pub(super) fn check(map: &[Segment], size: u64, stored: u64) -> Result<(), &'sta
         if segment.offset < end {
             return Err("sparse map out of order");
         }
-        end = segment
-            .offset
-            .checked_add(segment.length)
-            .ok_or("sparse map beyond all files")?;
-        sum = sum
-            .checked_add(segment.length)
-            .ok_or("sparse map beyond all files")?;
+        end = segment.offset.checked_add(segment.length).ok_or("sparse map beyond all files")?;
+        sum = sum.checked_add(segment.length).ok_or("sparse map beyond all files")?;
     }
     if end > size {
         return Err("sparse map beyond the end of the file");

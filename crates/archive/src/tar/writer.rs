@@ -22,19 +22,12 @@ const FLUSH_AT: usize = 128 * 1024;
 impl<W: Write> Writer<W> {
     /// Writes to `out`, in large pieces.
     pub fn new(out: W) -> Self {
-        Self {
-            out,
-            buffer: Vec::with_capacity(FLUSH_AT + 2 * BLOCK),
-        }
+        Self { out, buffer: Vec::with_capacity(FLUSH_AT + 2 * BLOCK) }
     }
 
     /// Adds an entry; of a regular file `content` must give exactly `header.size` bytes.
     pub fn append(&mut self, header: &Header, content: &mut dyn Read) -> Result<()> {
-        let size = if header.kind.has_data() {
-            header.size
-        } else {
-            0
-        };
+        let size = if header.kind.has_data() { header.size } else { 0 };
         self.write_header(header, size, BTreeMap::new())?;
         self.copy(header, content, size)?;
         self.pad(size)
@@ -70,10 +63,7 @@ impl<W: Write> Writer<W> {
             (b"GNU.sparse.major".to_vec(), b"1".to_vec()),
             (b"GNU.sparse.minor".to_vec(), b"0".to_vec()),
             (b"GNU.sparse.name".to_vec(), header.path.clone()),
-            (
-                b"GNU.sparse.realsize".to_vec(),
-                header.size.to_string().into_bytes(),
-            ),
+            (b"GNU.sparse.realsize".to_vec(), header.size.to_string().into_bytes()),
         ]);
         self.write_header(&outer, stored_size, records)?;
         self.buffer.extend_from_slice(&text);
@@ -85,9 +75,7 @@ impl<W: Write> Writer<W> {
     pub fn finish(mut self) -> Result<W> {
         self.buffer.extend_from_slice(&[0; 2 * BLOCK]);
         self.flush()?;
-        self.out
-            .flush()
-            .map_err(|source| ArchiveError::Write { source })?;
+        self.out.flush().map_err(|source| ArchiveError::Write { source })?;
         Ok(self.out)
     }
 
@@ -100,9 +88,7 @@ impl<W: Write> Writer<W> {
                 .min(FLUSH_AT.saturating_sub(filled).max(BLOCK));
             self.buffer.resize(filled + step, 0);
             let free = self.buffer.get_mut(filled..).unwrap_or_default();
-            let read = content
-                .read(free)
-                .map_err(ArchiveError::io("read", &header.path))?;
+            let read = content.read(free).map_err(ArchiveError::io("read", &header.path))?;
             self.buffer.truncate(filled + read);
             if read == 0 {
                 return Err(ArchiveError::entry(
@@ -123,17 +109,11 @@ impl<W: Write> Writer<W> {
     }
 
     fn flush_full(&mut self) -> Result<()> {
-        if self.buffer.len() >= FLUSH_AT {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.out
-            .write_all(&self.buffer)
-            .map_err(|source| ArchiveError::Write { source })?;
+        self.out.write_all(&self.buffer).map_err(|source| ArchiveError::Write { source })?;
         self.buffer.clear();
         Ok(())
     }
@@ -167,11 +147,7 @@ impl<W: Write> Writer<W> {
         ];
         for (range, key, value) in texts {
             // A name field must keep its NUL, a link may fill its field.
-            let room = if range == block::LINK {
-                range.len()
-            } else {
-                range.len() - 1
-            };
+            let room = if range == block::LINK { range.len() } else { range.len() - 1 };
             if value.len() > room {
                 records.insert(key.to_vec(), value.clone());
             }
@@ -197,19 +173,10 @@ impl<W: Write> Writer<W> {
             records.insert(b"mtime".to_vec(), pax::time_text(header.mtime).into_bytes());
         }
         number::write(block.field_mut(block::MTIME), seconds.unwrap_or_default());
-        number::write(
-            block.field_mut(block::MODE),
-            u64::from(header.mode & 0o7777),
-        );
+        number::write(block.field_mut(block::MODE), u64::from(header.mode & 0o7777));
         if matches!(header.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
-            number::write(
-                block.field_mut(block::MAJOR),
-                u64::from(header.device.major),
-            );
-            number::write(
-                block.field_mut(block::MINOR),
-                u64::from(header.device.minor),
-            );
+            number::write(block.field_mut(block::MAJOR), u64::from(header.device.major));
+            number::write(block.field_mut(block::MINOR), u64::from(header.device.minor));
         }
         for (name, value) in &header.xattrs {
             records.insert(pax::xattr_key(name), value.clone());
@@ -232,9 +199,7 @@ impl<W: Write> Writer<W> {
         let outer = crate::path::join(&crate::path::join(folder, b"PaxHeaders.0"), name);
         block.set_text(
             block::NAME,
-            outer
-                .get(..outer.len().min(block::NAME.len() - 1))
-                .unwrap_or_default(),
+            outer.get(..outer.len().min(block::NAME.len() - 1)).unwrap_or_default(),
         );
         for range in [block::MODE, block::UID, block::GID, block::MTIME] {
             number::write(block.field_mut(range), 0);
