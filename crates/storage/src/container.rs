@@ -93,13 +93,9 @@ fn make(root: &OwnedFd, path: &str, point: &Point) -> io::Result<()> {
     let folder = folder.as_fd();
     let made = match point {
         Point::Folder => rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o755)),
-        Point::File => rustix::fs::mknodat(
-            folder,
-            name,
-            FileType::RegularFile,
-            Mode::from_raw_mode(0o755),
-            0,
-        ),
+        Point::File => {
+            rustix::fs::mknodat(folder, name, FileType::RegularFile, Mode::from_raw_mode(0o755), 0)
+        }
         Point::Link(target) => rustix::fs::symlinkat(*target, folder, name),
     };
     match (made, point) {

@@ -47,12 +47,7 @@ pub(crate) fn not_supported(
         reason = format!("{reason}: {error}");
         cause = error.source();
     }
-    StorageError::NotSupported {
-        driver,
-        path: path.to_owned(),
-        fs: file_system(path),
-        reason,
-    }
+    StorageError::NotSupported { driver, path: path.to_owned(), fs: file_system(path), reason }
 }
 
 /// The name of the file system of a path.

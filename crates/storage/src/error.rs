@@ -95,11 +95,7 @@ impl StorageError {
         action: &'static str,
         path: &Path,
     ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source: source.into(),
-        }
+        move |source| Self::Io { action, path: path.to_owned(), source: source.into() }
     }
 
     /// Makes a [`StorageError::Archive`], for `map_err`.

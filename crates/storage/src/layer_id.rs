@@ -30,11 +30,7 @@ impl LayerId {
 
     /// The id of the layer of mount points that stands on this one.
     pub fn init(&self) -> Self {
-        if self.is_init() {
-            self.clone()
-        } else {
-            Self(format!("{}{INIT}", self.0))
-        }
+        if self.is_init() { self.clone() } else { Self(format!("{}{INIT}", self.0)) }
     }
 
     /// Whether this is a layer of mount points.
@@ -57,9 +53,8 @@ impl LayerId {
 pub(crate) fn random() -> Result<[u8; 32], StorageError> {
     let mut bytes = [0; 32];
     // Never short for up to 256 bytes (getrandom(2)).
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
-        StorageError::io("read random bytes for", std::path::Path::new("a layer")),
-    )?;
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(StorageError::io("read random bytes for", std::path::Path::new("a layer")))?;
     Ok(bytes)
 }
 
@@ -131,14 +126,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in [
-            "",
-            "..",
-            "l",
-            &"A".repeat(64),
-            &"a".repeat(63),
-            &format!("{}-x", "a".repeat(64)),
-        ] {
+        for text in
+            ["", "..", "l", &"A".repeat(64), &"a".repeat(63), &format!("{}-x", "a".repeat(64))]
+        {
             assert!(text.parse::<LayerId>().is_err(), "{text}");
         }
     }

@@ -74,9 +74,7 @@ fn between(
     new: &Mounted<'_>,
     parent: Option<&LayerId>,
 ) -> Result<Vec<Change>> {
-    let old = parent
-        .map(|parent| Mounted::new(driver, parent))
-        .transpose()?;
+    let old = parent.map(|parent| Mounted::new(driver, parent)).transpose()?;
     let old: Option<&Path> = old.as_ref().map(|old| old.path.as_path());
     changes::between(old, &new.path).map_err(StorageError::archive("compare", new.id))
 }

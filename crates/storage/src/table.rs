@@ -35,11 +35,7 @@ impl<T> Layer<T> {
     /// Takes the layer's turn.
     pub(crate) fn lock(&self) -> Result<MutexGuard<'_, State>> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.is_removed {
-            Err(StorageError::NoSuchLayer(self.id.clone()))
-        } else {
-            Ok(state)
-        }
+        if state.is_removed { Err(StorageError::NoSuchLayer(self.id.clone())) } else { Ok(state) }
     }
 }
 
@@ -87,11 +83,7 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn get(&self, id: &LayerId) -> Result<Arc<Layer<T>>> {
-        self.inner()
-            .layers
-            .get(id)
-            .cloned()
-            .ok_or_else(|| StorageError::NoSuchLayer(id.clone()))
+        self.inner().layers.get(id).cloned().ok_or_else(|| StorageError::NoSuchLayer(id.clone()))
     }
 
     pub(crate) fn contains(&self, id: &LayerId) -> bool {
@@ -127,12 +119,7 @@ impl<T> Table<T> {
         };
         inner.making.insert(id.clone());
         inner.add_child(parent.as_ref().map(|parent| &parent.id));
-        Ok(Making {
-            table: self,
-            id: id.clone(),
-            parent,
-            is_done: false,
-        })
+        Ok(Making { table: self, id: id.clone(), parent, is_done: false })
     }
 
     /// Removes a layer that is neither in use nor under another; `erase` makes it invisible on disk. The caller's check
@@ -150,10 +137,7 @@ impl<T> Table<T> {
             let mut inner = self.inner();
             let children = inner.children.get(&layer.id).copied().unwrap_or_default();
             if children > 0 {
-                return Err(StorageError::HasChildren {
-                    id: layer.id.clone(),
-                    children,
-                });
+                return Err(StorageError::HasChildren { id: layer.id.clone(), children });
             }
             // From here on nobody finds it, and nobody may take its id while it is being erased.
             inner.layers.remove(&layer.id);

@@ -89,17 +89,9 @@ impl Trash {
 
     /// Waits until everything taken so far is gone, or found to be undeletable.
     pub(crate) fn flush(&self) {
-        let mut count = self
-            .pending
-            .count
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut count = self.pending.count.lock().unwrap_or_else(PoisonError::into_inner);
         while *count > 0 {
-            count = self
-                .pending
-                .is_zero
-                .wait(count)
-                .unwrap_or_else(PoisonError::into_inner);
+            count = self.pending.is_zero.wait(count).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -124,10 +116,7 @@ impl Trash {
 fn start(pending: Arc<Pending>) -> Option<Sender<PathBuf>> {
     let (sender, receiver) = channel();
     let run = move || run(&receiver, &pending);
-    std::thread::Builder::new()
-        .name("layer-deleter".into())
-        .spawn(run)
-        .ok()?;
+    std::thread::Builder::new().name("layer-deleter".into()).spawn(run).ok()?;
     Some(sender)
 }
 
@@ -143,10 +132,5 @@ fn run(paths: &Receiver<PathBuf>, pending: &Pending) {
 fn delete(path: &Path) {
     // What cannot be deleted stays in the trash and is tried again at the next start.
     let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    if is_folder {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    }
-    .ok();
+    if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) }.ok();
 }

@@ -51,13 +51,7 @@ impl Vfs {
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o710))
             .map_err(StorageError::io("change mode of", &path))?;
         let trash = Trash::open(&path, root.as_fd())?;
-        let driver = Self {
-            path,
-            root,
-            trash,
-            layers: Table::default(),
-            filling: Mutex::new(()),
-        };
+        let driver = Self { path, root, trash, layers: Table::default(), filling: Mutex::new(()) };
         driver.load()?;
         Ok(driver)
     }
@@ -87,9 +81,7 @@ impl Vfs {
             let ready: Vec<LayerId> = parents
                 .iter()
                 .filter(|(_, parent)| {
-                    parent
-                        .as_ref()
-                        .is_none_or(|parent| self.layers.contains(parent))
+                    parent.as_ref().is_none_or(|parent| self.layers.contains(parent))
                 })
                 .map(|(id, _)| id.clone())
                 .collect();
@@ -108,12 +100,7 @@ impl Vfs {
         let mut ids = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(StorageError::io("read", &folder))? {
             let entry = entry.map_err(StorageError::io("read", &folder))?;
-            ids.extend(
-                entry
-                    .file_name()
-                    .to_str()
-                    .and_then(|name| name.parse::<LayerId>().ok()),
-            );
+            ids.extend(entry.file_name().to_str().and_then(|name| name.parse::<LayerId>().ok()));
         }
         Ok(ids)
     }
@@ -136,9 +123,7 @@ impl Vfs {
             }
             Err(error) => {
                 // The first error tells; what is left is swept.
-                self.trash
-                    .take(self.root.as_fd(), &format!("new/{id}"))
-                    .ok();
+                self.trash.take(self.root.as_fd(), &format!("new/{id}")).ok();
                 Err(error)
             }
         }
@@ -177,19 +162,11 @@ impl Vfs {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(failed("remove parent of layer")(error)),
         }
-        let text = making
-            .parent
-            .as_deref()
-            .map_or(NO_PARENT, |parent| parent.id.as_str());
+        let text = making.parent.as_deref().map_or(NO_PARENT, |parent| parent.id.as_str());
         rustix::fs::symlinkat(text, &self.root, &link).map_err(failed("write parent of layer"))?;
         fault::point();
-        rustix::fs::renameat(
-            &self.root,
-            format!("new/{id}"),
-            &self.root,
-            format!("dir/{id}"),
-        )
-        .map_err(failed("show layer"))?;
+        rustix::fs::renameat(&self.root, format!("new/{id}"), &self.root, format!("dir/{id}"))
+            .map_err(failed("show layer"))?;
         fault::point();
         Ok(())
     }
@@ -258,11 +235,7 @@ impl StorageDriver for Vfs {
         fill: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<()> {
         let _turn = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.layers.contains(id) {
-            Ok(())
-        } else {
-            self.make(id, parent, fill)
-        }
+        if self.layers.contains(id) { Ok(()) } else { self.make(id, parent, fill) }
     }
 
     /// The durability is the file system's own: there is no mount to give it to.
@@ -289,12 +262,7 @@ impl StorageDriver for Vfs {
     }
 
     fn parent(&self, id: &LayerId) -> Result<Option<LayerId>> {
-        Ok(self
-            .layers
-            .get(id)?
-            .parent
-            .as_ref()
-            .map(|parent| parent.id.clone()))
+        Ok(self.layers.get(id)?.parent.as_ref().map(|parent| parent.id.clone()))
     }
 
     /// Nothing, as in Docker.
@@ -314,10 +282,7 @@ impl StorageDriver for Vfs {
         let layer = self.layers.get(id)?;
         let _turn = layer.lock()?;
         // The parents' folders are in the copy.
-        let options = ApplyOptions {
-            whiteouts: Whiteouts::Plain,
-            lowers: &[],
-        };
+        let options = ApplyOptions { whiteouts: Whiteouts::Plain, lowers: &[] };
         let applied =
             apply(&self.tree(id), tar, &options).map_err(StorageError::archive("extract", id))?;
         rustix::fs::syncfs(&self.root).map_err(StorageError::io("sync", &self.path))?;
@@ -362,11 +327,7 @@ impl StorageDriver for Vfs {
                 result => result?,
             }
         }
-        for id in self
-            .ids_in("new")?
-            .into_iter()
-            .filter(|id| !self.layers.is_taken(id))
-        {
+        for id in self.ids_in("new")?.into_iter().filter(|id| !self.layers.is_taken(id)) {
             self.throw("new", &id)?;
         }
         for id in self

@@ -48,12 +48,7 @@ impl Disk {
             error => Err(StorageError::io("create", &path.join("l"))(error)),
         })?;
         let trash = Trash::open(&path, root.as_fd())?;
-        Ok(Self {
-            path,
-            root,
-            trash,
-            has_odd_umask: AtomicBool::new(true),
-        })
+        Ok(Self { path, root, trash, has_odd_umask: AtomicBool::new(true) })
     }
 
     pub(super) fn path(&self, id: &LayerId) -> PathBuf {
@@ -104,12 +99,10 @@ impl Disk {
             fault::point();
         }
         if let Some(lower) = lower {
-            self.write(&name("lower"), lower)
-                .map_err(failed("write lower of layer"))?;
+            self.write(&name("lower"), lower).map_err(failed("write lower of layer"))?;
             fault::point();
         }
-        self.write(&name("link"), link)
-            .map_err(failed("write link of layer"))?;
+        self.write(&name("link"), link).map_err(failed("write link of layer"))?;
         fault::point();
         Ok(())
     }
@@ -144,8 +137,7 @@ impl Disk {
         }
         let stat = rustix::fs::statat(&self.root, format!("{id}/diff"), AtFlags::empty())
             .map_err(failed("stat parts of"))?;
-        self.has_odd_umask
-            .store(stat.st_mode & 0o777 != 0o755, Ordering::Relaxed);
+        self.has_odd_umask.store(stat.st_mode & 0o777 != 0o755, Ordering::Relaxed);
         Ok(())
     }
 
@@ -153,9 +145,14 @@ impl Disk {
     /// enough for its container.
     pub(super) fn prepare_mount(&self, id: &LayerId) -> Result<()> {
         let mark = format!("{id}/work/work/incompat/volatile");
-        match rustix::fs::unlinkat(&self.root, mark, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(StorageError::io("prepare", &self.path(id))(error)),
+        for (name, flags) in
+            [(format!("{mark}/dirty"), AtFlags::empty()), (mark, AtFlags::REMOVEDIR)]
+        {
+            match rustix::fs::unlinkat(&self.root, name, flags) {
+                Ok(()) => {}
+                Err(Errno::NOENT) => break,
+                Err(error) => return Err(StorageError::io("prepare", &self.path(id))(error)),
+            }
         }
         match make_folder(&self.root, &format!("{id}/merged"), 0o700) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
@@ -200,10 +197,8 @@ impl Disk {
             }
             Err(error) => return Err(StorageError::io("read", &path)(error)),
         };
-        let links = text
-            .trim_end()
-            .split(':')
-            .map(|link| link.strip_prefix("l/").map(str::to_owned));
+        let links =
+            text.trim_end().split(':').map(|link| link.strip_prefix("l/").map(str::to_owned));
         Ok(links.collect())
     }
 
@@ -251,17 +246,8 @@ impl Disk {
 pub(super) fn new_link() -> Result<String> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let bytes = random()?;
-    let letter = |byte: u8| {
-        ALPHABET
-            .get(usize::from(byte % 32))
-            .copied()
-            .map_or('A', char::from)
-    };
-    Ok(bytes
-        .iter()
-        .take(LINK_LENGTH)
-        .map(|byte| letter(*byte))
-        .collect())
+    let letter = |byte: u8| ALPHABET.get(usize::from(byte % 32)).copied().map_or('A', char::from);
+    Ok(bytes.iter().take(LINK_LENGTH).map(|byte| letter(*byte)).collect())
 }
 
 fn make_folder(root: &OwnedFd, name: &str, mode: u32) -> rustix::io::Result<()> {

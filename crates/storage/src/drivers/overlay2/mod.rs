@@ -79,9 +79,7 @@ impl Overlay2 {
             self.mounter.mount(&stack, &path.join("merged"))
         });
         disk::unmount(&path.join("merged"))?;
-        self.disk
-            .trash
-            .take(self.disk.root.as_fd(), probe.as_str())?;
+        self.disk.trash.take(self.disk.root.as_fd(), probe.as_str())?;
         result.map_err(|error| crate::detect::not_supported("overlay2", &self.disk.path, &error))
     }
 
@@ -130,20 +128,14 @@ impl Overlay2 {
     ) -> Result<(Making<'_, Link>, Link)> {
         let making = self.layers.make(id, parent)?;
         if making.depth() > MOST_LAYERS {
-            return Err(StorageError::TooDeep {
-                depth: making.depth(),
-                limit: MOST_LAYERS,
-            });
+            return Err(StorageError::TooDeep { depth: making.depth(), limit: MOST_LAYERS });
         }
         let link = disk::new_link()?;
         let lower = making.parent.as_deref().map(lower_text);
         let result = self.disk.make(id, &link, lower.as_deref(), parts);
         if let Err(error) = result {
             // The first error tells; what is left is swept.
-            self.disk
-                .trash
-                .take(self.disk.root.as_fd(), id.as_str())
-                .ok();
+            self.disk.trash.take(self.disk.root.as_fd(), id.as_str()).ok();
             return Err(error);
         }
         Ok((making, link))
@@ -152,10 +144,7 @@ impl Overlay2 {
     fn stack(&self, layer: &Layer<Link>, options: &MountOptions) -> Stack {
         let path = self.disk.path(&layer.id);
         Stack {
-            lowers: layer
-                .parents()
-                .map(|parent| self.disk.short(&parent.own))
-                .collect(),
+            lowers: layer.parents().map(|parent| self.disk.short(&parent.own)).collect(),
             upper: Some((path.join("diff"), path.join("work"))),
             durability: options.durability,
         }
@@ -163,17 +152,12 @@ impl Overlay2 {
 
     /// The view of everything below a layer, without a place in the file system.
     fn lower_view(&self, layer: &Layer<Link>) -> Result<LowerView> {
-        let lowers: Vec<PathBuf> = layer
-            .parents()
-            .map(|parent| self.disk.short(&parent.own))
-            .collect();
+        let lowers: Vec<PathBuf> =
+            layer.parents().map(|parent| self.disk.short(&parent.own)).collect();
         match lowers.as_slice() {
             [] => Ok(LowerView::Nothing),
             [only] => Ok(LowerView::Is(disk::open_folder(only)?)),
-            _ => match self.mounter.detached(&Stack {
-                lowers,
-                ..Stack::default()
-            })? {
+            _ => match self.mounter.detached(&Stack { lowers, ..Stack::default() })? {
                 Some(fd) => Ok(LowerView::Is(fd)),
                 None => Ok(LowerView::Unsupported),
             },
@@ -199,9 +183,7 @@ impl Overlay2 {
 
     fn erase(&self, layer: &Layer<Link>) -> Result<()> {
         self.disk.hide(&layer.own)?;
-        self.disk
-            .trash
-            .take(self.disk.root.as_fd(), layer.id.as_str())
+        self.disk.trash.take(self.disk.root.as_fd(), layer.id.as_str())
     }
 
     /// Removes the layer of mount points that stands on a layer, if nothing stands on it.
@@ -283,21 +265,13 @@ impl StorageDriver for Overlay2 {
                 let mut lowers = vec![self.disk.short(&parent.own)];
                 lowers.extend(parent.parents().map(|layer| self.disk.short(&layer.own)));
                 let upper = Some((path.join("diff"), path.join("work")));
-                let stack = Stack {
-                    lowers,
-                    upper,
-                    ..Stack::default()
-                };
-                self.mounter
-                    .with_mounted(&stack, &path.join("merged"), fill)
+                let stack = Stack { lowers, upper, ..Stack::default() };
+                self.mounter.with_mounted(&stack, &path.join("merged"), fill)
             }
         };
         fault::point();
         if let Err(error) = filled.and_then(|()| self.disk.show(id, &link)) {
-            self.disk
-                .trash
-                .take(self.disk.root.as_fd(), id.as_str())
-                .ok();
+            self.disk.trash.take(self.disk.root.as_fd(), id.as_str()).ok();
             return Err(error);
         }
         making.done(link);
@@ -350,12 +324,7 @@ impl StorageDriver for Overlay2 {
     }
 
     fn parent(&self, id: &LayerId) -> Result<Option<LayerId>> {
-        Ok(self
-            .layers
-            .get(id)?
-            .parent
-            .as_ref()
-            .map(|parent| parent.id.clone()))
+        Ok(self.layers.get(id)?.parent.as_ref().map(|parent| parent.id.clone()))
     }
 
     fn metadata(&self, id: &LayerId) -> Result<BTreeMap<String, String>> {
@@ -367,10 +336,8 @@ impl StorageDriver for Overlay2 {
             ("UpperDir".to_owned(), text(path.join("diff"))),
             ("WorkDir".to_owned(), text(path.join("work"))),
         ]);
-        let lowers: Vec<String> = layer
-            .parents()
-            .map(|parent| text(self.diff_path(&parent.id)))
-            .collect();
+        let lowers: Vec<String> =
+            layer.parents().map(|parent| text(self.diff_path(&parent.id))).collect();
         if !lowers.is_empty() {
             data.insert("LowerDir".to_owned(), lowers.join(":"));
         }
@@ -391,10 +358,7 @@ impl StorageDriver for Overlay2 {
             lowers.push(self.diff_path(&parent.id));
             lowers.extend(parent.parents().map(|layer| self.diff_path(&layer.id)));
         }
-        let options = ApplyOptions {
-            whiteouts: Whiteouts::Overlay,
-            lowers: &lowers,
-        };
+        let options = ApplyOptions { whiteouts: Whiteouts::Overlay, lowers: &lowers };
         let applied = apply(&self.diff_path(id), tar, &options)
             .map_err(StorageError::archive("extract", id))?;
         rustix::fs::syncfs(&self.disk.root).map_err(StorageError::io("sync", &self.disk.path))?;
@@ -403,23 +367,20 @@ impl StorageDriver for Overlay2 {
 
     fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()> {
         match self.native(id, parent)? {
-            Some((layer, lower)) => pack::upper(
-                &self.diff_path(&layer.id),
-                lower.as_ref().map(|fd| fd.as_fd()),
-                out,
-            )
-            .map_err(StorageError::archive("pack", id)),
+            Some((layer, lower)) => {
+                pack::upper(&self.diff_path(&layer.id), lower.as_ref().map(|fd| fd.as_fd()), out)
+                    .map_err(StorageError::archive("pack", id))
+            }
             None => naive_diff::diff(self, id, parent, out),
         }
     }
 
     fn changes(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<Vec<Change>> {
         match self.native(id, parent)? {
-            Some((layer, lower)) => changes::of_upper(
-                &self.diff_path(&layer.id),
-                lower.as_ref().map(|fd| fd.as_fd()),
-            )
-            .map_err(StorageError::archive("compare", id)),
+            Some((layer, lower)) => {
+                changes::of_upper(&self.diff_path(&layer.id), lower.as_ref().map(|fd| fd.as_fd()))
+                    .map_err(StorageError::archive("compare", id))
+            }
             None => naive_diff::changes(self, id, parent),
         }
     }
