@@ -13,8 +13,6 @@ const SET: u16 = 19;
 
 /// Length of `struct ifinfomsg`.
 const FIXED: usize = 16;
-/// `AF_BRIDGE`: the link as the port of a bridge.
-const AF_BRIDGE: u8 = 7;
 const AF_UNSPEC: u8 = 0;
 /// `IFF_UP`.
 const UP: u32 = 1;
@@ -27,7 +25,6 @@ mod attribute {
     pub(super) const NAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
     pub(super) const MASTER: u16 = 10;
-    pub(super) const PORT: u16 = 12;
     pub(super) const INFO: u16 = 18;
     pub(super) const ALIAS: u16 = 20;
     pub(super) const NETNS_FD: u16 = 28;
@@ -37,7 +34,11 @@ mod attribute {
     pub(super) const INFO_DATA: u16 = 2;
     /// `VETH_INFO_PEER`, inside of `INFO_DATA`.
     pub(super) const PEER: u16 = 1;
-    /// `IFLA_BRPORT_ISOLATED`, inside of `PORT`.
+    /// `IFLA_INFO_SLAVE_KIND` and `IFLA_INFO_SLAVE_DATA`, inside of `INFO`.
+    pub(super) const SLAVE_KIND: u16 = 4;
+    pub(super) const SLAVE_DATA: u16 = 5;
+    /// `IFLA_BRPORT_MODE` and `IFLA_BRPORT_ISOLATED`, inside of `SLAVE_DATA`.
+    pub(super) const HAIRPIN: u16 = 4;
     pub(super) const ISOLATED: u16 = 33;
 }
 
@@ -77,6 +78,23 @@ pub struct Veth<'a> {
     pub master: Option<u32>,
     /// MTU of both.
     pub mtu: Option<u32>,
+}
+
+/// How a bridge treats a port. What is not set stays as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PortSettings {
+    /// It does not talk to the other isolated ports.
+    pub is_isolated: bool,
+    /// What came in by it may leave by it.
+    pub is_hairpin: bool,
+}
+
+impl PortSettings {
+    /// Whether nothing is to be set.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn fixed(family: u8, index: u32, flags: u32, change: u32) -> [u8; FIXED] {
@@ -206,13 +224,24 @@ pub fn set_alias(index: u32, alias: &str) -> Request {
     })
 }
 
-/// Keeps a port of a bridge from talking to the other isolated ports of it.
+/// Sets how a bridge treats the port of this name.
+///
+/// By name, so that it can follow the request that makes the port in the same batch.
 #[must_use]
-pub fn isolate_port(index: u32) -> Request {
-    let what = format!("isolate bridge port {index}");
-    Request::new(SET, Mode::Existing, &fixed(AF_BRIDGE, index, 0, 0), what).with(|payload| {
-        payload.nested(attribute::PORT, |port| {
-            port.bytes(attribute::ISOLATED, &[1]);
+pub fn set_port(name: &str, port: PortSettings) -> Request {
+    let what = format!("set up bridge port {name}");
+    Request::new(NEW, Mode::Existing, &fixed(AF_UNSPEC, 0, 0, 0), what).with(|payload| {
+        payload.text(attribute::NAME, name);
+        payload.nested(attribute::INFO, |info| {
+            info.text(attribute::SLAVE_KIND, "bridge");
+            info.nested(attribute::SLAVE_DATA, |data| {
+                if port.is_isolated {
+                    data.bytes(attribute::ISOLATED, &[1]);
+                }
+                if port.is_hairpin {
+                    data.bytes(attribute::HAIRPIN, &[1]);
+                }
+            });
         });
     })
 }

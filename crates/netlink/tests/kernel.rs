@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use barge_netlink::address::Address;
-use barge_netlink::link::Veth;
+use barge_netlink::link::{PortSettings, Veth};
 use barge_netlink::neighbour::Neighbour;
 use barge_netlink::route::Route;
 use barge_netlink::{Family, NetlinkError, Request, Socket, address, link, neighbour, route};
@@ -95,7 +95,7 @@ fn what_is_set_on_a_link_is_there() {
 
 #[test]
 fn a_port_leaves_and_joins_a_bridge_and_is_isolated() {
-    let (_host, mut here) = namespace();
+    let (host, mut here) = namespace();
     let (container, _there) = namespace();
     send(&mut here, link::create_bridge("br0", MAC, None));
     let bridge = index(&mut here, "br0");
@@ -109,7 +109,13 @@ fn a_port_leaves_and_joins_a_bridge_and_is_isolated() {
     };
     send(&mut here, link::create_veth(&veth));
     let port = index(&mut here, "v");
-    here.send(&[link::set_master(port, Some(bridge)), link::isolate_port(port)]).unwrap();
+    let settings = PortSettings { is_isolated: true, is_hairpin: true };
+    here.send(&[link::set_master(port, Some(bridge)), link::set_port("v", settings)]).unwrap();
+    let output = in_netns(&host, || {
+        std::process::Command::new("bridge").args(["-d", "link", "show"]).output().unwrap()
+    });
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(text.contains("hairpin on") && text.contains("isolated on"), "{text}");
     assert_eq!(link::by_index(&mut here, port).unwrap().unwrap().master, Some(bridge));
     send(&mut here, link::set_master(port, None));
     assert_eq!(link::by_index(&mut here, port).unwrap().unwrap().master, None);

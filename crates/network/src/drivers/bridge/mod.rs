@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barge_firewall::{Masquerade, NetworkRules, Publication, Verdict};
-use barge_netlink::link::{self, Veth};
+use barge_netlink::link::{self, PortSettings, Veth};
 use barge_netlink::route::{self, Route};
 use barge_netlink::{Family, Socket, address, address::Address};
 use ipnet::Ipv4Net;
@@ -56,6 +56,8 @@ pub(crate) struct Bridge {
     ownership: Ownership,
     index: u32,
     address: Ipv4Net,
+    /// Whether bridged packets meet the firewall.
+    filters_bridged: bool,
     pool: Mutex<AddressPool>,
     socket: Mutex<Socket>,
 }
@@ -77,6 +79,7 @@ impl Bridge {
             ownership: made.ownership,
             index: made.index,
             address: made.address,
+            filters_bridged: setup::filters_bridged(),
             pool: Mutex::new(pool),
             socket: Mutex::new(socket),
         };
@@ -166,16 +169,24 @@ impl Bridge {
             master: Some(self.index),
             mtu: link.mtu,
         };
-        let fail = || NetworkError::netlink(format!("make the interface {}", link.host_interface));
-        let mut socket = self.socket();
-        socket.send(&[link::create_veth(&veth)]).map_err(fail())?;
-        if self.config.icc == Switch::Off {
-            // Between ports of one bridge a packet meets the firewall only where br_netfilter is loaded.
-            if let Some(port) = link::by_name(&mut socket, veth.name).map_err(fail())? {
-                socket.send(&[link::isolate_port(port.index)]).map_err(fail())?;
-            }
+        let mut requests = vec![link::create_veth(&veth)];
+        let port = self.port_settings(link);
+        if !port.is_default() {
+            requests.push(link::set_port(veth.name, port));
         }
-        Ok(())
+        self.socket()
+            .send(&requests)
+            .map_err(NetworkError::netlink(format!("make the interface {}", veth.name)))
+    }
+
+    /// Where the kernel shows bridged packets to the firewall (br_netfilter), it redirects a published port of the same
+    /// bridge without leaving the bridge: a container reaches itself only if the port reflects. Elsewhere packets
+    /// between ports never meet the firewall, and it takes the bridge to keep containers apart.
+    fn port_settings(&self, link: &Link) -> PortSettings {
+        PortSettings {
+            is_hairpin: self.filters_bridged && !link.ports.is_empty(),
+            is_isolated: !self.filters_bridged && self.config.icc == Switch::Off,
+        }
     }
 
     fn configure(link: &Link, sandbox: &Sandbox) -> Result<()> {

@@ -132,6 +132,12 @@ fn set(interface: &str, family: &str, setting: &str) -> Result<()> {
     }
 }
 
+/// Whether br_netfilter is loaded and on.
+pub(super) fn filters_bridged() -> bool {
+    fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables")
+        .is_ok_and(|text| text.trim() == "1")
+}
+
 /// What the names of a daemon's interfaces begin with: daemons that share a foreign bridge sweep their own only.
 pub(super) fn interface_prefix(owner: &str) -> String {
     // FNV-1a: the same in every version of barge, which a hash of the standard library is not.
