@@ -11,17 +11,12 @@ use barge_runtime_core::{init, reaper};
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
-    if std::path::Path::new(&name)
-        .file_name()
-        .is_some_and(|name| name == reaper::NAME)
-    {
+    if std::path::Path::new(&name).file_name().is_some_and(|name| name == reaper::NAME) {
         return reaper::main(arguments);
     }
     match arguments.next() {
         Some(word) if word == "init" => init::main(),
-        Some(word) => refuse(&format!(
-            "unknown command {word:?}; the only one is \"init\""
-        )),
+        Some(word) => refuse(&format!("unknown command {word:?}; the only one is \"init\"")),
         None => refuse("started without a command; it is started by barge-shim"),
     }
 }

@@ -54,22 +54,14 @@ pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
     validate::spec(options.spec)?;
     let default = barge_oci::runtime::Linux::default();
     let linux = options.spec.linux.as_ref().unwrap_or(&default);
-    let given = if options.netns.is_some() {
-        Kinds::NETWORK
-    } else {
-        Kinds::empty()
-    };
+    let given = if options.netns.is_some() { Kinds::NETWORK } else { Kinds::empty() };
     let mut namespaces = Namespaces::of(linux, given)?;
     if !namespaces.make.contains(Kinds::MOUNT) {
         let text = "a container needs a mount namespace of its own";
         return Err(StartError::new(Stage::Validate, text));
     }
     namespaces.make -= given;
-    let mut join: Vec<_> = namespaces
-        .join
-        .iter()
-        .map(|(fd, kinds)| (fd.as_fd(), *kinds))
-        .collect();
+    let mut join: Vec<_> = namespaces.join.iter().map(|(fd, kinds)| (fd.as_fd(), *kinds)).collect();
     join.extend(options.netns.map(|fd| (fd, Kinds::NETWORK)));
 
     let mut spec = std::borrow::Cow::Borrowed(options.spec);
@@ -77,9 +69,7 @@ pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
     let filter = filter_of(options)?;
     let plan = Plan::Create(Box::new(CreatePlan {
         own_cgroup_namespace: namespaces.make.contains(Kinds::CONTROL_GROUP)
-            || join
-                .iter()
-                .any(|(_, kinds)| kinds.contains(Kinds::CONTROL_GROUP)),
+            || join.iter().any(|(_, kinds)| kinds.contains(Kinds::CONTROL_GROUP)),
         init: options.init,
         seccomp_flags: seccomp_flags(linux.seccomp.as_ref())?,
         spec,
@@ -183,9 +173,7 @@ pub(crate) fn converse(
     mut control: ToInit,
     (plan, filter): (&Plan<'_>, &[u8]),
 ) -> Result<(Spawned, ToInit, Option<OwnedFd>), StartError> {
-    let heard = control
-        .send_plan(plan, filter)
-        .and_then(|()| control.listen());
+    let heard = control.send_plan(plan, filter).and_then(|()| control.listen());
     let error = match heard {
         Ok(Heard::Ready(terminal)) => return Ok((child, control, terminal)),
         Ok(Heard::End) => match child.executed() {
@@ -199,24 +187,15 @@ pub(crate) fn converse(
     pidfd::send_signal(&child.pidfd, 9).ok();
     let exit = pidfd::wait(&child.pidfd).at(Stage::Handshake, || "reap init".into())?;
     if error.stage == Stage::Handshake && error.errno.is_none() {
-        return Err(StartError {
-            message: format!("{} ({exit:?})", error.message),
-            ..error
-        });
+        return Err(StartError { message: format!("{} ({exit:?})", error.message), ..error });
     }
     Err(error)
 }
 
 fn absolute_root(spec: &mut std::borrow::Cow<'_, Spec>, bundle: &Path) {
     let path = spec.root.as_ref().map(|root| bundle.join(&root.path));
-    let is_lean = spec
-        .linux
-        .as_ref()
-        .is_none_or(|linux| linux.seccomp.is_none());
-    let is_absolute = spec
-        .root
-        .as_ref()
-        .is_none_or(|root| root.path.starts_with('/'));
+    let is_lean = spec.linux.as_ref().is_none_or(|linux| linux.seccomp.is_none());
+    let is_absolute = spec.root.as_ref().is_none_or(|root| root.path.starts_with('/'));
     if is_lean && is_absolute {
         return;
     }
@@ -230,20 +209,13 @@ fn absolute_root(spec: &mut std::borrow::Cow<'_, Spec>, bundle: &Path) {
     }
 }
 
+/// The filter that the caller has compiled and keeps, or else that of the specification.
 fn filter_of<'a>(options: &CreateOptions<'a>) -> Result<std::borrow::Cow<'a, [u8]>, StartError> {
     if let Some(filter) = options.seccomp_filter {
         return Ok(filter.into());
     }
-    let seccomp = options
-        .spec
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.seccomp.as_ref());
-    match seccomp {
+    match options.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) {
         None => Ok(Vec::new().into()),
-        Some(_) => Err(StartError::new(
-            Stage::Validate,
-            "the seccomp profile must be handed over compiled",
-        )),
+        Some(profile) => Ok(crate::compile_seccomp(profile)?.into()),
     }
 }

@@ -104,21 +104,13 @@ pub struct StartError {
 impl StartError {
     /// An error that the kernel has no number for.
     pub fn new(stage: Stage, message: impl Into<String>) -> Self {
-        Self {
-            stage,
-            errno: None,
-            message: message.into(),
-        }
+        Self { stage, errno: None, message: message.into() }
     }
 
     /// An error of the kernel: `what: permission denied`.
     pub fn system(stage: Stage, what: &str, cause: &io::Error) -> Self {
         let message = format!("{what}: {}", cause_text(cause));
-        Self {
-            stage,
-            errno: cause.raw_os_error(),
-            message,
-        }
+        Self { stage, errno: cause.raw_os_error(), message }
     }
 
     /// What kind of failure it is.
@@ -176,10 +168,7 @@ mod tests {
     fn the_kernel_is_quoted_in_small_letters_without_its_number() {
         let cause = io::Error::from_raw_os_error(13);
         let error = StartError::system(Stage::Command, "exec: \"/etc/passwd\"", &cause);
-        assert_eq!(
-            error.to_string(),
-            "exec: \"/etc/passwd\": permission denied"
-        );
+        assert_eq!(error.to_string(), "exec: \"/etc/passwd\": permission denied");
         assert_eq!(error.kind(), Failure::CommandNotExecutable);
     }
 

@@ -68,11 +68,7 @@ pub fn exec(options: &ExecOptions<'_>) -> Result<Started, StartError> {
     let filter = options.seccomp_filter.unwrap_or_default();
     let (child, mut control, terminal) = converse(child, control, (&plan, filter))?;
     match control.listen() {
-        Ok(Heard::End) => Ok(Started {
-            pid: child.pid,
-            pidfd: child.pidfd,
-            terminal,
-        }),
+        Ok(Heard::End) => Ok(Started { pid: child.pid, pidfd: child.pidfd, terminal }),
         Ok(Heard::Ready(_)) => Err(StartError::new(Stage::Handshake, "init is ready twice")),
         Err(error) => {
             pidfd::wait(&child.pidfd).at(Stage::Handshake, || "reap init".into())?;

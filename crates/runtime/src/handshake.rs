@@ -53,15 +53,9 @@ impl ToInit {
             .map_err(|error| StartError::new(Stage::Handshake, error.to_string()))?;
         let lengths = [bytes.len() - 8, filter.len()].map(u32::try_from);
         let [Ok(plan_length), Ok(filter_length)] = lengths else {
-            return Err(StartError::new(
-                Stage::Validate,
-                "the specification is too long",
-            ));
+            return Err(StartError::new(Stage::Validate, "the specification is too long"));
         };
-        let header = plan_length
-            .to_ne_bytes()
-            .into_iter()
-            .chain(filter_length.to_ne_bytes());
+        let header = plan_length.to_ne_bytes().into_iter().chain(filter_length.to_ne_bytes());
         bytes.splice(..8, header);
         bytes.extend_from_slice(filter);
         let mut rest = bytes.as_slice();
@@ -82,11 +76,7 @@ impl ToInit {
         let length = fdpass::recv_with_fds(&self.0, &mut first, &mut fds)
             .or_else(|error| {
                 // It died with bytes of ours unread.
-                if error.kind() == io::ErrorKind::ConnectionReset {
-                    Ok(0)
-                } else {
-                    Err(error)
-                }
+                if error.kind() == io::ErrorKind::ConnectionReset { Ok(0) } else { Err(error) }
             })
             .at(Stage::Handshake, || "hear from init".into())?;
         match (length, first) {
@@ -94,17 +84,12 @@ impl ToInit {
             (_, [READY]) => Ok(Heard::Ready(fds.pop())),
             (_, [FAILED]) => {
                 let mut text = Vec::new();
-                self.0
-                    .read_to_end(&mut text)
-                    .at(Stage::Handshake, || "hear from init".into())?;
+                self.0.read_to_end(&mut text).at(Stage::Handshake, || "hear from init".into())?;
                 Err(serde_json::from_slice(&text).unwrap_or_else(|_cut| {
                     StartError::new(Stage::Handshake, "init died while it told its error")
                 }))
             }
-            (_, [other]) => Err(StartError::new(
-                Stage::Handshake,
-                format!("init said {other:#x}"),
-            )),
+            (_, [other]) => Err(StartError::new(Stage::Handshake, format!("init said {other:#x}"))),
         }
     }
 
@@ -123,11 +108,7 @@ fn length(reader: &mut impl io::Read) -> io::Result<usize> {
     let mut word = [0; 4];
     reader.read_exact(&mut word)?;
     let length = usize::try_from(u32::from_ne_bytes(word)).unwrap_or(usize::MAX);
-    if length > LONGEST {
-        Err(io::ErrorKind::InvalidData.into())
-    } else {
-        Ok(length)
-    }
+    if length > LONGEST { Err(io::ErrorKind::InvalidData.into()) } else { Ok(length) }
 }
 
 /// Init's end.

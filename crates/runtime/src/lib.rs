@@ -41,3 +41,13 @@ pub fn seccomp_flags(seccomp: Option<&LinuxSeccomp>) -> Result<u32, StartError> 
         Ok(bits | bit)
     })
 }
+
+/// Compiles a profile for [`CreateOptions::seccomp_filter`]. Slow (milliseconds): the engine keeps what comes out.
+pub fn compile_seccomp(seccomp: &LinuxSeccomp) -> Result<Vec<u8>, StartError> {
+    let filter = barge_seccomp::compile(seccomp).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let parts: Vec<_> = std::iter::once(error.to_string()).chain(cause).collect();
+        StartError::new(Stage::Seccomp, parts.join(": "))
+    })?;
+    Ok(filter.to_bytes())
+}

@@ -119,9 +119,7 @@ impl MountOptions {
     /// The flags that mount(2) takes for a new mount.
     pub(crate) fn classic_flags(&self) -> u32 {
         let set = self.here.set | self.below.set;
-        let attributes = CLASSIC
-            .iter()
-            .filter(|(attribute, _)| set.contains(*attribute));
+        let attributes = CLASSIC.iter().filter(|(attribute, _)| set.contains(*attribute));
         attributes.fold(self.flags, |flags, (_, flag)| flags | flag)
     }
 
@@ -190,10 +188,7 @@ mod tests {
         let options = parse(&["rbind", "rro", "rprivate"]);
         assert!(options.here.set.is_empty());
         assert!(options.below.set.contains(Attributes::MOUNT_ATTR_RDONLY));
-        assert_eq!(
-            options.propagation,
-            Some((Propagation::PRIVATE, Reach::Tree))
-        );
+        assert_eq!(options.propagation, Some((Propagation::PRIVATE, Reach::Tree)));
     }
 
     #[test]

@@ -21,11 +21,7 @@ impl Namespaces {
     /// `given` are kinds for which the caller has a namespace at hand: what the specification says of them is not
     /// looked at.
     pub(crate) fn of(linux: &Linux, given: Kinds) -> Result<Self, StartError> {
-        let mut namespaces = Self {
-            make: Kinds::empty(),
-            join: Vec::new(),
-            user_maps: None,
-        };
+        let mut namespaces = Self { make: Kinds::empty(), join: Vec::new(), user_maps: None };
         for namespace in &linux.namespaces {
             let kind = kind_of(namespace.kind);
             if given.contains(kind) {

@@ -33,9 +33,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(program) = command.next() else {
         return ExitCode::from(1);
     };
-    run(Command::new(program).args(command)).unwrap_or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => ExitCode::from(127),
-        _ => ExitCode::from(126),
+    run(Command::new(program).args(command)).unwrap_or_else(|error| {
+        ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
     })
 }
 
@@ -44,8 +43,8 @@ fn run(command: &mut Command) -> io::Result<ExitCode> {
         .filter(|signal| !FAULTS.contains(signal) && !RESERVED.contains(signal) && *signal != STOP)
         .collect();
     let signals = SignalFd::open(&handled)?;
-    // Its own process group, so that a Ctrl-C reaches it once. The standard library clears the child's signal mask.
-    let child = command.process_group(0).spawn()?;
+    // Its own process group, so that a Ctrl-C reaches it once.
+    let child = process::spawn_unblocked(command.process_group(0))?;
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
     give_terminal(pid);
     loop {

@@ -57,12 +57,7 @@ fn passwd_lines(text: &str) -> impl Iterator<Item = PasswdLine<'_>> {
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
         let home = fields.nth(1).unwrap_or_default();
-        Some(PasswdLine {
-            name,
-            uid,
-            gid,
-            home,
-        })
+        Some(PasswdLine { name, uid, gid, home })
     })
 }
 
@@ -71,11 +66,7 @@ fn group_lines(text: &str) -> impl Iterator<Item = GroupLine<'_>> {
         let mut fields = line.trim().split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
         let gid = fields.nth(1)?.parse().ok()?;
-        Some(GroupLine {
-            name,
-            gid,
-            members: fields.next().unwrap_or_default(),
-        })
+        Some(GroupLine { name, gid, members: fields.next().unwrap_or_default() })
     })
 }
 
@@ -98,11 +89,7 @@ pub fn resolve(
     additional: &[u32],
 ) -> Result<Resolved, UserError> {
     let (user, group_name) = wanted.split_once(':').unwrap_or((wanted, ""));
-    let id = if user.is_empty() {
-        Some(0)
-    } else {
-        number(user)?
-    };
+    let id = if user.is_empty() { Some(0) } else { number(user)? };
     let line = passwd_lines(passwd).find(|line| line.name == user || Some(line.uid) == id);
     let (uid, mut gid, home, name) = match (line, id) {
         (Some(line), _) => (line.uid, line.gid, line.home, line.name),
@@ -119,17 +106,10 @@ pub fn resolve(
         gid = find_group(group_name, group)?;
     }
     let mut seen = BTreeSet::new();
-    let all = std::iter::once(gid)
-        .chain(groups)
-        .chain(additional.iter().copied());
+    let all = std::iter::once(gid).chain(groups).chain(additional.iter().copied());
     let groups = all.filter(|gid| seen.insert(*gid)).collect();
     let home = if home.is_empty() { "/" } else { home };
-    Ok(Resolved {
-        uid,
-        gid,
-        groups,
-        home: home.to_owned(),
-    })
+    Ok(Resolved { uid, gid, groups, home: home.to_owned() })
 }
 
 /// Finds a group by name or number; a number need not be in the file.
@@ -146,10 +126,7 @@ pub fn find_group(wanted: &str, group: &str) -> Result<u32, UserError> {
 #[must_use]
 pub fn home_of(uid: u32, passwd: &str) -> String {
     let line = passwd_lines(passwd).find(|line| line.uid == uid);
-    line.map(|line| line.home)
-        .filter(|home| !home.is_empty())
-        .unwrap_or("/")
-        .to_owned()
+    line.map(|line| line.home).filter(|home| !home.is_empty()).unwrap_or("/").to_owned()
 }
 
 #[cfg(test)]
@@ -171,10 +148,7 @@ mod tests {
 
     #[test]
     fn a_name_brings_its_groups_and_home() {
-        assert_eq!(
-            ids("jane"),
-            (1000, 1001, vec![1001, 10, 44], "/home/jane".into())
-        );
+        assert_eq!(ids("jane"), (1000, 1001, vec![1001, 10, 44], "/home/jane".into()));
         assert_eq!(ids("1000"), ids("jane"));
         assert_eq!(ids(""), (0, 0, vec![0, 10], "/root".into()));
     }
@@ -209,18 +183,9 @@ mod tests {
 
     #[test]
     fn numbers_that_are_no_ids_are_refused() {
-        assert_eq!(
-            resolve("2147483648", "", "", &[]),
-            Err(UserError::OutOfRange)
-        );
-        assert_eq!(
-            resolve("99999999999", "", "", &[]),
-            Err(UserError::OutOfRange)
-        );
-        assert!(matches!(
-            resolve("-1", "", "", &[]),
-            Err(UserError::NoSuchUser(_))
-        ));
+        assert_eq!(resolve("2147483648", "", "", &[]), Err(UserError::OutOfRange));
+        assert_eq!(resolve("99999999999", "", "", &[]), Err(UserError::OutOfRange));
+        assert!(matches!(resolve("-1", "", "", &[]), Err(UserError::NoSuchUser(_))));
     }
 
     #[test]

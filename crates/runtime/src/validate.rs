@@ -17,11 +17,7 @@ pub(crate) fn spec(spec: &Spec) -> Result<(), StartError> {
         Some(process) => self::process(process)?,
         None => return refuse("the specification has no process"),
     }
-    if spec
-        .hooks
-        .as_ref()
-        .is_some_and(|hooks| *hooks != barge_oci::runtime::Hooks::default())
-    {
+    if spec.hooks.as_ref().is_some_and(|hooks| *hooks != barge_oci::runtime::Hooks::default()) {
         return refuse("hooks are not supported");
     }
     let Some(linux) = &spec.linux else {
@@ -38,38 +34,18 @@ pub(crate) fn spec(spec: &Spec) -> Result<(), StartError> {
     for mount in &spec.mounts {
         self::mount(mount)?;
         if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-            return refuse(format!(
-                "mount {}: id mappings are not supported",
-                mount.destination
-            ));
+            return refuse(format!("mount {}: id mappings are not supported", mount.destination));
         }
     }
-    let has = |kind| {
-        linux
-            .namespaces
-            .iter()
-            .any(|namespace| namespace.kind == kind)
-    };
-    let names = [
-        ("hostname", spec.hostname.is_some()),
-        ("domainname", spec.domainname.is_some()),
-    ];
-    for (name, _) in names
-        .iter()
-        .filter(|(_, is_asked)| *is_asked && !has(NamespaceType::Uts))
-    {
-        return refuse(format!(
-            "unable to set {name} without a private UTS namespace"
-        ));
+    let has = |kind| linux.namespaces.iter().any(|namespace| namespace.kind == kind);
+    let names = [("hostname", spec.hostname.is_some()), ("domainname", spec.domainname.is_some())];
+    let misplaced = names.iter().find(|(_, is_asked)| *is_asked && !has(NamespaceType::Uts));
+    if let Some((name, _)) = misplaced {
+        return refuse(format!("unable to set {name} without a private UTS namespace"));
     }
     if has(NamespaceType::User) && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty())
     {
-        let given = |kind| {
-            linux
-                .namespaces
-                .iter()
-                .any(|n| n.kind == kind && n.path.is_some())
-        };
+        let given = |kind| linux.namespaces.iter().any(|n| n.kind == kind && n.path.is_some());
         if !given(NamespaceType::User) {
             return refuse("a user namespace needs mappings of user and group ids");
         }
@@ -131,16 +107,8 @@ fn mount(mount: &Mount) -> Result<(), StartError> {
         ));
     }
     let is_bind = mount.kind.as_deref() == Some("bind")
-        || mount
-            .options
-            .iter()
-            .any(|option| option == "bind" || option == "rbind");
-    if is_bind
-        && !mount
-            .source
-            .as_deref()
-            .is_some_and(|source| source.starts_with('/'))
-    {
+        || mount.options.iter().any(|option| option == "bind" || option == "rbind");
+    if is_bind && !mount.source.as_deref().is_some_and(|source| source.starts_with('/')) {
         return refuse(format!(
             "the source of the bind mount at {:?} must be an absolute path",
             mount.destination
@@ -181,16 +149,12 @@ fn sysctl(name: &str, has: &dyn Fn(NamespaceType) -> bool) -> Result<(), StartEr
     } else if dotted == "kernel.hostname" {
         return refuse("sysctl \"kernel.hostname\" conflicts with the hostname");
     } else {
-        return refuse(format!(
-            "sysctl {name:?} is not in a separate kernel namespace"
-        ));
+        return refuse(format!("sysctl {name:?} is not in a separate kernel namespace"));
     };
     if has(needs) {
         return Ok(());
     }
-    refuse(format!(
-        "sysctl {name:?} is not allowed in the hosts {needs} namespace"
-    ))
+    refuse(format!("sysctl {name:?} is not allowed in the hosts {needs} namespace"))
 }
 
 #[cfg(test)]
@@ -208,15 +172,8 @@ mod tests {
         assert!(sysctl("net/ipv4/conf/eth0.1/forwarding", &network).is_ok());
         assert!(sysctl("kernel.shmmax", &network).is_err());
         let error = sysctl("vm.swappiness", &network).unwrap_err();
-        assert_eq!(
-            error.message,
-            "sysctl \"vm.swappiness\" is not in a separate kernel namespace"
-        );
+        assert_eq!(error.message, "sysctl \"vm.swappiness\" is not in a separate kernel namespace");
         let error = sysctl("net.ipv4.ip_forward", &only(NamespaceType::Ipc)).unwrap_err();
-        assert!(
-            error
-                .message
-                .contains("is not allowed in the hosts network namespace")
-        );
+        assert!(error.message.contains("is not allowed in the hosts network namespace"));
     }
 }

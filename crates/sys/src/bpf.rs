@@ -83,12 +83,7 @@ fn bpf<T: Attributes>(command: libc::c_long, attributes: &mut T) -> io::Result<l
     // SAFETY: the kernel reads and, for a query, writes `size_of::<T>()` bytes behind an exclusive reference; what the
     // attributes point at is good by the contract of `Attributes`.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<T>(),
-        )
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
     };
     check(result)
 }
@@ -157,11 +152,7 @@ pub fn device_programs(group: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     bpf(PROG_QUERY, &mut query)?;
     let mut programs = Vec::new();
     for &id in ids.iter().take(query.count as usize) {
-        let mut attributes = ById {
-            id,
-            next: 0,
-            flags: 0,
-        };
+        let mut attributes = ById { id, next: 0, flags: 0 };
         match bpf(PROG_GET_FD_BY_ID, &mut attributes) {
             Ok(descriptor) => programs.push(new_descriptor(descriptor)?),
             // Detached and gone since the query.
@@ -186,9 +177,6 @@ mod tests {
             // A kernel without CONFIG_CGROUP_BPF has no such program type.
             Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL)),
         }
-        assert!(
-            refused(load_device_program(&[0x95])).is_some(),
-            "no result was set"
-        );
+        assert!(refused(load_device_program(&[0x95])).is_some(), "no result was set");
     }
 }

@@ -113,11 +113,7 @@ impl Set {
 
 impl FromIterator<Capability> for Set {
     fn from_iter<T: IntoIterator<Item = Capability>>(capabilities: T) -> Self {
-        Self(
-            capabilities
-                .into_iter()
-                .fold(0, |bits, capability| bits | 1 << capability.0),
-        )
+        Self(capabilities.into_iter().fold(0, |bits, capability| bits | 1 << capability.0))
     }
 }
 
@@ -201,10 +197,7 @@ mod tests {
     fn names_and_numbers_agree() {
         let set = Set::parse(["CAP_CHOWN", "CAP_SYS_ADMIN"]).unwrap();
         assert_eq!(set, Set(1 | 1 << 21));
-        assert_eq!(
-            "CAP_CHECKPOINT_RESTORE".parse::<Capability>().unwrap(),
-            Capability(40)
-        );
+        assert_eq!("CAP_CHECKPOINT_RESTORE".parse::<Capability>().unwrap(), Capability(40));
         assert!(Set::parse(["CAP_FLY"]).is_err());
     }
 
@@ -213,12 +206,7 @@ mod tests {
         on_own_thread(|| {
             let keep = Set::parse(["CAP_CHOWN", "CAP_KILL"]).unwrap();
             bound(keep).unwrap();
-            set(Sets {
-                effective: keep,
-                permitted: keep,
-                inheritable: Set::EMPTY,
-            })
-            .unwrap();
+            set(Sets { effective: keep, permitted: keep, inheritable: Set::EMPTY }).unwrap();
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             assert!(status.contains("CapBnd:\t0000000000000021"), "{status}");
             assert!(status.contains("CapEff:\t0000000000000021"), "{status}");

@@ -35,9 +35,7 @@ pub fn file(source: &File, target: &File) -> io::Result<u64> {
             Err(Errno::INVAL | Errno::OPNOTSUPP) => position,
             Err(error) => return Err(error.into()),
         };
-        let end = rustix::fs::seek(source, SeekFrom::Hole(start))
-            .unwrap_or(length)
-            .min(length);
+        let end = rustix::fs::seek(source, SeekFrom::Hole(start)).unwrap_or(length).min(length);
         range(source, target, start..end)?;
         position = end.max(start + 1);
     }
@@ -67,9 +65,7 @@ fn by_hand(source: &File, target: &File, range: std::ops::Range<u64>) -> io::Res
     let mut buffer = vec![0; 128 * 1024];
     let mut position = range.start;
     while position < range.end {
-        let left = usize::try_from(range.end - position)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let left = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
         let Some(part) = buffer.get_mut(..left) else {
             break;
         };

@@ -31,9 +31,7 @@ fn detached_mount(path: &Path) -> io::Result<OwnedFd> {
 
 fn copy(path: &Path) -> io::Result<OwnedFd> {
     let mut source = std::fs::File::open(path)?;
-    memfd::sealed("barge-runtime", |target| {
-        io::copy(&mut source, target).map(drop)
-    })
+    memfd::sealed("barge-runtime", |target| io::copy(&mut source, target).map(drop))
 }
 
 #[cfg(test)]
@@ -48,10 +46,7 @@ mod tests {
         std::fs::copy("/bin/true", &path).unwrap();
         for fd in [detached_mount(&path).unwrap(), copy(&path).unwrap()] {
             let through = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            let error = std::fs::OpenOptions::new()
-                .write(true)
-                .open(&through)
-                .map(drop);
+            let error = std::fs::OpenOptions::new().write(true).open(&through).map(drop);
             let writable = error.is_ok()
                 && std::fs::OpenOptions::new()
                     .write(true)
@@ -59,10 +54,7 @@ mod tests {
                     .and_then(|mut file| io::Write::write_all(&mut file, b"x"))
                     .is_ok();
             assert!(!writable);
-            assert_eq!(
-                std::fs::read(&through).unwrap(),
-                std::fs::read("/bin/true").unwrap()
-            );
+            assert_eq!(std::fs::read(&through).unwrap(), std::fs::read("/bin/true").unwrap());
         }
     }
 }

@@ -14,15 +14,8 @@ pub(crate) struct CStrings<'a> {
 impl<'a> CStrings<'a> {
     pub(crate) fn new(strings: &'a [CString]) -> Self {
         let end = std::iter::once(std::ptr::null());
-        let pointers = strings
-            .iter()
-            .map(|text| text.as_ptr())
-            .chain(end)
-            .collect();
-        Self {
-            pointers,
-            _strings: std::marker::PhantomData,
-        }
+        let pointers = strings.iter().map(|text| text.as_ptr()).chain(end).collect();
+        Self { pointers, _strings: std::marker::PhantomData }
     }
 
     pub(crate) fn as_ptr(&self) -> *const *const libc::c_char {

@@ -53,10 +53,7 @@ pub fn recv_with_fds(
         }
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "passed files were lost",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "passed files were lost"));
     }
     Ok(received.bytes)
 }

@@ -26,9 +26,5 @@ pub mod xattr;
 
 /// Turns the `-1` of a C function into the thread's `errno`.
 fn check(result: libc::c_long) -> std::io::Result<libc::c_long> {
-    if result == -1 {
-        Err(std::io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -44,10 +44,7 @@ mod tests {
         let fd = sealed("test", |file| file.write_all(b"content")).unwrap();
         let mut file = std::fs::File::from(fd);
         assert_eq!(io::read_to_string(&file).unwrap(), "content");
-        assert_eq!(
-            file.write_all(b"x").unwrap_err().kind(),
-            io::ErrorKind::PermissionDenied
-        );
+        assert_eq!(file.write_all(b"x").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         assert!(file.set_len(0).is_err());
     }
 }

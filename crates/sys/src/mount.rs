@@ -35,10 +35,7 @@ pub struct Filesystem(OwnedFd);
 impl Filesystem {
     /// Begins a mount of this type: `overlay`, `tmpfs`, `proc`.
     pub fn open(kind: &str) -> io::Result<Self> {
-        Ok(Self(rustix::mount::fsopen(
-            kind,
-            FsOpenFlags::FSOPEN_CLOEXEC,
-        )?))
+        Ok(Self(rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?))
     }
 
     /// Sets an option that has a value.
@@ -118,26 +115,14 @@ pub struct Change {
 
 impl Change {
     /// A change of nothing, to start from.
-    pub const NONE: Self = Self {
-        set: Attributes::empty(),
-        clear: Attributes::empty(),
-        propagation: None,
-    };
+    pub const NONE: Self =
+        Self { set: Attributes::empty(), clear: Attributes::empty(), propagation: None };
     /// Makes it read-only.
-    pub const READ_ONLY: Self = Self {
-        set: Attributes::MOUNT_ATTR_RDONLY,
-        ..Self::NONE
-    };
+    pub const READ_ONLY: Self = Self { set: Attributes::MOUNT_ATTR_RDONLY, ..Self::NONE };
     /// Makes it private.
-    pub const PRIVATE: Self = Self {
-        propagation: Some(Propagation::PRIVATE),
-        ..Self::NONE
-    };
+    pub const PRIVATE: Self = Self { propagation: Some(Propagation::PRIVATE), ..Self::NONE };
     /// Makes it a slave: the host's mounts come in, ours do not go out.
-    pub const SLAVE: Self = Self {
-        propagation: Some(Propagation::DOWNSTREAM),
-        ..Self::NONE
-    };
+    pub const SLAVE: Self = Self { propagation: Some(Propagation::DOWNSTREAM), ..Self::NONE };
 }
 
 /// `struct mount_attr` of linux/mount.h, first version.
@@ -168,9 +153,7 @@ fn set_attributes(
     let attributes = MountAttr {
         attr_set: u64::from(change.set.bits()),
         attr_clr: u64::from(change.clear.bits()),
-        propagation: change
-            .propagation
-            .map_or(0, |wanted| u64::from(wanted.bits())),
+        propagation: change.propagation.map_or(0, |wanted| u64::from(wanted.bits())),
         userns_fd: 0,
     };
     let mut flags = 0;
@@ -212,19 +195,9 @@ pub fn bind(source: &Path, target: &Path, reach: Reach, change_: Change) -> io::
 #[must_use]
 pub fn attribute_of_option(option: &str) -> Option<Change> {
     let all_times = MountAttrFlags::from_bits_retain(0x70);
-    let set = |set| Change {
-        set,
-        ..Change::NONE
-    };
-    let clear = |clear| Change {
-        clear,
-        ..Change::NONE
-    };
-    let time = |set| Change {
-        set,
-        clear: all_times,
-        ..Change::NONE
-    };
+    let set = |set| Change { set, ..Change::NONE };
+    let clear = |clear| Change { clear, ..Change::NONE };
+    let time = |set| Change { set, clear: all_times, ..Change::NONE };
     Some(match option {
         "ro" => set(Attributes::MOUNT_ATTR_RDONLY),
         "rw" => clear(Attributes::MOUNT_ATTR_RDONLY),
@@ -269,9 +242,7 @@ mod tests {
             let tree = tmpfs.create(Attributes::MOUNT_ATTR_NODEV).unwrap();
             attach_at(&tree, CWD, folder.path()).unwrap();
             let text = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
-            let line = text
-                .lines()
-                .find(|line| line.contains(folder.path().to_str().unwrap()));
+            let line = text.lines().find(|line| line.contains(folder.path().to_str().unwrap()));
             assert!(line.unwrap().contains("nodev"), "{line:?}");
             assert!(line.unwrap().ends_with("size=64k"), "{line:?}");
             detach(folder.path()).unwrap();
@@ -282,11 +253,7 @@ mod tests {
     fn the_kernel_says_what_it_did_not_like() {
         let tmpfs = Filesystem::open("tmpfs").unwrap();
         tmpfs.set("nonsense", "1").unwrap_err();
-        assert!(
-            tmpfs.complaint().contains("nonsense"),
-            "{}",
-            tmpfs.complaint()
-        );
+        assert!(tmpfs.complaint().contains("nonsense"), "{}", tmpfs.complaint());
     }
 
     #[test]

@@ -32,9 +32,7 @@ where
             .name("namespace".to_owned())
             .stack_size(256 * 1024)
             .spawn_scoped(scope, work)?;
-        thread
-            .join()
-            .map_or_else(|cause| std::panic::resume_unwind(cause), Ok)
+        thread.join().map_or_else(|cause| std::panic::resume_unwind(cause), Ok)
     })
 }
 
@@ -43,12 +41,7 @@ pub fn make_netns() -> io::Result<OwnedFd> {
     on_own_thread(|| {
         unshare(Kinds::NETWORK)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(
-            CWD,
-            "/proc/thread-self/ns/net",
-            flags,
-            Mode::empty(),
-        )?)
+        Ok(rustix::fs::openat(CWD, "/proc/thread-self/ns/net", flags, Mode::empty())?)
     })?
 }
 
@@ -68,10 +61,7 @@ where
 /// Moves the calling thread into the namespace behind `fd`, or into those of `kinds` of the process when `fd` is a
 /// pidfd (Linux 5.8). The pid namespace is the one of later children, not of the caller.
 pub fn join(fd: impl AsFd, kinds: ThreadNameSpaceType) -> io::Result<()> {
-    Ok(rustix::thread::move_into_thread_name_spaces(
-        fd.as_fd(),
-        kinds,
-    )?)
+    Ok(rustix::thread::move_into_thread_name_spaces(fd.as_fd(), kinds)?)
 }
 
 /// Moves the calling thread into new namespaces of these kinds.

@@ -28,13 +28,7 @@ pub fn open(root: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> 
 pub fn open_without_links(root: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
     let flags = flags | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat2(
-        root,
-        path,
-        flags,
-        Mode::empty(),
-        resolve,
-    )?)
+    Ok(rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?)
 }
 
 /// As [`open`], with the mode a newly made file gets.
@@ -50,11 +44,7 @@ pub fn open_with_mode(
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::CLOEXEC;
     // The empty path means the root itself.
-    let path = if path.as_os_str().is_empty() {
-        Path::new("/")
-    } else {
-        path
-    };
+    let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
     loop {
         match rustix::fs::openat2(&root, path, flags, mode, resolve) {
             // A rename somewhere while `..` was resolved (openat2(2)): only asking again helps.
@@ -66,23 +56,13 @@ pub fn open_with_mode(
 
 /// The whole content of a regular file inside `root`; fifos and devices are refused rather than read.
 pub fn read(root: impl AsFd, path: &Path) -> io::Result<Vec<u8>> {
-    let fd = open(
-        root,
-        path,
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
-    )?;
+    let fd = open(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
     let stat = rustix::fs::fstat(&fd)?;
     if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let mut content = Vec::new();
-    io::Read::read_to_end(
-        &mut io::Read::take(std::fs::File::from(fd), READ_LIMIT),
-        &mut content,
-    )?;
+    io::Read::read_to_end(&mut io::Read::take(std::fs::File::from(fd), READ_LIMIT), &mut content)?;
     Ok(content)
 }
 
@@ -146,10 +126,7 @@ mod tests {
         std::fs::write(folder.path().join("etc/passwd"), "inside").unwrap();
         let root = open_root(folder.path()).unwrap();
         assert_eq!(read(&root, Path::new("/link/passwd")).unwrap(), b"inside");
-        assert_eq!(
-            read(&root, Path::new("../../link/../link/passwd")).unwrap(),
-            b"inside"
-        );
+        assert_eq!(read(&root, Path::new("../../link/../link/passwd")).unwrap(), b"inside");
     }
 
     #[test]
@@ -166,11 +143,7 @@ mod tests {
     #[test]
     fn a_link_to_nowhere_is_an_error_and_makes_nothing_outside() {
         let folder = tempfile::tempdir().unwrap();
-        symlink(
-            "/../../../../tmp/barge-sys-escape",
-            folder.path().join("link"),
-        )
-        .unwrap();
+        symlink("/../../../../tmp/barge-sys-escape", folder.path().join("link")).unwrap();
         let root = open_root(folder.path()).unwrap();
         assert!(create_folders(&root, Path::new("/link/a"), Mode::from_raw_mode(0o755)).is_err());
         assert!(!Path::new("/tmp/barge-sys-escape").exists());

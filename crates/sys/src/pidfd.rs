@@ -81,10 +81,8 @@ pub fn try_wait(pidfd: impl AsFd) -> io::Result<Option<Exit>> {
 
 /// Waits until any process (not only a child) has ended, at most for `limit`; tells whether it has.
 pub fn wait_gone(pidfd: impl AsFd, limit: Option<std::time::Duration>) -> io::Result<bool> {
-    let limit: Option<Timespec> = limit
-        .map(Timespec::try_from)
-        .transpose()
-        .map_err(|_too_long| Errno::INVAL)?;
+    let limit: Option<Timespec> =
+        limit.map(Timespec::try_from).transpose().map_err(|_too_long| Errno::INVAL)?;
     loop {
         let mut wanted = [PollFd::new(&pidfd, PollFlags::IN)];
         match poll(&mut wanted, limit.as_ref()) {
@@ -102,10 +100,7 @@ mod tests {
 
     #[allow(clippy::zombie_processes, reason = "reaped by what is tested here")]
     fn start(program: &str) -> OwnedFd {
-        let child = Command::new("/bin/sh")
-            .args(["-c", program])
-            .spawn()
-            .unwrap();
+        let child = Command::new("/bin/sh").args(["-c", program]).spawn().unwrap();
         open(child.id().try_into().unwrap()).unwrap()
     }
 

@@ -10,9 +10,7 @@ use crate::pidfd::Exit;
 
 /// Makes orphans below us our children, to be reaped by us.
 pub fn set_subreaper() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(
-        rustix::process::getpid(),
-    ))?)
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
 /// Starts a new session without a terminal; an error when we lead a process group already.
@@ -33,9 +31,7 @@ pub fn set_no_new_privs() -> io::Result<()> {
 
 /// Whether others of the same user may trace us and read our memory.
 pub fn set_undumpable() -> io::Result<()> {
-    Ok(rustix::process::set_dumpable_behavior(
-        rustix::process::DumpableBehavior::NotDumpable,
-    )?)
+    Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
 }
 
 /// Name in `ps` and `/proc/self/comm` (15 bytes).
@@ -51,6 +47,15 @@ pub fn set_ids(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
     Ok(())
+}
+
+/// Starts a command with no signal blocked, whatever we block: the standard library hands our mask on.
+pub fn spawn_unblocked(command: &mut std::process::Command) -> io::Result<std::process::Child> {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: between fork and exec this makes two calls that are async-signal-safe (sigemptyset, pthread_sigmask) on
+    // its own stack; an error of theirs is a number and allocates nothing.
+    unsafe { command.pre_exec(crate::signal::unblock_all) };
+    command.spawn()
 }
 
 /// Reaps any child that has ended: its pid and how it ended. `None` when none has, or there are no children.

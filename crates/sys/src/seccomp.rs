@@ -55,19 +55,11 @@ pub fn install(filter: &[SockFilter], flags: u32) -> io::Result<()> {
     if flags & 8 != 0 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let program = SockFprog {
-        length,
-        filter: filter.as_ptr(),
-    };
+    let program = SockFprog { length, filter: filter.as_ptr() };
     // SAFETY: seccomp(2) reads one sock_fprog and `length` instructions behind its pointer; both outlive the call, and
     // the kernel checks the program before it accepts it.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            &raw const program,
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
     };
     match check(result)? {
         0 => Ok(()),
@@ -86,30 +78,10 @@ mod tests {
         // load the call's number; getpriority → EPERM(1), else allow
         let number = u32::try_from(libc::SYS_getpriority).unwrap();
         let filter = [
-            SockFilter {
-                code: 0x20,
-                jt: 0,
-                jf: 0,
-                k: 0,
-            },
-            SockFilter {
-                code: 0x15,
-                jt: 0,
-                jf: 1,
-                k: number,
-            },
-            SockFilter {
-                code: 0x06,
-                jt: 0,
-                jf: 0,
-                k: 0x0005_0001,
-            },
-            SockFilter {
-                code: 0x06,
-                jt: 0,
-                jf: 0,
-                k: 0x7fff_0000,
-            },
+            SockFilter { code: 0x20, jt: 0, jf: 0, k: 0 },
+            SockFilter { code: 0x15, jt: 0, jf: 1, k: number },
+            SockFilter { code: 0x06, jt: 0, jf: 0, k: 0x0005_0001 },
+            SockFilter { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 },
         ];
         on_own_thread(|| {
             rustix::process::getpriority_process(None).unwrap();
@@ -124,11 +96,6 @@ mod tests {
     fn half_an_instruction_is_refused() {
         assert!(SockFilter::from_bytes(&[0; 12]).is_err());
         assert!(SockFilter::from_bytes(&[]).is_err());
-        assert_eq!(
-            SockFilter::from_bytes(&[6, 0, 0, 0, 0, 0, 0xff, 0x7f])
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(SockFilter::from_bytes(&[6, 0, 0, 0, 0, 0, 0xff, 0x7f]).unwrap().len(), 1);
     }
 }

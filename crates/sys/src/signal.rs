@@ -36,17 +36,13 @@ pub fn unblock_all() -> io::Result<()> {
 fn change_mask(how: i32, set: &libc::sigset_t) -> io::Result<()> {
     // SAFETY: pthread_sigmask(3) reads the set, which outlives the call; the old mask is not asked for (null).
     let error = unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
-    if error == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(error))
-    }
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
 /// Before an exec of a user's program: nothing blocked, and the default action for what Rust's start-up (SIGPIPE) or
 /// `nohup` and shells (the others) ignore, which an exec would hand on. Handlers need no undoing: an exec does it.
 pub fn reset_for_exec() -> io::Result<()> {
-    const IGNORABLE: [i32; 13] = [
+    const IGNORABLE: [i32; 15] = [
         libc::SIGHUP,
         libc::SIGINT,
         libc::SIGQUIT,
@@ -60,6 +56,8 @@ pub fn reset_for_exec() -> io::Result<()> {
         libc::SIGTSTP,
         libc::SIGTTIN,
         libc::SIGTTOU,
+        32,
+        33,
     ];
     for signal in IGNORABLE {
         set_default(signal)?;
@@ -75,25 +73,23 @@ pub fn default_sigpipe() -> io::Result<()> {
 
 /// Gives every signal its default action again: also what the program that started us had ignored.
 pub fn default_all() -> io::Result<()> {
-    for signal in (1..=LAST).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
-        match set_default(signal) {
-            // The two numbers that the C library keeps for itself.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            result => result?,
-        }
-    }
-    Ok(())
+    (1..=LAST)
+        .filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal))
+        .try_for_each(set_default)
 }
 
+/// By the bare system call: the C library refuses the two numbers that it keeps for itself, and its `posix_spawn` has
+/// every child ignore the first of them.
 fn set_default(signal: i32) -> io::Result<()> {
-    // SAFETY: SIG_DFL is no function of ours, so nothing has to be async-signal-safe; a number that is no signal
-    // is answered with SIG_ERR.
-    let previous = unsafe { libc::signal(signal, libc::SIG_DFL) };
-    if previous == libc::SIG_ERR {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    // The kernel's `struct sigaction` (handler, flags, restorer, mask): all zero is SIG_DFL.
+    let action = [0_u64; 4];
+    let nothing = std::ptr::null_mut::<u64>();
+    // SAFETY: rt_sigaction(2) reads the 32 bytes of `action`, with a mask of 8 bytes as it says; it writes nothing to a
+    // null pointer. SIG_DFL is no function of ours; the kernel refuses numbers that are no signal.
+    let result = unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), nothing, size_of::<u64>())
+    };
+    check(result).map(drop)
 }
 
 /// Sends a signal to a process (positive), a process group (negative), or everyone but us (-1).
@@ -101,4 +97,24 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: kill(2) takes two numbers and touches no memory.
     let result = unsafe { libc::kill(pid, signal) };
     check(result.into()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_signal_is_not_ignored_any_more() {
+        let ignored = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+            u64::from_str_radix(line, 16).unwrap()
+        };
+        // SAFETY: SIG_IGN is no function of ours.
+        unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
+        assert_ne!(ignored() & 1 << (libc::SIGUSR2 - 1), 0);
+        set_default(libc::SIGUSR2).unwrap();
+        assert_eq!(ignored() & 1 << (libc::SIGUSR2 - 1), 0);
+        assert!(set_default(65).is_err());
+    }
 }

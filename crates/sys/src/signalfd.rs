@@ -49,10 +49,7 @@ impl SignalFd {
             let (words, _) = record.as_chunks::<4>();
             words.get(index).map_or(0, |word| i32::from_ne_bytes(*word))
         };
-        Ok(Some(Received {
-            signal: field(0),
-            pid: field(3),
-        }))
+        Ok(Some(Received { signal: field(0), pid: field(3) }))
     }
 }
 
@@ -84,13 +81,7 @@ mod tests {
             // SAFETY: tgkill(2) takes numbers only.
             unsafe { libc::syscall(libc::SYS_tgkill, own, thread, libc::SIGWINCH) };
             let received = signals.read().unwrap().unwrap();
-            assert_eq!(
-                received,
-                Received {
-                    signal: libc::SIGWINCH,
-                    pid: own
-                }
-            );
+            assert_eq!(received, Received { signal: libc::SIGWINCH, pid: own });
         })
         .unwrap();
     }

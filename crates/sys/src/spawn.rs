@@ -131,10 +131,8 @@ pub fn spawn(options: &SpawnOptions<'_>) -> Result<Spawned, SpawnError> {
     // right to join others. Both are done by a thread that ends right after.
     let user = options.namespaces.contains(Kinds::USER);
     let mine = if user { NOT_NONE } else { Kinds::PROCESS_ID };
-    let (by_thread, by_child): (Vec<_>, Vec<_>) = (
-        masked(options.join, mine),
-        masked(options.join, NOT_NONE - mine),
-    );
+    let (by_thread, by_child): (Vec<_>, Vec<_>) =
+        (masked(options.join, mine), masked(options.join, NOT_NONE - mine));
     let child = if by_thread.is_empty() {
         clone(options, &by_child)?
     } else {
@@ -180,14 +178,8 @@ impl Spawned {
             word.copy_from_slice(report.get(at..at + 4).unwrap_or(&[0; 4]));
             i32::from_ne_bytes(word)
         });
-        let step = usize::try_from(step)
-            .ok()
-            .and_then(|step| STEPS.get(step))
-            .unwrap_or(&"start");
-        Err(SpawnError {
-            step,
-            source: io::Error::from_raw_os_error(errno),
-        })
+        let step = usize::try_from(step).ok().and_then(|step| STEPS.get(step)).unwrap_or(&"start");
+        Err(SpawnError { step, source: io::Error::from_raw_os_error(errno) })
     }
 }
 
@@ -205,9 +197,8 @@ fn release(child: Spawned, maps: &UserMaps) -> Result<Spawned, SpawnError> {
 
 fn write_maps(pid: i32, maps: &UserMaps) -> Result<(), SpawnError> {
     let text = |ranges: &[IdMap]| {
-        let lines = ranges
-            .iter()
-            .map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count));
+        let lines =
+            ranges.iter().map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count));
         lines.collect::<String>()
     };
     for (file, content) in [("uid_map", text(&maps.uids)), ("gid_map", text(&maps.gids))] {
@@ -273,25 +264,14 @@ fn clone(
     };
     let mut move_up = |fd: RawFd| above(fd).map_err(SpawnError::at("hand over files"));
     let moves_cgroup = !matches!(options.cgroup, Cgroup::Inherit);
-    let joins_user = options
-        .join
-        .iter()
-        .any(|(_, kinds)| kinds.contains(Kinds::USER));
+    let joins_user = options.join.iter().any(|(_, kinds)| kinds.contains(Kinds::USER));
     let plan = Plan {
-        cgroup: if let Cgroup::Enter(files) = options.cgroup {
-            files
-        } else {
-            &[]
-        },
+        cgroup: if let Cgroup::Enter(files) = options.cgroup { files } else { &[] },
         unshare_cgroup: moves_cgroup && options.namespaces.contains(Kinds::CONTROL_GROUP),
         join,
         waits: options.user_maps.is_some(),
         becomes_root: options.user_maps.is_some() || joins_user,
-        fds: options
-            .fds
-            .iter()
-            .map(|fd| move_up(fd.as_raw_fd()))
-            .collect::<Result<Vec<_>, _>>()?,
+        fds: options.fds.iter().map(|fd| move_up(fd.as_raw_fd())).collect::<Result<Vec<_>, _>>()?,
         program: move_up(options.program.as_raw_fd())?,
         socket: move_up(theirs.as_raw_fd())?,
         arguments: CStrings::new(options.arguments),
@@ -318,13 +298,8 @@ fn clone(
     // SAFETY: without CLONE_VM the child is a copy of us, as after fork(2), that runs on a copy of this stack; it only
     // makes system calls (see `run_child`), which is all that a copy of a process with threads may do. The arguments
     // outlive the call, and `pidfd` is where the kernel writes one int.
-    let pid = unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw const arguments,
-            size_of::<CloneArgs>(),
-        )
-    };
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArgs>()) };
     if pid == 0 {
         run_child(&plan);
     }
@@ -332,11 +307,7 @@ fn clone(
     // SAFETY: clone3 succeeded with CLONE_PIDFD: the descriptor is open and nobody else's.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let pid = i32::try_from(pid).unwrap_or(i32::MAX);
-    Ok(Spawned {
-        pid,
-        pidfd,
-        status: ours,
-    })
+    Ok(Spawned { pid, pidfd, status: ours })
 }
 
 /// The child's life up to its exec: system calls on memory that was ready before, and nothing else.
@@ -346,10 +317,7 @@ fn run_child(plan: &Plan<'_>) -> ! {
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
     let mut report = [0_u8; 8];
     let step = u32::try_from(step).unwrap_or(0).to_ne_bytes();
-    for (to, from) in report
-        .iter_mut()
-        .zip(step.into_iter().chain(errno.to_ne_bytes()))
-    {
+    for (to, from) in report.iter_mut().zip(step.into_iter().chain(errno.to_ne_bytes())) {
         *to = from;
     }
     // SAFETY: write(2) reads the 8 bytes of `report`. When it fails there is nobody left to tell.
@@ -380,9 +348,7 @@ fn try_child(plan: &Plan<'_>) -> Result<(), usize> {
     }
     let (last, flags) = (libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
     // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC takes numbers only and closes nothing yet.
-    done(CLOSE, unsafe {
-        libc::syscall(libc::SYS_close_range, next, last, flags)
-    })?;
+    done(CLOSE, unsafe { libc::syscall(libc::SYS_close_range, next, last, flags) })?;
     // SAFETY: as in `crate::exec::fexecve`; the arrays were made before the clone and are in our copy of memory.
     unsafe {
         libc::syscall(
@@ -424,17 +390,11 @@ fn enter(plan: &Plan<'_>) -> Result<(), usize> {
 fn become_root() -> Result<(), usize> {
     let nobody = std::ptr::null::<libc::gid_t>();
     // SAFETY: setgroups(2) with a count of 0 reads no memory.
-    done(BECOME_ROOT, unsafe {
-        libc::syscall(libc::SYS_setgroups, 0, nobody)
-    })?;
+    done(BECOME_ROOT, unsafe { libc::syscall(libc::SYS_setgroups, 0, nobody) })?;
     // SAFETY: setresgid(2) takes numbers only.
-    done(BECOME_ROOT, unsafe {
-        libc::syscall(libc::SYS_setresgid, 0, 0, 0)
-    })?;
+    done(BECOME_ROOT, unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
     // SAFETY: setresuid(2) takes numbers only.
-    done(BECOME_ROOT, unsafe {
-        libc::syscall(libc::SYS_setresuid, 0, 0, 0)
-    })
+    done(BECOME_ROOT, unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) })
 }
 
 #[cfg(test)]

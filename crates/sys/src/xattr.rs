@@ -26,12 +26,7 @@ pub fn fget(fd: impl AsFd, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
 
 /// Sets `name` on `path` itself, whether it existed or not.
 pub fn lset(path: &Path, name: &OsStr, value: &[u8]) -> io::Result<()> {
-    Ok(rustix::fs::lsetxattr(
-        path,
-        name,
-        value,
-        XattrFlags::empty(),
-    )?)
+    Ok(rustix::fs::lsetxattr(path, name, value, XattrFlags::empty())?)
 }
 
 /// Sets `name` on an open file, whether it existed or not.
@@ -102,10 +97,7 @@ mod tests {
         let value = vec![7; 3000];
         lset(&path, OsStr::new("user.big"), &value).unwrap();
         let file = std::fs::File::open(&path).unwrap();
-        assert_eq!(
-            lget(&path, OsStr::new("user.big")).unwrap(),
-            Some(value.clone())
-        );
+        assert_eq!(lget(&path, OsStr::new("user.big")).unwrap(), Some(value.clone()));
         assert_eq!(fget(&file, OsStr::new("user.big")).unwrap(), Some(value));
         assert_eq!(llist(&path).unwrap(), [OsString::from("user.big")]);
         lremove(&path, OsStr::new("user.big")).unwrap();
@@ -119,9 +111,6 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("nowhere", &link).unwrap();
         lset(&link, OsStr::new("trusted.test"), b"x").unwrap();
-        assert_eq!(
-            lget(&link, OsStr::new("trusted.test")).unwrap(),
-            Some(b"x".to_vec())
-        );
+        assert_eq!(lget(&link, OsStr::new("trusted.test")).unwrap(), Some(b"x".to_vec()));
     }
 }

@@ -59,10 +59,7 @@ pub(super) fn make(
     let failed = || what.failed();
     rustix::process::fchdir(&target).at(Stage::Mount, failed)?;
     if !has_version_1(&text) {
-        let path = memberships(&text)
-            .map(|membership| membership.path)
-            .next()
-            .unwrap_or("/");
+        let path = memberships(&text).map(|membership| membership.path).next().unwrap_or("/");
         return one(what, own_namespace, (Path::new("."), "", path));
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -111,10 +108,7 @@ fn one(
         Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => return Ok(()),
         result => result.at(Stage::Mount, failed)?,
     };
-    let change = Change {
-        propagation: None,
-        ..what.options.here
-    };
+    let change = Change { propagation: None, ..what.options.here };
     mount::change(&tree, Reach::One, change).at(Stage::Mount, failed)?;
     if place == Path::new(".") {
         // The working directory itself.
@@ -137,13 +131,9 @@ mod tests {
     #[test]
     fn the_lines_of_both_versions_are_read() {
         let text = "3:cpu,cpuacct:/a\n1:name=systemd:/b\n0::/c:d\n";
-        let read: Vec<_> = memberships(text)
-            .map(|one| (folder_name(one.controllers), one.path))
-            .collect();
-        assert_eq!(
-            read,
-            [("cpu,cpuacct", "/a"), ("systemd", "/b"), ("", "/c:d")]
-        );
+        let read: Vec<_> =
+            memberships(text).map(|one| (folder_name(one.controllers), one.path)).collect();
+        assert_eq!(read, [("cpu,cpuacct", "/a"), ("systemd", "/b"), ("", "/c:d")]);
         assert!(has_version_1(text));
         assert!(!has_version_1("0::/x\n"));
     }

@@ -46,10 +46,7 @@ pub(super) fn find(
     let path = search(name, &process.env)?;
     let own = process.args.iter().map(|argument| c_string(argument));
     let (program, arguments) = match reaper {
-        None => (
-            Program::Path(c_string(&path)?),
-            own.collect::<Result<_, _>>()?,
-        ),
+        None => (Program::Path(c_string(&path)?), own.collect::<Result<_, _>>()?),
         Some(fd) => {
             // Found here, so that a missing command is reported as such.
             let before = ["/sbin/docker-init", "--"].map(c_string);
@@ -57,12 +54,7 @@ pub(super) fn find(
             (Program::Reaper(fd), arguments)
         }
     };
-    Ok(Command {
-        program,
-        arguments,
-        environment,
-        shown: path,
-    })
+    Ok(Command { program, arguments, environment, shown: path })
 }
 
 /// Looks a name up in the `PATH` of the process's environment, unless it is a path itself.
@@ -75,26 +67,17 @@ pub(crate) fn search(name: &str, environment: &[String]) -> Result<String, Start
     if name.contains('/') {
         return match check(name) {
             Ok(()) => Ok(name.to_owned()),
-            Err(Errno::NOENT) => Err(failed(
-                Errno::NOENT,
-                &format!("stat {name}: no such file or directory"),
-            )),
-            Err(errno) => Err(failed(
-                errno,
-                &crate::error::cause_text(&std::io::Error::from(errno)),
-            )),
+            Err(Errno::NOENT) => {
+                Err(failed(Errno::NOENT, &format!("stat {name}: no such file or directory")))
+            }
+            Err(errno) => {
+                Err(failed(errno, &crate::error::cause_text(&std::io::Error::from(errno))))
+            }
         };
     }
-    let path = environment
-        .iter()
-        .rev()
-        .find_map(|variable| variable.strip_prefix("PATH="));
+    let path = environment.iter().rev().find_map(|variable| variable.strip_prefix("PATH="));
     let mut found = Errno::NOENT;
-    for folder in path
-        .unwrap_or_default()
-        .split(':')
-        .filter(|_| !name.is_empty())
-    {
+    for folder in path.unwrap_or_default().split(':').filter(|_| !name.is_empty()) {
         // An empty entry is the working directory, as in a shell.
         let folder = if folder.is_empty() { "." } else { folder };
         let candidate = format!("{}/{name}", folder.trim_end_matches('/'));

@@ -39,20 +39,12 @@ fn open(root: std::os::fd::BorrowedFd<'_>, process: &Process) -> Result<pty::Pty
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let devpts = openat2::open_without_links(root, Path::new("/dev/pts"), flags)
         .at(Stage::Console, shown)?;
-    let kind = rustix::fs::fstatfs(&devpts)
-        .at(Stage::Console, shown)?
-        .f_type;
+    let kind = rustix::fs::fstatfs(&devpts).at(Stage::Console, shown)?.f_type;
     if kind != DEVPTS {
-        return Err(StartError::new(
-            Stage::Console,
-            "/dev/pts is no devpts: no terminal",
-        ));
+        return Err(StartError::new(Stage::Console, "/dev/pts is no devpts: no terminal"));
     }
     let terminal = pty::open_in(&devpts).at(Stage::Console, shown)?;
-    if let Some(size) = process
-        .console_size
-        .filter(|size| size.height > 0 || size.width > 0)
-    {
+    if let Some(size) = process.console_size.filter(|size| size.height > 0 || size.width > 0) {
         let [rows, columns] =
             [size.height, size.width].map(|length| u16::try_from(length).unwrap_or(u16::MAX));
         pty::resize(&terminal.master, rows, columns).at(Stage::Console, shown)?;

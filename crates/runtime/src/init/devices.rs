@@ -36,21 +36,14 @@ pub(super) fn make(root: &OwnRoot, spec: &Spec) -> Result<(), StartError> {
     let is_bound = |mount: &Mount| {
         Path::new(&mount.destination) == Path::new("/dev")
             && (mount.kind.as_deref() == Some("bind")
-                || mount
-                    .options
-                    .iter()
-                    .any(|option| option == "bind" || option == "rbind"))
+                || mount.options.iter().any(|option| option == "bind" || option == "rbind"))
     };
     if spec.mounts.iter().any(is_bound) {
         return Ok(());
     }
     let dev = openat2::create_folders(root, Path::new("/dev"), Mode::from_raw_mode(0o755))
         .at(Stage::Device, || "open /dev".into())?;
-    let wanted = spec
-        .linux
-        .as_ref()
-        .map(|linux| linux.devices.as_slice())
-        .unwrap_or_default();
+    let wanted = spec.linux.as_ref().map(|linux| linux.devices.as_slice()).unwrap_or_default();
     for (name, major, minor) in DEFAULTS {
         let is_given = |device: &LinuxDevice| device.path.strip_prefix("/dev/") == Some(name);
         if !wanted.iter().any(is_given) {
@@ -105,14 +98,7 @@ fn given(root: &OwnRoot, device: &LinuxDevice) -> Result<(), StartError> {
     let number = |number: i64| u32::try_from(number).map_err(|_negative| invalid());
     let number = rustix::fs::makedev(number(device.major)?, number(device.minor)?);
     let mode = Mode::from_raw_mode(device.file_mode.unwrap_or(0o666) & 0o7777);
-    node(&Node {
-        folder: &folder,
-        name,
-        kind,
-        mode,
-        number,
-    })
-    .at(Stage::Device, shown)?;
+    node(&Node { folder: &folder, name, kind, mode, number }).at(Stage::Device, shown)?;
     let (uid, gid) = (device.uid.unwrap_or(0), device.gid.unwrap_or(0));
     if (uid, gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -139,22 +125,14 @@ fn node(node: &Node<'_>) -> std::io::Result<()> {
             let stat = rustix::fs::statat(node.folder, node.name, AtFlags::SYMLINK_NOFOLLOW)?;
             let is_same = FileType::from_raw_mode(stat.st_mode) == node.kind
                 && (stat.st_rdev == node.number || node.kind == FileType::Fifo);
-            if is_same {
-                Ok(())
-            } else {
-                Err(Errno::EXIST.into())
-            }
+            if is_same { Ok(()) } else { Err(Errno::EXIST.into()) }
         }
         result => Ok(result?),
     }
 }
 
 fn bind(node: &Node<'_>) -> std::io::Result<()> {
-    let kind = if node.kind == FileType::BlockDevice {
-        "block"
-    } else {
-        "char"
-    };
+    let kind = if node.kind == FileType::BlockDevice { "block" } else { "char" };
     let number = node.number;
     let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
     // sysfs knows the name of every device of the host by its number.
@@ -163,11 +141,6 @@ fn bind(node: &Node<'_>) -> std::io::Result<()> {
     let host = Path::new("/dev").join(name.ok_or(std::io::ErrorKind::NotFound)?);
     let tree = mount::clone_tree(CWD, &host, Reach::One)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    drop(rustix::fs::openat(
-        node.folder,
-        node.name,
-        flags,
-        Mode::from_raw_mode(0o600),
-    )?);
+    drop(rustix::fs::openat(node.folder, node.name, flags, Mode::from_raw_mode(0o600))?);
     mount::attach_at(&tree, node.folder, node.name)
 }

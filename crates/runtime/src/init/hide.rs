@@ -17,9 +17,7 @@ use crate::error::{At as _, Stage, StartError};
 
 fn is_missing(error: &std::io::Error) -> bool {
     let missing = [Errno::NOENT, Errno::NOTDIR].map(Errno::raw_os_error);
-    error
-        .raw_os_error()
-        .is_some_and(|number| missing.contains(&number))
+    error.raw_os_error().is_some_and(|number| missing.contains(&number))
 }
 
 /// Makes each path that exists a read-only mount of itself.
@@ -38,15 +36,9 @@ pub(super) fn read_only(paths: &[String]) -> Result<(), StartError> {
 
 /// Covers each path that exists: a file with `/dev/null`, a folder with an empty read-only one.
 pub(super) fn mask(paths: &[String]) -> Result<(), StartError> {
-    let mut covers = Covers {
-        null: None,
-        spare: None,
-        empty: None,
-    };
+    let mut covers = Covers { null: None, spare: None, empty: None };
     for path in paths {
-        covers
-            .hide(path)
-            .at(Stage::Hide, || format!("mask path {path:?}"))?;
+        covers.hide(path).at(Stage::Hide, || format!("mask path {path:?}"))?;
     }
     Ok(())
 }
@@ -108,8 +100,5 @@ fn open_null() -> std::io::Result<OwnedFd> {
     if is_null {
         return Ok(null);
     }
-    Err(std::io::Error::new(
-        std::io::ErrorKind::InvalidData,
-        "/dev/null is not the null device",
-    ))
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "/dev/null is not the null device"))
 }

@@ -47,19 +47,10 @@ pub(super) fn resolve(process: &Process) -> Result<Identity, StartError> {
         });
     };
     let (passwd, group) = (database("/etc/passwd")?, database("/etc/group")?);
-    let Resolved {
-        uid,
-        gid,
-        groups,
-        home,
-    } = user::resolve(name, &passwd, &group, &user.additional_gids)
-        .map_err(|error| StartError::new(Stage::User, error.to_string()))?;
-    Ok(Identity {
-        uid,
-        gid,
-        groups,
-        home: Some(home),
-    })
+    let Resolved { uid, gid, groups, home } =
+        user::resolve(name, &passwd, &group, &user.additional_gids)
+            .map_err(|error| StartError::new(Stage::User, error.to_string()))?;
+    Ok(Identity { uid, gid, groups, home: Some(home) })
 }
 
 /// The environment, with `HOME` if it lacks it.
@@ -101,11 +92,7 @@ pub(super) fn c_string(text: &str) -> Result<CString, StartError> {
 pub(super) fn set_labels(process: &Process) -> Result<(), StartError> {
     let own = rustix::process::getpid().as_raw_nonzero().to_string();
     let write = |file: &str, text: &str| kernel::write_proc(&Path::new(&own).join(file), text);
-    if let Some(label) = process
-        .selinux_label
-        .as_ref()
-        .filter(|label| !label.is_empty())
-    {
+    if let Some(label) = process.selinux_label.as_ref().filter(|label| !label.is_empty()) {
         write("attr/exec", label).at(Stage::Label, || format!("set process label {label}"))?;
     }
     let profile = process.apparmor_profile.as_deref();
@@ -114,9 +101,7 @@ pub(super) fn set_labels(process: &Process) -> Result<(), StartError> {
         write("attr/apparmor/exec", &text)
             // Before Linux 5.8 there is no folder of its own.
             .or_else(|_error| write("attr/exec", &text))
-            .at(Stage::Label, || {
-                format!("unable to apply apparmor profile: {profile}")
-            })?;
+            .at(Stage::Label, || format!("unable to apply apparmor profile: {profile}"))?;
     }
     Ok(())
 }
@@ -138,9 +123,8 @@ pub(super) fn become_user(process: &Process, identity: &Identity) -> Result<(), 
         own_stdio(identity.uid)?;
         caps::keep_over_setuid().at(Stage::Capability, || "keep capabilities".into())?;
     }
-    process::set_ids(identity.uid, identity.gid, &identity.groups).at(Stage::User, || {
-        format!("set user {} and group {}", identity.uid, identity.gid)
-    })
+    process::set_ids(identity.uid, identity.gid, &identity.groups)
+        .at(Stage::User, || format!("set user {} and group {}", identity.uid, identity.gid))
 }
 
 /// Makes stdio the user's, so that it can open `/dev/stdout`; the null device stays as it is.
@@ -171,11 +155,7 @@ pub(super) fn raise_capabilities() -> Result<(), StartError> {
     if sets.effective == sets.permitted {
         return Ok(());
     }
-    caps::set(caps::Sets {
-        effective: sets.permitted,
-        ..sets
-    })
-    .at(Stage::Capability, shown)
+    caps::set(caps::Sets { effective: sets.permitted, ..sets }).at(Stage::Capability, shown)
 }
 
 /// Leaves exactly what the process shall have; what the engine itself lacks, nobody can have.

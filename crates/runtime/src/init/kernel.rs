@@ -58,10 +58,7 @@ pub(super) fn write_proc(path: &Path, text: &str) -> std::io::Result<()> {
     let proc = openat2::open_without_links(CWD, Path::new("/proc"), flags)?;
     let file = openat2::open_without_links(&proc, path, OFlags::WRONLY)?;
     if rustix::fs::fstatfs(&file)?.f_type != PROC {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            "/proc is no procfs",
-        ));
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "/proc is no procfs"));
     }
     std::fs::File::from(file).write_all(text.as_bytes())
 }
@@ -73,13 +70,7 @@ mod tests {
     #[test]
     fn both_forms_of_a_name_are_understood() {
         assert_eq!(path_of("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
-        assert_eq!(
-            path_of("net/ipv4/conf/eth0.1/forwarding"),
-            "net/ipv4/conf/eth0.1/forwarding"
-        );
-        assert_eq!(
-            path_of("net.ipv4.conf.eth0/1.forwarding"),
-            "net/ipv4/conf/eth0.1/forwarding"
-        );
+        assert_eq!(path_of("net/ipv4/conf/eth0.1/forwarding"), "net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(path_of("net.ipv4.conf.eth0/1.forwarding"), "net/ipv4/conf/eth0.1/forwarding");
     }
 }

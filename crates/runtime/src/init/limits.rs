@@ -31,22 +31,15 @@ const RESOURCES: [(&str, Resource); 16] = [
 /// Sets the limits. Raising a hard one needs `CAP_SYS_RESOURCE`, which not every host gives its root.
 pub(super) fn set_rlimits(process: &Process) -> Result<(), StartError> {
     for limit in &process.rlimits {
-        let known = RESOURCES
-            .iter()
-            .enumerate()
-            .find(|(_, (name, _))| *name == limit.kind);
+        let known = RESOURCES.iter().enumerate().find(|(_, (name, _))| *name == limit.kind);
         let Some((number, (_, resource))) = known else {
             let text = format!("invalid rlimit type: {}", limit.kind);
             return Err(StartError::new(Stage::Limit, text));
         };
         let value = |value| (value != u64::MAX).then_some(value);
-        let wanted = Rlimit {
-            current: value(limit.soft),
-            maximum: value(limit.hard),
-        };
-        setrlimit(*resource, wanted).at(Stage::Limit, || {
-            format!("error setting rlimit type {number}")
-        })?;
+        let wanted = Rlimit { current: value(limit.soft), maximum: value(limit.hard) };
+        setrlimit(*resource, wanted)
+            .at(Stage::Limit, || format!("error setting rlimit type {number}"))?;
     }
     Ok(())
 }

@@ -149,17 +149,11 @@ struct Filter {
 impl Filter {
     fn of(bytes: &[u8], flags: u32) -> Result<Self, StartError> {
         if bytes.is_empty() {
-            return Ok(Self {
-                instructions: Vec::new(),
-                flags,
-            });
+            return Ok(Self { instructions: Vec::new(), flags });
         }
         let instructions = seccomp::SockFilter::from_bytes(bytes)
             .at(Stage::Seccomp, || "read the seccomp filter".into())?;
-        Ok(Self {
-            instructions,
-            flags,
-        })
+        Ok(Self { instructions, flags })
     }
 
     fn install(&self) -> Result<(), StartError> {
@@ -204,9 +198,5 @@ fn execute(
         }
         command::Program::Reaper(fd) => exec::fexecve(fd, &command.arguments, &command.environment),
     };
-    Err(StartError::system(
-        Stage::Exec,
-        &format!("exec {}", command.shown),
-        &cause,
-    ))
+    Err(StartError::system(Stage::Exec, &format!("exec {}", command.shown), &cause))
 }

@@ -28,10 +28,7 @@ pub(super) fn make(
     let mut later = Vec::new();
     for mount in &spec.mounts {
         let options = MountOptions::parse(&mount.options);
-        let what = Described {
-            mount,
-            options: &options,
-        };
+        let what = Described { mount, options: &options };
         let kind = mount.kind.as_deref().unwrap_or_default();
         if options.bind.is_some() || kind == "bind" {
             bind(root, &what)?;
@@ -121,17 +118,12 @@ fn fresh(root: &OwnRoot, what: &Described<'_>) -> Result<bool, StartError> {
     rustix::mount::mount(source, ".", kind, flags, data.as_c_str())
         .at(Stage::Mount, || what.failed())?;
     // It is private already, for what it is mounted on is.
-    if let Some((propagation, reach)) = what
-        .options
-        .propagation
-        .filter(|(propagation, _)| *propagation != Propagation::PRIVATE)
+    if let Some((propagation, reach)) =
+        what.options.propagation.filter(|(propagation, _)| *propagation != Propagation::PRIVATE)
     {
         let made = openat2::open(root, what.destination(), OFlags::PATH)
             .at(Stage::Mount, || what.failed())?;
-        let change = Change {
-            propagation: Some(propagation),
-            ..Change::NONE
-        };
+        let change = Change { propagation: Some(propagation), ..Change::NONE };
         mount::change(&made, reach, change).at(Stage::Mount, || what.failed())?;
     }
     Ok(later)
@@ -156,15 +148,10 @@ fn bind(root: &OwnRoot, what: &Described<'_>) -> Result<(), StartError> {
             mount::change(&tree, reach, change).at(Stage::Mount, || what.failed())?;
         }
     }
-    let (propagation, reach) = options
-        .propagation
-        .unwrap_or((Propagation::PRIVATE, Reach::Tree));
+    let (propagation, reach) = options.propagation.unwrap_or((Propagation::PRIVATE, Reach::Tree));
     // A copy of a private mount is private.
     if (propagation, root.propagation) != (Propagation::PRIVATE, Propagation::PRIVATE) {
-        let change = Change {
-            propagation: Some(propagation),
-            ..Change::NONE
-        };
+        let change = Change { propagation: Some(propagation), ..Change::NONE };
         mount::change(&tree, reach, change).at(Stage::Mount, || what.failed())?;
     }
     mount::attach(&tree, &place.fd).map_err(|cause| place.explain(cause, &tree, what))
@@ -189,9 +176,7 @@ impl Place {
             }
             result => result,
         };
-        Ok(Self {
-            fd: fd.at(Stage::Mount, || what.no_place())?,
-        })
+        Ok(Self { fd: fd.at(Stage::Mount, || what.no_place())? })
     }
 
     /// move_mount(2) says EINVAL of a folder on a file, where mount(2) says ENOTDIR, which clients know.

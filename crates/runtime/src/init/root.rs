@@ -30,10 +30,7 @@ impl AsFd for OwnRoot {
 pub(super) fn enter(path: &Path, linux: &Linux) -> Result<OwnRoot, StartError> {
     let shown = || format!("prepare rootfs {}", path.display());
     let propagation = wanted(linux)?.map_or(Propagation::PRIVATE, |(kind, _)| kind);
-    let change = Change {
-        propagation: Some(propagation),
-        ..Change::NONE
-    };
+    let change = Change { propagation: Some(propagation), ..Change::NONE };
     mount::change_at(CWD, Path::new("/"), Reach::Tree, change)
         .at(Stage::Root, || "change the propagation of mounts".into())?;
     let stat =
@@ -67,18 +64,11 @@ fn mount_point_of(path: &Path) -> std::io::Result<PathBuf> {
 }
 
 fn wanted(linux: &Linux) -> Result<Option<(Propagation, Reach)>, StartError> {
-    let Some(word) = linux
-        .rootfs_propagation
-        .as_ref()
-        .filter(|word| !word.is_empty())
-    else {
+    let Some(word) = linux.rootfs_propagation.as_ref().filter(|word| !word.is_empty()) else {
         return Ok(None);
     };
     let parsed = mount_options::propagation(word).ok_or_else(|| {
-        StartError::new(
-            Stage::Validate,
-            format!("unknown rootfs propagation {word:?}"),
-        )
+        StartError::new(Stage::Validate, format!("unknown rootfs propagation {word:?}"))
     })?;
     Ok(Some(parsed))
 }
@@ -98,10 +88,7 @@ pub(super) fn pivot(root: &OwnRoot, linux: &Linux) -> Result<(), StartError> {
     if let Some((kind, reach)) = wanted(linux)?
         && kind != Propagation::PRIVATE
     {
-        let change = Change {
-            propagation: Some(kind),
-            ..Change::NONE
-        };
+        let change = Change { propagation: Some(kind), ..Change::NONE };
         mount::change_at(CWD, Path::new("/"), reach, change).at(Stage::Root, shown)?;
     }
     Ok(())

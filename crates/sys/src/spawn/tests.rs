@@ -45,10 +45,7 @@ fn a_program_has_only_the_files_it_was_given() {
     let (text, exit) = run("echo /proc/self/fd/*; exit 5", &Place::default());
     assert_eq!(exit, Exit::Code(5));
     let fds: Vec<_> = text.split_whitespace().collect();
-    assert_eq!(
-        fds[..3],
-        ["/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"]
-    );
+    assert_eq!(fds[..3], ["/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"]);
     assert!(fds.len() <= 4, "{text}");
 }
 
@@ -68,10 +65,7 @@ const SHOW: &str =
 fn all_new_namespaces_and_pid_one() {
     let (text, exit) = run(
         &format!("{OWN_PROC} echo $$; {SHOW}"),
-        &Place {
-            namespaces: Some(namespace::CONTAINER),
-            ..Place::default()
-        },
+        &Place { namespaces: Some(namespace::CONTAINER), ..Place::default() },
     );
     assert_eq!(exit, Exit::Code(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
@@ -83,17 +77,8 @@ fn all_new_namespaces_and_pid_one() {
 }
 
 fn identity(inside: u32) -> UserMaps {
-    let map = |outside| {
-        vec![IdMap {
-            inside,
-            outside,
-            count: 1000,
-        }]
-    };
-    UserMaps {
-        uids: map(100_000),
-        gids: map(200_000),
-    }
+    let map = |outside| vec![IdMap { inside, outside, count: 1000 }];
+    UserMaps { uids: map(100_000), gids: map(200_000) }
 }
 
 #[test]
@@ -116,10 +101,9 @@ fn root_of_a_user_namespace_is_nobody_special_outside() {
 #[test]
 fn a_network_is_shared_and_the_rest_is_not() {
     let netns = namespace::make_netns().unwrap();
-    let inside = namespace::in_netns(&netns, || {
-        std::fs::read_link("/proc/thread-self/ns/net").unwrap()
-    })
-    .unwrap();
+    let inside =
+        namespace::in_netns(&netns, || std::fs::read_link("/proc/thread-self/ns/net").unwrap())
+            .unwrap();
     let join = [(netns.as_fd(), Kinds::NETWORK)];
     let (text, _) = run(
         &format!("{OWN_PROC} {SHOW}"),
@@ -173,13 +157,7 @@ fn a_process_joins_all_namespaces_of_another() {
     let mut text = [0; 6];
     ready.read_exact(&mut text).unwrap();
     let join = [(first.pidfd.as_fd(), namespace::CONTAINER)];
-    let (text, exit) = run(
-        &format!("echo $$; {SHOW}"),
-        &Place {
-            join: &join,
-            ..Place::default()
-        },
-    );
+    let (text, exit) = run(&format!("echo $$; {SHOW}"), &Place { join: &join, ..Place::default() });
     assert_eq!(exit, Exit::Code(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
     // After the shell (1) and its two mounts.
@@ -217,15 +195,10 @@ fn a_file_that_is_no_program_is_reported_with_its_step() {
 
 #[test]
 fn a_cgroup_is_entered_before_its_namespace_is_made() {
-    let folder = std::path::PathBuf::from(format!(
-        "/sys/fs/cgroup/pids/barge-sys-{}",
-        std::process::id()
-    ));
+    let folder =
+        std::path::PathBuf::from(format!("/sys/fs/cgroup/pids/barge-sys-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
-    let door = std::fs::OpenOptions::new()
-        .write(true)
-        .open(folder.join("cgroup.procs"))
-        .unwrap();
+    let door = std::fs::OpenOptions::new().write(true).open(folder.join("cgroup.procs")).unwrap();
     let (text, exit) = run(
         &format!("{OWN_PROC} busybox grep pids: /proc/self/cgroup"),
         &Place {
