@@ -123,10 +123,7 @@ impl ConfigFile {
                 return Ok(Self::default());
             }
             Err(source) => {
-                return Err(ConfigFileError::Open {
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(ConfigFileError::Open { path: path.to_owned(), source });
             }
         };
         Self::parse(&text, path)
@@ -161,39 +158,30 @@ impl ConfigFile {
             default_ulimits: ulimits
                 .map(|(name, limit)| format!("{name}={}:{}", limit.soft, limit.hard))
                 .collect(),
-            default_shm_size: self.default_shm_size.map(|size| match size {
-                Value::String(text) => text,
-                other => other.to_string(),
-            }),
+            default_shm_size: self
+                .default_shm_size
+                .map(|size| size.as_str().map_or_else(|| size.to_string(), str::to_owned)),
             dns: self.dns.unwrap_or_default(),
             dns_opts: self.dns_opts.unwrap_or_default(),
             dns_search: self.dns_search.unwrap_or_default(),
             labels: self.labels.unwrap_or_default(),
             live_restore: self.live_restore,
             log_driver: self.log_driver,
-            log_opts: options
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect(),
+            log_opts: options.map(|(key, value)| format!("{key}={value}")).collect(),
             shutdown_timeout: self.shutdown_timeout,
             ..Flags::default()
         }
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigFileError> {
-        let malformed = |source| ConfigFileError::Malformed {
-            path: path.to_owned(),
-            source,
-        };
+        let malformed = |source| ConfigFileError::Malformed { path: path.to_owned(), source };
         // An empty file is an empty configuration, as for dockerd.
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
         let values: Map<String, Value> = serde_json::from_str(text).map_err(malformed)?;
-        let others: Vec<&str> = values
-            .keys()
-            .map(String::as_str)
-            .filter(|key| !KEYS.contains(key))
-            .collect();
+        let others: Vec<&str> =
+            values.keys().map(String::as_str).filter(|key| !KEYS.contains(key)).collect();
         let (known, unknown): (Vec<&str>, Vec<&str>) =
             others.into_iter().partition(|key| is_dockerds(key));
         if !unknown.is_empty() {
@@ -234,10 +222,8 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let values: Map<String, Value> = KEYS
-            .iter()
-            .map(|key| ((*key).to_owned(), Value::Null))
-            .collect();
+        let values: Map<String, Value> =
+            KEYS.iter().map(|key| ((*key).to_owned(), Value::Null)).collect();
         let text = serde_json::to_string(&values).unwrap();
         assert_eq!(parse(&text).unwrap(), ConfigFile::default());
         let file = parse(
@@ -253,9 +239,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_in_dockerds_words() {
-        let text = parse(r#"{"debug":true,"dbug":true,"hots":[]}"#)
-            .unwrap_err()
-            .to_string();
+        let text = parse(r#"{"debug":true,"dbug":true,"hots":[]}"#).unwrap_err().to_string();
         assert_eq!(
             text,
             "the following directives don't match any configuration option: dbug, hots"
@@ -264,12 +248,7 @@ mod tests {
 
     #[test]
     fn keys_of_dockerd_that_are_missing_say_so() {
-        for key in [
-            "userns-remap",
-            "runtimes",
-            "storage-opts",
-            "registry-mirrors",
-        ] {
+        for key in ["userns-remap", "runtimes", "storage-opts", "registry-mirrors"] {
             let error = parse(&format!(r#"{{"{key}":null}}"#)).unwrap_err();
             assert!(matches!(error, ConfigFileError::NotSupported(_)), "{error}");
         }
@@ -278,10 +257,7 @@ mod tests {
     #[test]
     fn malformed_files_are_refused_and_an_empty_one_is_empty() {
         for text in ["{", "[]", r#"{"debug":"yes"}"#, r#"{"hosts":"x"}"#] {
-            assert!(
-                matches!(parse(text), Err(ConfigFileError::Malformed { .. })),
-                "{text}"
-            );
+            assert!(matches!(parse(text), Err(ConfigFileError::Malformed { .. })), "{text}");
         }
         assert_eq!(parse(" \n").unwrap(), ConfigFile::default());
     }

@@ -17,9 +17,7 @@ pub(crate) fn from(settings: &Settings) -> anyhow::Result<EngineConfig> {
     set_network(&mut config.network, &settings.network)?;
     let containers = settings.containers.clone();
     config.defaults = ContainerDefaults {
-        cgroup_parent: containers
-            .cgroup_parent
-            .unwrap_or_else(|| CGROUP_PARENT.to_owned()),
+        cgroup_parent: containers.cgroup_parent.unwrap_or_else(|| CGROUP_PARENT.to_owned()),
         log: containers.log,
         ulimits: containers.ulimits,
         dns: containers.dns,
@@ -40,11 +38,7 @@ fn set_network(config: &mut NetworkConfig, settings: &NetworkSettings) -> anyhow
     if let Some(forward) = settings.ip_forward {
         config.ip_forward = forward.into();
     }
-    let name = settings
-        .bridge
-        .as_deref()
-        .filter(|name| !name.is_empty())
-        .unwrap_or(BRIDGE);
+    let name = settings.bridge.as_deref().filter(|name| !name.is_empty()).unwrap_or(BRIDGE);
     if name == "none" {
         config.bridge = None;
         return Ok(());
@@ -53,25 +47,13 @@ fn set_network(config: &mut NetworkConfig, settings: &NetworkSettings) -> anyhow
         config.table = table_name(name).parse()?;
     }
     let mut bridge = BridgeConfig::new(name.parse::<InterfaceName>()?);
-    bridge.address = settings
-        .bip
-        .as_deref()
-        .map(parse_cidr)
-        .transpose()
-        .context("bip")?;
-    bridge.fixed_cidr = settings
-        .fixed_cidr
-        .as_deref()
-        .map(parse_cidr)
-        .transpose()
-        .context("fixed-cidr")?;
+    bridge.address = settings.bip.as_deref().map(parse_cidr).transpose().context("bip")?;
+    bridge.fixed_cidr =
+        settings.fixed_cidr.as_deref().map(parse_cidr).transpose().context("fixed-cidr")?;
     bridge.gateway = settings
         .gateway
         .as_deref()
-        .map(|text| {
-            text.parse()
-                .with_context(|| format!("default-gateway: {text:?}"))
-        })
+        .map(|text| text.parse().with_context(|| format!("default-gateway: {text:?}")))
         .transpose()?;
     bridge.mtu = settings.mtu;
     if let Some(icc) = settings.icc {
@@ -100,14 +82,14 @@ fn table_name(bridge: &str) -> String {
 mod tests {
     use super::*;
 
-    fn network(settings: NetworkSettings) -> anyhow::Result<NetworkConfig> {
+    fn network(settings: &NetworkSettings) -> anyhow::Result<NetworkConfig> {
         let mut config = NetworkConfig::new("/d".into(), "/e".into());
-        set_network(&mut config, &settings).map(|()| config)
+        set_network(&mut config, settings).map(|()| config)
     }
 
     #[test]
     fn nothing_said_is_the_networks_default() {
-        let config = network(NetworkSettings::default()).unwrap();
+        let config = network(&NetworkSettings::default()).unwrap();
         assert_eq!(config.bridge.unwrap().name.as_str(), "barge0");
         assert_eq!(config.table.as_str(), "barge");
         assert_eq!(config.firewall, FirewallChoice::Nftables);
@@ -116,7 +98,7 @@ mod tests {
     #[test]
     fn everything_said_is_taken_over() {
         let text = |text: &str| Some(text.to_owned());
-        let config = network(NetworkSettings {
+        let config = network(&NetworkSettings {
             bridge: text("br@1"),
             bip: text("10.1.0.1/16"),
             fixed_cidr: text("10.1.2.0/24"),
@@ -145,49 +127,25 @@ mod tests {
     fn no_bridge_is_no_default_network() {
         let bridge = Some("none".to_owned());
         assert!(
-            network(NetworkSettings {
-                bridge,
-                ..NetworkSettings::default()
-            })
-            .unwrap()
-            .bridge
-            .is_none()
+            network(&NetworkSettings { bridge, ..NetworkSettings::default() })
+                .unwrap()
+                .bridge
+                .is_none()
         );
     }
 
     #[test]
     fn bad_values_are_named() {
         for (settings, name) in [
+            (NetworkSettings { bip: Some("x".into()), ..NetworkSettings::default() }, "bip"),
+            (NetworkSettings { ip: Some("x".into()), ..NetworkSettings::default() }, "ip"),
             (
-                NetworkSettings {
-                    bip: Some("x".into()),
-                    ..NetworkSettings::default()
-                },
-                "bip",
-            ),
-            (
-                NetworkSettings {
-                    ip: Some("x".into()),
-                    ..NetworkSettings::default()
-                },
-                "ip",
-            ),
-            (
-                NetworkSettings {
-                    gateway: Some("x".into()),
-                    ..NetworkSettings::default()
-                },
+                NetworkSettings { gateway: Some("x".into()), ..NetworkSettings::default() },
                 "default-gateway",
             ),
-            (
-                NetworkSettings {
-                    bridge: Some("a/b".into()),
-                    ..NetworkSettings::default()
-                },
-                "a/b",
-            ),
+            (NetworkSettings { bridge: Some("a/b".into()), ..NetworkSettings::default() }, "a/b"),
         ] {
-            let error = format!("{:#}", network(settings).unwrap_err());
+            let error = format!("{:#}", network(&settings).unwrap_err());
             assert!(error.contains(name), "{error}");
         }
     }

@@ -230,10 +230,7 @@ fn explain(error: &clap::Error) -> String {
             format!("unknown flag: --{name}")
         }
     } else if culprit.starts_with('-') {
-        format!(
-            "unknown shorthand flag: '{}'",
-            culprit.trim_start_matches('-')
-        )
+        format!("unknown shorthand flag: '{}'", culprit.trim_start_matches('-'))
     } else {
         format!("barged accepts no arguments, but got \"{culprit}\"")
     };
@@ -247,55 +244,35 @@ mod tests {
     fn parse(words: &[&str]) -> Flags {
         match Flags::read(["barged"].iter().chain(words).map(std::ffi::OsString::from)) {
             Parsed::Flags(flags) => *flags,
-            other => panic!("{other:?}"),
+            Parsed::Help(text) | Parsed::Wrong(text) => panic!("{text}"),
         }
     }
 
     fn wrong(words: &[&str]) -> String {
         match Flags::read(["barged"].iter().chain(words).map(std::ffi::OsString::from)) {
             Parsed::Wrong(text) => text,
-            other => panic!("{other:?}"),
+            Parsed::Flags(_) | Parsed::Help(_) => panic!("{words:?} was accepted"),
         }
     }
 
     #[test]
     fn lists_may_be_repeated_and_booleans_need_an_equals_sign() {
-        let flags = parse(&[
-            "-H",
-            "unix:///a",
-            "-Htcp://127.0.0.1:1",
-            "-D",
-            "--iptables=false",
-            "--icc",
-        ]);
+        let flags =
+            parse(&["-H", "unix:///a", "-Htcp://127.0.0.1:1", "-D", "--iptables=false", "--icc"]);
         assert_eq!(flags.hosts, ["unix:///a", "tcp://127.0.0.1:1"]);
-        assert_eq!(
-            (flags.debug, flags.iptables, flags.icc),
-            (Some(true), Some(false), Some(true))
-        );
+        assert_eq!((flags.debug, flags.iptables, flags.icc), (Some(true), Some(false), Some(true)));
         assert_eq!(parse(&[]), Flags::default());
     }
 
     #[test]
     fn the_last_of_a_repeated_flag_counts() {
-        assert_eq!(
-            parse(&["--bip", "10.0.0.1/8", "--bip=10.0.0.2/8"])
-                .bip
-                .unwrap(),
-            "10.0.0.2/8"
-        );
+        assert_eq!(parse(&["--bip", "10.0.0.1/8", "--bip=10.0.0.2/8"]).bip.unwrap(), "10.0.0.2/8");
     }
 
     #[test]
     fn unknown_flags_are_named() {
-        assert_eq!(
-            wrong(&["--nope"]),
-            "unknown flag: --nope\nSee 'barged --help'."
-        );
-        assert_eq!(
-            wrong(&["--nope=1"]),
-            "unknown flag: --nope\nSee 'barged --help'."
-        );
+        assert_eq!(wrong(&["--nope"]), "unknown flag: --nope\nSee 'barged --help'.");
+        assert_eq!(wrong(&["--nope=1"]), "unknown flag: --nope\nSee 'barged --help'.");
         assert!(wrong(&["-z"]).starts_with("unknown shorthand flag: 'z'"));
         assert!(wrong(&["start"]).contains("accepts no arguments, but got \"start\""));
         assert!(wrong(&["--mtu", "big"]).contains("--mtu"));

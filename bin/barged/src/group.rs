@@ -29,9 +29,7 @@ pub(crate) fn resolve(named: Option<&str>) -> Result<Option<u32>, NoSuchGroup> {
 fn find(text: &str, name: &str) -> Option<u32> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(name))
-            .then(|| fields.nth(1)?.parse().ok())
-            .flatten()
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
     })
 }
 
@@ -53,9 +51,6 @@ mod tests {
         assert_eq!(resolve(Some("root")), Ok(Some(0)));
         assert_eq!(resolve(Some("")), Ok(None));
         let error = resolve(Some("no such group")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "group no such group not found in /etc/group"
-        );
+        assert_eq!(error.to_string(), "group no such group not found in /etc/group");
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload;
@@ -72,12 +72,7 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let Fields { message, rest } = fields;
-        write!(
-            out,
-            "time=\"{}\" level={level} msg={}",
-            jiff::Timestamp::now(),
-            quoted(&message)
-        )?;
+        write!(out, "time=\"{}\" level={level} msg={}", jiff::Timestamp::now(), quoted(&message))?;
         writeln!(out, "{rest}")
     }
 }
@@ -107,14 +102,8 @@ impl Fields {
             return;
         }
         let is_plain = !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte));
-        let value = if is_plain {
-            text.to_owned()
-        } else {
-            quoted(text)
-        };
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte));
+        let value = if is_plain { text.to_owned() } else { quoted(text) };
         // Writing to a string cannot fail.
         write!(self.rest, " {}={value}", field.name()).ok();
     }
@@ -133,7 +122,7 @@ fn quoted(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             // Writing to a string cannot fail.
             control if control.is_control() => {
-                write!(out, "\\x{:02x}", u32::from(control)).unwrap_or(())
+                write!(out, "\\x{:02x}", u32::from(control)).ok();
             }
             other => out.push(other),
         }
@@ -147,6 +136,8 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex, PoisonError};
 
+    use tracing_subscriber::fmt::MakeWriter;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -154,10 +145,7 @@ mod tests {
 
     impl io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend_from_slice(bytes);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

@@ -10,7 +10,7 @@ mod settings;
 mod signals;
 mod ulimit;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;

@@ -98,15 +98,11 @@ impl Settings {
     pub(crate) fn load(flags: Flags) -> Result<Self, SettingsError> {
         let named = flags.config_file.clone();
         let path = named.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-        let file = ConfigFile::load(named.as_deref()).map_err(|source| SettingsError::File {
-            path: path.to_owned(),
-            source,
+        let file = ConfigFile::load(named.as_deref())
+            .map_err(|source| SettingsError::File { path: path.to_owned(), source })?;
+        let merged = merge(flags, file.into_flags()).map_err(|conflicts| {
+            SettingsError::Conflict { path: path.to_owned(), conflicts: conflicts.join(", ") }
         })?;
-        let merged =
-            merge(flags, file.into_flags()).map_err(|conflicts| SettingsError::Conflict {
-                path: path.to_owned(),
-                conflicts: conflicts.join(", "),
-            })?;
         Self::check(merged)
     }
 
@@ -128,11 +124,7 @@ impl Settings {
         let hosts = if flags.hosts.is_empty() {
             vec![Endpoint::Unix(exec_root.join("barge.sock"))]
         } else {
-            flags
-                .hosts
-                .iter()
-                .map(|host| Endpoint::parse(host))
-                .collect::<Result<_, _>>()?
+            flags.hosts.iter().map(|host| Endpoint::parse(host)).collect::<Result<_, _>>()?
         };
         let pidfile = match flags.pidfile.as_deref() {
             Some(path) => absolute(path)?,
@@ -169,11 +161,7 @@ impl Settings {
 
     /// `self` with what of `new` a running daemon can take over.
     pub(crate) fn reloaded(&self, new: &Self) -> Self {
-        Self {
-            log_level: new.log_level,
-            shutdown_timeout: new.shutdown_timeout,
-            ..self.clone()
-        }
+        Self { log_level: new.log_level, shutdown_timeout: new.shutdown_timeout, ..self.clone() }
     }
 }
 
@@ -189,11 +177,7 @@ fn log_level(flags: &Flags) -> Result<LevelFilter, SettingsError> {
     let text = flags.log_level.as_deref().unwrap_or("info");
     let level = logging::parse_level(text)
         .ok_or_else(|| invalid(format!("invalid logging level: {text}")))?;
-    Ok(if flags.debug == Some(true) {
-        level.max(LevelFilter::DEBUG)
-    } else {
-        level
-    })
+    Ok(if flags.debug == Some(true) { level.max(LevelFilter::DEBUG) } else { level })
 }
 
 fn check_exec_opts(options: &[String]) -> Result<(), SettingsError> {
@@ -246,15 +230,10 @@ fn container_settings(flags: &Flags) -> Result<ContainerSettings, SettingsError>
     Ok(ContainerSettings {
         cgroup_parent: flags.cgroup_parent.clone().filter(|name| !name.is_empty()),
         log: LogConfig {
-            kind: flags
-                .log_driver
-                .clone()
-                .unwrap_or_else(|| "json-file".to_owned()),
+            kind: flags.log_driver.clone().unwrap_or_else(|| "json-file".to_owned()),
             config: options,
         },
-        ulimits: ulimits
-            .collect::<Result<_, _>>()
-            .map_err(|error| invalid(error.to_string()))?,
+        ulimits: ulimits.collect::<Result<_, _>>().map_err(|error| invalid(error.to_string()))?,
         dns: flags.dns.clone(),
         dns_search: flags.dns_search.clone(),
         dns_opts: flags.dns_opts.clone(),
@@ -280,17 +259,12 @@ impl Conflicts {
         if flag.is_empty() {
             *flag = file;
         } else if !file.is_empty() {
-            self.note(
-                key,
-                &format!("[{}]", flag.join(" ")),
-                &format!("[{}]", file.join(" ")),
-            );
+            self.note(key, &format!("[{}]", flag.join(" ")), &format!("[{}]", file.join(" ")));
         }
     }
 
     fn note(&mut self, key: &str, flag: &dyn Display, file: &dyn Display) {
-        self.0
-            .push(format!("{key}: (from flag: {flag}, from file: {file})"));
+        self.0.push(format!("{key}: (from flag: {flag}, from file: {file})"));
     }
 }
 
@@ -313,11 +287,7 @@ fn merge(mut flags: Flags, file: Flags) -> Result<Flags, Vec<String>> {
         cgroup_parent = "cgroup-parent", default_shm_size = "default-shm-size",
         live_restore = "live-restore", log_driver = "log-driver",
         shutdown_timeout = "shutdown-timeout");
-    if conflicts.0.is_empty() {
-        Ok(flags)
-    } else {
-        Err(conflicts.0)
-    }
+    if conflicts.0.is_empty() { Ok(flags) } else { Err(conflicts.0) }
 }
 
 #[cfg(test)]

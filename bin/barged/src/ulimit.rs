@@ -45,16 +45,13 @@ pub(crate) enum UlimitError {
 
 /// Parses one; -1 is no limit.
 pub(crate) fn parse(text: &str) -> Result<Ulimit, UlimitError> {
-    let (name, values) = text
-        .split_once('=')
-        .ok_or_else(|| UlimitError::Malformed(text.to_owned()))?;
+    let (name, values) =
+        text.split_once('=').ok_or_else(|| UlimitError::Malformed(text.to_owned()))?;
     if !NAMES.contains(&name) {
         return Err(UlimitError::Unknown(name.to_owned()));
     }
-    let number = |text: &str| {
-        text.parse::<i64>()
-            .map_err(|_| UlimitError::Value(values.to_owned()))
-    };
+    let number =
+        |text: &str| text.parse::<i64>().map_err(|_| UlimitError::Value(values.to_owned()));
     let (soft, hard) = match values.split_once(':') {
         Some((soft, hard)) => (number(soft)?, number(hard)?),
         None => (number(values)?, number(values)?),
@@ -63,11 +60,7 @@ pub(crate) fn parse(text: &str) -> Result<Ulimit, UlimitError> {
     if !is_ordered {
         return Err(UlimitError::Order { soft, hard });
     }
-    Ok(Ulimit {
-        name: name.to_owned(),
-        hard,
-        soft,
-    })
+    Ok(Ulimit { name: name.to_owned(), hard, soft })
 }
 
 #[cfg(test)]
@@ -76,30 +69,9 @@ mod tests {
 
     #[test]
     fn one_number_is_both_limits() {
-        assert_eq!(
-            parse("nofile=5"),
-            Ok(Ulimit {
-                name: "nofile".into(),
-                soft: 5,
-                hard: 5
-            })
-        );
-        assert_eq!(
-            parse("core=-1:-1"),
-            Ok(Ulimit {
-                name: "core".into(),
-                soft: -1,
-                hard: -1
-            })
-        );
-        assert_eq!(
-            parse("core=7:-1"),
-            Ok(Ulimit {
-                name: "core".into(),
-                soft: 7,
-                hard: -1
-            })
-        );
+        assert_eq!(parse("nofile=5"), Ok(Ulimit { name: "nofile".into(), soft: 5, hard: 5 }));
+        assert_eq!(parse("core=-1:-1"), Ok(Ulimit { name: "core".into(), soft: -1, hard: -1 }));
+        assert_eq!(parse("core=7:-1"), Ok(Ulimit { name: "core".into(), soft: 7, hard: -1 }));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use barge_types::ErrorKind;
 use crate::call::Call;
 use crate::query::percent_decode;
 use crate::reply::{self, ErrorForm, Reply};
+use crate::request_body::RequestBody;
 use crate::router::Router;
 use crate::status::ApiError;
 use crate::version::{self, ApiVersion};
@@ -26,15 +27,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     pub(crate) fn new(state: S, router: Router<S>) -> Self {
         let server = format!("Barge/{} (linux)", env!("CARGO_PKG_VERSION"));
         let server = HeaderValue::try_from(server).unwrap_or(HeaderValue::from_static("Barge"));
-        Self {
-            router,
-            state,
-            server,
-        }
+        Self { router, state, server }
     }
 
     /// Answers one request; an error becomes its answer and is logged here.
     pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Reply {
+        let request = request.map(RequestBody::new);
         let Some(path) = percent_decode(request.uri().path()) else {
             let error = ApiError::invalid("invalid escape in the path of the URL");
             return reply::error(&error, ErrorForm::Json);
@@ -46,22 +44,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let Some((handler, name)) = self.router.find(request.method(), path) else {
             return reply::page_not_found();
         };
-        let form = if ApiVersion::has_json_errors(version) {
-            ErrorForm::Json
-        } else {
-            ErrorForm::Text
-        };
+        let form =
+            if ApiVersion::has_json_errors(version) { ErrorForm::Json } else { ErrorForm::Text };
         let line = format!("{} {}", request.method(), request.uri().path());
         let result = match ApiVersion::negotiate(version) {
             Ok(version) => {
                 tracing::debug!("Calling {line}");
-                handler(Call::new(
-                    self.state.clone(),
-                    name.to_owned(),
-                    version,
-                    request,
-                ))
-                .await
+                handler(Call::new(self.state.clone(), name.to_owned(), version, request)).await
             }
             Err(error) => Err(ApiError::invalid(error.to_string())),
         };

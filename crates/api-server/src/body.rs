@@ -6,10 +6,11 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::{HeaderMap, header};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::request_body::RequestBody;
 use crate::status::ApiError;
 
 /// The largest JSON body that is read. A create request is 2 KiB; this leaves room for a large environment.
@@ -96,7 +97,7 @@ impl<T: Default> Json<T> {
 /// Reads a JSON body of at most eight MiB.
 pub(crate) async fn json<T: DeserializeOwned>(
     headers: &HeaderMap,
-    body: &mut Incoming,
+    body: &mut RequestBody,
 ) -> Result<Json<T>, ApiError> {
     check_content_type(headers, body)?;
     let bytes = read(body).await?;
@@ -108,21 +109,13 @@ pub(crate) async fn json<T: DeserializeOwned>(
 
 /// No type is fine as long as there is no body; otherwise it must be JSON's. A browser's form therefore cannot reach
 /// an endpoint that changes something by its body.
-fn check_content_type(headers: &HeaderMap, body: &Incoming) -> Result<(), ApiError> {
+fn check_content_type(headers: &HeaderMap, body: &RequestBody) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return if body.is_end_stream() {
-            Ok(())
-        } else {
-            Err(wrong_type(""))
-        };
+        return if body.is_at_end() { Ok(()) } else { Err(wrong_type("")) };
     };
     let value = value.to_str().unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
-        Ok(())
-    } else {
-        Err(wrong_type(value))
-    }
+    if kind.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(wrong_type(value)) }
 }
 
 fn wrong_type(found: &str) -> ApiError {
@@ -134,19 +127,17 @@ fn wrong_type(found: &str) -> ApiError {
     ))
 }
 
-async fn read(body: &mut Incoming) -> Result<Bytes, ApiError> {
+async fn read(body: &mut RequestBody) -> Result<Bytes, ApiError> {
     let mut all = BytesMut::new();
-    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-        let frame = frame
+    while let Some(piece) = body.next().await {
+        let piece = piece
             .map_err(|error| ApiError::invalid(format!("cannot read request body: {error}")))?;
-        if let Ok(chunk) = frame.into_data() {
-            if all.len() + chunk.len() > JSON_LIMIT {
-                return Err(ApiError::invalid(format!(
-                    "request body too large: JSON is limited to {JSON_LIMIT} bytes"
-                )));
-            }
-            all.extend_from_slice(&chunk);
+        if all.len() + piece.len() > JSON_LIMIT {
+            return Err(ApiError::invalid(format!(
+                "request body too large: JSON is limited to {JSON_LIMIT} bytes"
+            )));
         }
+        all.extend_from_slice(&piece);
     }
     Ok(all.freeze())
 }
@@ -154,9 +145,7 @@ async fn read(body: &mut Incoming) -> Result<Bytes, ApiError> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Json<T>, ApiError> {
     let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<T>();
     match values.next() {
-        None => Err(ApiError::invalid(
-            "invalid JSON: got EOF while reading request body",
-        )),
+        None => Err(ApiError::invalid("invalid JSON: got EOF while reading request body")),
         Some(Err(error)) => Err(ApiError::invalid(format!("invalid JSON: {error}"))),
         Some(Ok(value)) => {
             let rest = &bytes[values.byte_offset()..];
@@ -167,25 +156,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Json<T>, ApiError> {
             }
         }
     }
-}
-
-/// A request's body as a stream of chunks, for uploads that may be of any size.
-pub(crate) fn chunks(
-    mut body: Incoming,
-) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
-    stream::poll_fn(move |context| {
-        loop {
-            match std::task::ready!(Pin::new(&mut body).poll_frame(context)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(std::io::Error::other(error)))),
-                Some(Ok(frame)) => {
-                    if let Ok(chunk) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(chunk)));
-                    }
-                }
-            }
-        }
-    })
 }
 
 #[cfg(test)]
@@ -202,19 +172,13 @@ mod tests {
     #[test]
     fn malformed_json_is_refused_with_dockers_words() {
         assert!(error("{").starts_with("invalid JSON: "));
-        assert_eq!(
-            error(" "),
-            "invalid JSON: got EOF while reading request body"
-        );
+        assert_eq!(error(" "), "invalid JSON: got EOF while reading request body");
         assert_eq!(error("{} x"), "unexpected content after JSON");
         assert_eq!(error("{}{}"), "unexpected content after JSON");
     }
 
     #[test]
     fn white_space_around_json_is_fine() {
-        assert!(matches!(
-            parse::<serde_json::Value>(b" {} \r\n"),
-            Ok(Json::Value(_))
-        ));
+        assert!(matches!(parse::<serde_json::Value>(b" {} \r\n"), Ok(Json::Value(_))));
     }
 }

@@ -1,14 +1,12 @@
 //! One request on its way through a handler.
 
-use bytes::Bytes;
-use futures_util::Stream;
 use http::{HeaderMap, Request};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use serde::de::DeserializeOwned;
 
 use crate::body::{self, Json};
 use crate::query::Query;
+use crate::request_body::RequestBody;
 use crate::status::ApiError;
 use crate::version::ApiVersion;
 
@@ -22,7 +20,7 @@ pub(crate) struct Call<S> {
     pub(crate) query: Query,
     /// The API that the client speaks.
     pub(crate) version: ApiVersion,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 }
 
 impl<S> Call<S> {
@@ -30,16 +28,10 @@ impl<S> Call<S> {
         state: S,
         name: String,
         version: ApiVersion,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Self {
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        Self {
-            state,
-            name,
-            query,
-            version,
-            request,
-        }
+        Self { state, name, query, version, request }
     }
 
     /// The headers.
@@ -56,8 +48,8 @@ impl<S> Call<S> {
     }
 
     /// The body as it comes.
-    pub(crate) fn chunks(self) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
-        body::chunks(self.request.into_body())
+    pub(crate) fn into_body(self) -> RequestBody {
+        self.request.into_body()
     }
 
     /// The connection itself, once the answer `101` is sent.

@@ -50,10 +50,7 @@ pub(crate) async fn serve<S>(
     let patience = stop.await;
     // Nobody listens to the answer: a receiver that is gone has stopped already.
     stopping.send(()).ok();
-    if tokio::time::timeout(patience, all_ended.recv())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(patience, all_ended.recv()).await.is_err() {
         tracing::debug!("connections that do not end are cut off");
     }
     for task in accepting {
@@ -90,10 +87,7 @@ async fn accept<S: Clone + Send + Sync + 'static>(listener: Listener, mut shared
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(
-                    "cannot accept a connection on {}: {error}",
-                    listener.address()
-                );
+                tracing::error!("cannot accept a connection on {}: {error}", listener.address());
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -26,11 +26,7 @@ impl DetachKeys {
 
     /// A scanner at the beginning of the sequence.
     pub(crate) fn scanner(&self) -> Scanner {
-        Scanner {
-            fallback: fallbacks(&self.0),
-            keys: self.0.clone(),
-            matched: 0,
-        }
+        Scanner { fallback: fallbacks(&self.0), keys: self.0.clone(), matched: 0 }
     }
 }
 
@@ -137,10 +133,7 @@ mod tests {
     #[test]
     fn default_is_ctrl_p_ctrl_q() {
         assert_eq!(DetachKeys::parse("").unwrap(), DetachKeys(vec![16, 17]));
-        assert_eq!(
-            DetachKeys::parse("ctrl-p,ctrl-q").unwrap(),
-            DetachKeys(vec![16, 17])
-        );
+        assert_eq!(DetachKeys::parse("ctrl-p,ctrl-q").unwrap(), DetachKeys(vec![16, 17]));
     }
 
     #[test]
@@ -161,35 +154,17 @@ mod tests {
 
     #[test]
     fn sequence_is_found_in_one_chunk_and_in_many() {
-        assert_eq!(
-            scan("", &[b"ls\n\x10\x11rest"]),
-            (b"ls\n".to_vec(), Found::Detach)
-        );
-        assert_eq!(
-            scan("", &[b"ls\n", b"\x10", b"\x11"]),
-            (b"ls\n".to_vec(), Found::Detach)
-        );
+        assert_eq!(scan("", &[b"ls\n\x10\x11rest"]), (b"ls\n".to_vec(), Found::Detach));
+        assert_eq!(scan("", &[b"ls\n", b"\x10", b"\x11"]), (b"ls\n".to_vec(), Found::Detach));
     }
 
     #[test]
     fn broken_sequence_is_passed_on_in_order() {
-        assert_eq!(
-            scan("", &[b"\x10", b"x\x11"]),
-            (b"\x10x\x11".to_vec(), Found::Nothing)
-        );
-        assert_eq!(
-            scan("", &[b"\x10\x10\x11"]),
-            (b"\x10".to_vec(), Found::Detach)
-        );
+        assert_eq!(scan("", &[b"\x10", b"x\x11"]), (b"\x10x\x11".to_vec(), Found::Nothing));
+        assert_eq!(scan("", &[b"\x10\x10\x11"]), (b"\x10".to_vec(), Found::Detach));
         assert_eq!(scan("a,a,b", &[b"aaab"]), (b"a".to_vec(), Found::Detach));
-        assert_eq!(
-            scan("a,b,a,c", &[b"aba", b"bac"]),
-            (b"ab".to_vec(), Found::Detach)
-        );
-        assert_eq!(
-            scan("", &[b"end\x10"]),
-            (b"end\x10".to_vec(), Found::Nothing)
-        );
+        assert_eq!(scan("a,b,a,c", &[b"aba", b"bac"]), (b"ab".to_vec(), Found::Detach));
+        assert_eq!(scan("", &[b"end\x10"]), (b"end\x10".to_vec(), Found::Nothing));
     }
 
     #[test]

@@ -87,11 +87,7 @@ impl Hijack {
             Some(protocol) if protocol == takeover::PROTOCOL => Form::Takeover,
             Some(_) => Form::Upgrade,
         };
-        Ok(Self {
-            upgrade: call.upgrade(),
-            form,
-            version: call.version,
-        })
+        Ok(Self { upgrade: call.upgrade(), form, version: call.version })
     }
 
     /// The answer, after which `session` runs on the connection.
@@ -106,9 +102,7 @@ impl Hijack {
         if self.form == Form::Upgrade {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("tcp"));
-            reply
-                .extensions_mut()
-                .insert(ReasonPhrase::from_static(b"UPGRADED"));
+            reply.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
         }
         tokio::spawn(run(self.upgrade, session));
         reply
@@ -154,11 +148,7 @@ impl Client {
     fn open(upgraded: Upgraded) -> Option<Self> {
         let parts = upgraded.downcast::<TokioIo<Takeover<Stream>>>().ok()?;
         let (stream, head, late) = parts.io.into_inner().into_parts();
-        Some(Self {
-            stream,
-            early: [&parts.read_buf[..], &head].concat(),
-            late,
-        })
+        Some(Self { stream, early: [&parts.read_buf[..], &head].concat(), late })
     }
 
     async fn join(mut self, mut session: Session) -> io::Result<()> {
@@ -252,9 +242,5 @@ async fn copy_input(
         to.write_all(scanner.rest()).await?;
     }
     to.shutdown().await?;
-    Ok(if from.is_gone().await {
-        Input::Gone
-    } else {
-        Input::HalfClosed
-    })
+    Ok(if from.is_gone().await { Input::Gone } else { Input::HalfClosed })
 }

@@ -12,6 +12,7 @@ mod hijack;
 mod listen;
 mod query;
 mod reply;
+mod request_body;
 mod router;
 mod routes;
 mod status;

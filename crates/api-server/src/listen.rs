@@ -59,11 +59,7 @@ pub enum ListenError {
 
 impl ListenError {
     fn io(action: &'static str, place: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            place: place.display().to_string(),
-            source,
-        }
+        move |source| Self::Io { action, place: place.display().to_string(), source }
     }
 }
 
@@ -84,11 +80,7 @@ impl Endpoint {
                 if host.contains('/') {
                     return Err(malformed());
                 }
-                Ok(Self::Tcp(if has_port {
-                    host.to_owned()
-                } else {
-                    format!("{host}:2375")
-                }))
+                Ok(Self::Tcp(if has_port { host.to_owned() } else { format!("{host}:2375") }))
             }
             "fd" => Err(ListenError::SocketActivation(text.to_owned())),
             _ => Err(malformed()),
@@ -105,11 +97,7 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Socket {
-    Unix {
-        listener: UnixListener,
-        path: PathBuf,
-        inode: u64,
-    },
+    Unix { listener: UnixListener, path: PathBuf, inode: u64 },
     Tcp(TcpListener),
 }
 
@@ -171,9 +159,7 @@ fn open_unix(path: &Path, group: Option<u32>) -> Result<Listener, ListenError> {
         chown(&bound, None, group).map_err(ListenError::io("change the group of", &bound))?;
         fs::set_permissions(&bound, fs::Permissions::from_mode(0o660))
             .map_err(ListenError::io("change the mode of", &bound))?;
-        let inode = fs::metadata(&bound)
-            .map_err(ListenError::io("look at", &bound))?
-            .ino();
+        let inode = fs::metadata(&bound).map_err(ListenError::io("look at", &bound))?.ino();
         fs::rename(&bound, path).map_err(ListenError::io("create", path))?;
         Ok(inode)
     };
@@ -182,14 +168,7 @@ fn open_unix(path: &Path, group: Option<u32>) -> Result<Listener, ListenError> {
         fs::remove_file(&bound).ok();
     })?;
     let address = format!("unix://{}", path.display());
-    Ok(Listener {
-        socket: Socket::Unix {
-            listener,
-            path: path.to_owned(),
-            inode,
-        },
-        address,
-    })
+    Ok(Listener { socket: Socket::Unix { listener, path: path.to_owned(), inode }, address })
 }
 
 /// Refuses a path at which another daemon answers, or which is no socket.
@@ -213,28 +192,18 @@ fn refuse_when_taken(path: &Path) -> Result<(), ListenError> {
 
 async fn open_tcp(address: &str) -> Result<Listener, ListenError> {
     let place = PathBuf::from(format!("tcp://{address}"));
-    let candidates = tokio::net::lookup_host(address)
-        .await
-        .map_err(ListenError::io("resolve", &place))?;
+    let candidates =
+        tokio::net::lookup_host(address).await.map_err(ListenError::io("resolve", &place))?;
     let candidates: Vec<SocketAddr> = candidates.collect();
-    if let Some(open) = candidates
-        .iter()
-        .find(|candidate| !candidate.ip().is_loopback())
-    {
+    if let Some(open) = candidates.iter().find(|candidate| !candidate.ip().is_loopback()) {
         return Err(ListenError::NotLoopback(*open));
     }
-    let listener = TcpListener::bind(&*candidates)
-        .await
-        .map_err(ListenError::io("listen on", &place))?;
-    let local = listener
-        .local_addr()
-        .map_err(ListenError::io("look at", &place))?;
+    let listener =
+        TcpListener::bind(&*candidates).await.map_err(ListenError::io("listen on", &place))?;
+    let local = listener.local_addr().map_err(ListenError::io("look at", &place))?;
     tracing::warn!(
         "the API is accessible on tcp://{local} without encryption and without a password: every process and user of \
          this host that connects is root on it"
     );
-    Ok(Listener {
-        socket: Socket::Tcp(listener),
-        address: format!("tcp://{local}"),
-    })
+    Ok(Listener { socket: Socket::Tcp(listener), address: format!("tcp://{local}") })
 }

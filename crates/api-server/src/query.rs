@@ -13,13 +13,10 @@ pub(crate) struct Query(Vec<(String, String)>);
 impl Query {
     /// Parses `a=1&b=x%20y`. A pair with a broken escape is dropped, as Go drops it.
     pub(crate) fn parse(text: &str) -> Self {
-        let pairs = text
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .filter_map(|pair| {
-                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                Some((unescape(key)?, unescape(value)?))
-            });
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((unescape(key)?, unescape(value)?))
+        });
         Self(pairs.collect())
     }
 
@@ -30,26 +27,17 @@ impl Query {
 
     /// The first value of `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// The first value of `key` when it is not empty.
     pub(crate) fn filled(&self, key: &str) -> Option<String> {
-        self.get(key)
-            .filter(|value| !value.is_empty())
-            .map(str::to_owned)
+        self.get(key).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 
     /// Every value of `key`.
     pub(crate) fn all(&self, key: &str) -> Vec<String> {
-        self.0
-            .iter()
-            .filter(|(name, _)| name == key)
-            .map(|(_, value)| value.clone())
-            .collect()
+        self.0.iter().filter(|(name, _)| name == key).map(|(_, value)| value.clone()).collect()
     }
 
     /// Docker's idea of truth: everything but nothing, `0`, `no`, `false` and `none`.
@@ -62,11 +50,7 @@ impl Query {
 
     /// [`Query::flag`] with a default for a missing key.
     pub(crate) fn flag_or(&self, key: &str, default: bool) -> bool {
-        if self.get(key).is_some() {
-            self.flag(key)
-        } else {
-            default
-        }
+        if self.get(key).is_some() { self.flag(key) } else { default }
     }
 
     /// A number; `None` when it is missing or empty.
@@ -74,9 +58,7 @@ impl Query {
         match self.text(key) {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                ApiError::invalid(format!(
-                    "invalid value for {key}: \"{text}\": invalid syntax"
-                ))
+                ApiError::invalid(format!("invalid value for {key}: \"{text}\": invalid syntax"))
             }),
         }
     }
@@ -89,11 +71,8 @@ impl Query {
 
 /// Undoes query escapes, `+` included.
 fn unescape(text: &str) -> Option<String> {
-    let spaces = if text.contains('+') {
-        Cow::Owned(text.replace('+', " "))
-    } else {
-        Cow::Borrowed(text)
-    };
+    let spaces =
+        if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
     percent_decode(&spaces)
 }
 
@@ -136,15 +115,7 @@ mod tests {
         for text in ["all=1", "all=true", "all=True", "all=yes", "all=x"] {
             assert!(Query::parse(text).flag("all"), "{text}");
         }
-        for text in [
-            "",
-            "all",
-            "all=0",
-            "all=False",
-            "all=no",
-            "all=none",
-            "all=%20",
-        ] {
+        for text in ["", "all", "all=0", "all=False", "all=no", "all=none", "all=%20"] {
             assert!(!Query::parse(text).flag("all"), "{text}");
         }
         assert!(Query::parse("").flag_or("stream", true));

@@ -32,10 +32,7 @@ pub(crate) fn no_content() -> Reply {
 /// JSON with Go's line feed at the end.
 pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Reply, ApiError> {
     let mut bytes = serde_json::to_vec(value).map_err(|error| {
-        ApiError::new(
-            barge_types::ErrorKind::System,
-            format!("cannot write answer: {error}"),
-        )
+        ApiError::new(barge_types::ErrorKind::System, format!("cannot write answer: {error}"))
     })?;
     bytes.push(b'\n');
     let mut reply = typed("application/json", Body::Whole(bytes.into()));
@@ -45,10 +42,7 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Reply,
 
 /// `200 OK` with text.
 pub(crate) fn text(text: &'static str) -> Reply {
-    typed(
-        "text/plain; charset=utf-8",
-        Body::Whole(Bytes::from_static(text.as_bytes())),
-    )
+    typed("text/plain; charset=utf-8", Body::Whole(Bytes::from_static(text.as_bytes())))
 }
 
 /// `200 OK` with a body that is sent as it comes.
@@ -69,9 +63,7 @@ where
 
 fn typed(content_type: &'static str, body: Body) -> Reply {
     let mut reply = Response::new(body);
-    reply
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }
 
@@ -95,27 +87,20 @@ pub(crate) fn error(error: &ApiError, form: ErrorForm) -> Reply {
             "application/json",
             serde_json::to_vec(&ErrorResponse::new(error.message())).unwrap_or_default(),
         ),
-        ErrorForm::Text => (
-            "text/plain; charset=utf-8",
-            error.message().as_bytes().to_vec(),
-        ),
+        ErrorForm::Text => ("text/plain; charset=utf-8", error.message().as_bytes().to_vec()),
     };
     bytes.push(b'\n');
     let mut reply = typed(kind, Body::Whole(bytes.into()));
     *reply.status_mut() = status;
     if form == ErrorForm::Text {
-        reply.headers_mut().insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
+        reply
+            .headers_mut()
+            .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     reply
 }
 
 /// What every unknown path gets.
 pub(crate) fn page_not_found() -> Reply {
-    error(
-        &ApiError::new(barge_types::ErrorKind::NotFound, "page not found"),
-        ErrorForm::Json,
-    )
+    error(&ApiError::new(barge_types::ErrorKind::NotFound, "page not found"), ErrorForm::Json)
 }

@@ -40,11 +40,7 @@ impl<S: 'static> Router<S> {
         Fut: Future<Output = Result<Reply, ApiError>> + Send + 'static,
     {
         let handler: Handler<S> = Box::new(move |call| Box::pin(handler(call)));
-        self.routes.push(Route {
-            method,
-            pattern: Pattern::new(pattern),
-            handler,
-        });
+        self.routes.push(Route { method, pattern: Pattern::new(pattern), handler });
     }
 
     pub(crate) fn get<F, Fut>(&mut self, pattern: &'static str, handler: F)
@@ -80,12 +76,7 @@ impl<S: 'static> Router<S> {
         self.routes
             .iter()
             .filter(|route| route.method == method)
-            .find_map(|route| {
-                route
-                    .pattern
-                    .matches(path)
-                    .map(|name| (&route.handler, name))
-            })
+            .find_map(|route| route.pattern.matches(path).map(|name| (&route.handler, name)))
     }
 }
 
@@ -101,14 +92,8 @@ impl Pattern {
             .split_once('{')
             .and_then(|(before, rest)| Some((before, rest.split_once('}')?.1)))
         {
-            Some((before, after)) => Self {
-                before,
-                after: Some(after),
-            },
-            None => Self {
-                before: text,
-                after: None,
-            },
+            Some((before, after)) => Self { before, after: Some(after) },
+            None => Self { before: text, after: None },
         }
     }
 
@@ -129,10 +114,7 @@ mod tests {
     #[test]
     fn wildcard_in_the_middle_takes_slashes() {
         let pattern = Pattern::new("/images/{name}/json");
-        assert_eq!(
-            pattern.matches("/images/localhost:5000/a/b/json"),
-            Some("localhost:5000/a/b")
-        );
+        assert_eq!(pattern.matches("/images/localhost:5000/a/b/json"), Some("localhost:5000/a/b"));
         assert_eq!(pattern.matches("/images/json/json"), Some("json"));
         assert_eq!(pattern.matches("/images/json"), None);
         assert_eq!(pattern.matches("/images//json"), None);

@@ -15,10 +15,7 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// An error of any class.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 
     /// The request is wrong.
@@ -49,10 +46,7 @@ impl ApiError {
 
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
-        Self {
-            kind: error.kind(),
-            message: error.message(),
-        }
+        Self { kind: error.kind(), message: error.message() }
     }
 }
 

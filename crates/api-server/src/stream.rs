@@ -26,20 +26,14 @@ pub(crate) trait ClientInput: AsyncRead + Unpin + Send {
 impl ClientInput for unix::ReadHalf<'_> {
     async fn is_gone(&self) -> bool {
         let stream: &UnixStream = self.as_ref();
-        stream
-            .ready(Interest::WRITABLE)
-            .await
-            .map_or(true, |ready| ready.is_write_closed())
+        stream.ready(Interest::WRITABLE).await.map_or(true, |ready| ready.is_write_closed())
     }
 }
 
 impl ClientInput for tcp::ReadHalf<'_> {
     async fn is_gone(&self) -> bool {
         let stream: &TcpStream = self.as_ref();
-        stream
-            .ready(Interest::WRITABLE)
-            .await
-            .map_or(true, |ready| ready.is_write_closed())
+        stream.ready(Interest::WRITABLE).await.map_or(true, |ready| ready.is_write_closed())
     }
 }
 

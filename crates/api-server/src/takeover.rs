@@ -98,21 +98,14 @@ fn judge(bytes: &[u8]) -> Verdict {
     if !takes_over(&bytes[..line_end]) {
         return Verdict::Pass;
     }
-    let Some(end) = bytes[line_end..]
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-    else {
+    let Some(end) = bytes[line_end..].windows(4).position(|four| four == b"\r\n\r\n") else {
         return Verdict::More;
     };
     let end = line_end + end + 2;
     let has_upgrade = bytes[line_end..end]
         .split(|byte| *byte == b'\n')
         .any(|line| line.len() >= 8 && line[..8].eq_ignore_ascii_case(b"upgrade:"));
-    if has_upgrade {
-        Verdict::Pass
-    } else {
-        Verdict::Inject(end)
-    }
+    if has_upgrade { Verdict::Pass } else { Verdict::Inject(end) }
 }
 
 /// Whether a request line is that of an attach or an exec start over HTTP/1.1.
@@ -120,9 +113,7 @@ fn takes_over(line: &[u8]) -> bool {
     let Ok(line) = std::str::from_utf8(line) else {
         return false;
     };
-    let Some(target) = line
-        .strip_prefix("POST ")
-        .and_then(|rest| rest.strip_suffix(" HTTP/1.1"))
+    let Some(target) = line.strip_prefix("POST ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"))
     else {
         return false;
     };
@@ -248,14 +239,9 @@ mod tests {
     #[test]
     fn attach_without_upgrade_gets_the_header() {
         let head = b"POST /v1.40/containers/x/attach?stream=1 HTTP/1.1\r\nHost: d\r\n\r\nearly";
-        let Verdict::Inject(at) = judge(head) else {
-            panic!("{:?}", judge(head))
-        };
+        let Verdict::Inject(at) = judge(head) else { panic!("{:?}", judge(head)) };
         assert_eq!(&head[at..], b"\r\nearly");
-        assert!(matches!(
-            judge(b"POST /exec/x/start HTTP/1.1\r\n\r\n"),
-            Verdict::Inject(_)
-        ));
+        assert!(matches!(judge(b"POST /exec/x/start HTTP/1.1\r\n\r\n"), Verdict::Inject(_)));
     }
 
     #[test]
@@ -267,12 +253,7 @@ mod tests {
             b"POST /containers/x/attach HTTP/1.1\r\nupgrade: tcp\r\n\r\n",
             b"\xff\xff\xff",
         ] {
-            assert_eq!(
-                judge(head),
-                Verdict::Pass,
-                "{}",
-                String::from_utf8_lossy(head)
-            );
+            assert_eq!(judge(head), Verdict::Pass, "{}", String::from_utf8_lossy(head));
         }
     }
 
@@ -282,9 +263,6 @@ mod tests {
         for length in 1..head.len() {
             assert_eq!(judge(&head[..length]), Verdict::More, "{length}");
         }
-        assert_eq!(
-            judge(&[b"POST ".as_slice(), &vec![b'x'; HEAD_LIMIT]].concat()),
-            Verdict::Pass
-        );
+        assert_eq!(judge(&[b"POST ".as_slice(), &vec![b'x'; HEAD_LIMIT]].concat()), Verdict::Pass);
     }
 }

@@ -78,11 +78,7 @@ pub(crate) fn split(path: &str) -> (Option<&str>, &str) {
         return whole;
     };
     let (version, rest) = rest.split_at(end);
-    if version.is_empty()
-        || !version
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
+    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return whole;
     }
     (Some(version), rest)
@@ -113,11 +109,7 @@ mod tests {
 
     #[test]
     fn others_are_refused_in_dockers_words() {
-        let text = |version| {
-            ApiVersion::negotiate(Some(version))
-                .unwrap_err()
-                .to_string()
-        };
+        let text = |version| ApiVersion::negotiate(Some(version)).unwrap_err().to_string();
         assert_eq!(
             text("1.99"),
             "client version 1.99 is too new. Maximum supported API version is 1.51"

@@ -57,46 +57,26 @@ async fn list(call: Call<Engine>) -> Result {
 
 async fn create(mut call: Call<Engine>) -> Result {
     let Json::Value(request) = call.json::<ContainerCreateRequest>().await? else {
-        return Err(ApiError::invalid(
-            "invalid JSON: got EOF while reading request body",
-        ));
+        return Err(ApiError::invalid("invalid JSON: got EOF while reading request body"));
     };
     if request.config == ContainerConfig::default() {
-        return Err(ApiError::invalid(
-            "config cannot be empty in order to create a container",
-        ));
+        return Err(ApiError::invalid("config cannot be empty in order to create a container"));
     }
     let name = call.query.filled("name");
     let platform = call.query.filled("platform");
-    let response = call
-        .state
-        .containers
-        .create(name, platform, request)
-        .await?;
+    let response = call.state.containers.create(name, platform, request).await?;
     reply::json(StatusCode::CREATED, &response)
 }
 
 async fn inspect(call: Call<Engine>) -> Result {
-    let size = if call.query.flag("size") {
-        Size::Include
-    } else {
-        Size::Omit
-    };
-    reply::json(
-        StatusCode::OK,
-        &call.state.containers.inspect(&call.name, size).await?,
-    )
+    let size = if call.query.flag("size") { Size::Include } else { Size::Omit };
+    reply::json(StatusCode::OK, &call.state.containers.inspect(&call.name, size).await?)
 }
 
 async fn start(call: Call<Engine>) -> Result {
     // What Docker allows for is an empty JSON document.
-    let length = call
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok());
-    let is_long = length
-        .and_then(|text| text.parse::<u64>().ok())
-        .is_some_and(|length| length > 7);
+    let length = call.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let is_long = length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > 7);
     if is_long || call.headers().contains_key(header::TRANSFER_ENCODING) {
         return Err(ApiError::invalid(
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
@@ -109,25 +89,16 @@ async fn start(call: Call<Engine>) -> Result {
 }
 
 fn stop_options(call: &Call<Engine>) -> std::result::Result<StopOptions, ApiError> {
-    let signal = if call.version >= SIGNAL_SINCE {
-        call.query.filled("signal")
-    } else {
-        None
-    };
-    Ok(StopOptions {
-        signal,
-        timeout: call.query.number("t")?,
-    })
+    let signal = if call.version >= SIGNAL_SINCE { call.query.filled("signal") } else { None };
+    Ok(StopOptions { signal, timeout: call.query.number("t")? })
 }
 
 async fn stop(call: Call<Engine>) -> Result {
     let options = stop_options(&call)?;
-    Ok(
-        match call.state.containers.stop(&call.name, options).await? {
-            Stopped::Now => reply::no_content(),
-            Stopped::AlreadyStopped => reply::empty(StatusCode::NOT_MODIFIED),
-        },
-    )
+    Ok(match call.state.containers.stop(&call.name, options).await? {
+        Stopped::Now => reply::no_content(),
+        Stopped::AlreadyStopped => reply::empty(StatusCode::NOT_MODIFIED),
+    })
 }
 
 async fn restart(call: Call<Engine>) -> Result {
@@ -138,10 +109,7 @@ async fn restart(call: Call<Engine>) -> Result {
 
 async fn kill(call: Call<Engine>) -> Result {
     let signal = call.query.filled("signal");
-    call.state
-        .containers
-        .kill(&call.name, signal.as_deref())
-        .await?;
+    call.state.containers.kill(&call.name, signal.as_deref()).await?;
     Ok(reply::no_content())
 }
 
@@ -156,10 +124,7 @@ async fn unpause(call: Call<Engine>) -> Result {
 }
 
 async fn rename(call: Call<Engine>) -> Result {
-    call.state
-        .containers
-        .rename(&call.name, call.query.text("name"))
-        .await?;
+    call.state.containers.rename(&call.name, call.query.text("name")).await?;
     Ok(reply::no_content())
 }
 
@@ -180,20 +145,14 @@ async fn prune(call: Call<Engine>) -> Result {
 
 async fn top(call: Call<Engine>) -> Result {
     let arguments = call.query.text("ps_args");
-    reply::json(
-        StatusCode::OK,
-        &call.state.containers.top(&call.name, arguments).await?,
-    )
+    reply::json(StatusCode::OK, &call.state.containers.top(&call.name, arguments).await?)
 }
 
 /// Height and width of a terminal.
 pub(super) fn console_size(call: &Call<Engine>) -> std::result::Result<(u16, u16), ApiError> {
     let side = |key: &str, what: &str| {
         call.query.text(key).parse().map_err(|_| {
-            ApiError::invalid(format!(
-                "invalid resize {what} \"{}\"",
-                call.query.text(key)
-            ))
+            ApiError::invalid(format!("invalid resize {what} \"{}\"", call.query.text(key)))
         })
     };
     Ok((side("h", "height")?, side("w", "width")?))
@@ -201,10 +160,7 @@ pub(super) fn console_size(call: &Call<Engine>) -> std::result::Result<(u16, u16
 
 async fn resize(call: Call<Engine>) -> Result {
     let (height, width) = console_size(&call)?;
-    call.state
-        .containers
-        .resize(&call.name, height, width)
-        .await?;
+    call.state.containers.resize(&call.name, height, width).await?;
     Ok(reply::ok())
 }
 
@@ -237,21 +193,12 @@ async fn logs(call: Call<Engine>) -> Result {
         tail: query.filled("tail"),
     };
     let logs = call.state.containers.logs(&call.name, options).await?;
-    let output = if logs.tty {
-        Output::Raw
-    } else {
-        Output::Multiplexed
-    };
-    Ok(reply::follow(
-        output.content_type(call.version),
-        chunks(logs),
-    ))
+    let output = if logs.tty { Output::Raw } else { Output::Multiplexed };
+    Ok(reply::follow(output.content_type(call.version), chunks(logs)))
 }
 
 fn chunks(logs: LogStream) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
-    stream::unfold(logs, |mut logs| async move {
-        logs.next().await.map(|chunk| (chunk, logs))
-    })
+    stream::unfold(logs, |mut logs| async move { logs.next().await.map(|chunk| (chunk, logs)) })
 }
 
 async fn attach(mut call: Call<Engine>) -> Result {
@@ -277,11 +224,7 @@ pub(super) fn session(attached: Attached, keys: DetachKeys) -> Session {
     Session {
         replay: attached.replay.map(|logs| chunks(logs).boxed()),
         container: attached.stream,
-        output: if attached.tty {
-            Output::Raw
-        } else {
-            Output::Multiplexed
-        },
+        output: if attached.tty { Output::Raw } else { Output::Multiplexed },
         detach: attached.tty.then_some(keys),
     }
 }

@@ -24,27 +24,15 @@ pub(super) fn add(router: &mut Router<Engine>) {
 async fn create(mut call: Call<Engine>) -> Result {
     let request = call.json::<ExecCreateRequest>().await?.or_default();
     parse_keys(&request.detach_keys)?;
-    let response = call
-        .state
-        .containers
-        .exec_create(&call.name, request)
-        .await?;
+    let response = call.state.containers.exec_create(&call.name, request).await?;
     reply::json(StatusCode::CREATED, &response)
 }
 
 async fn start(mut call: Call<Engine>) -> Result {
     let request = call.json::<ExecStartRequest>().await?.or_default();
     // Before the process is started, so that none runs whose output nobody can get.
-    let hijack = if request.detach {
-        None
-    } else {
-        Some(Hijack::prepare(&mut call)?)
-    };
-    let started = call
-        .state
-        .containers
-        .exec_start(&call.name, request)
-        .await?;
+    let hijack = if request.detach { None } else { Some(Hijack::prepare(&mut call)?) };
+    let started = call.state.containers.exec_start(&call.name, request).await?;
     match (started, hijack) {
         (ExecStarted::Attached(attached), Some(hijack)) => {
             let keys = parse_keys(&attached.detach_keys)?;
@@ -61,16 +49,10 @@ fn parse_keys(keys: &str) -> std::result::Result<DetachKeys, ApiError> {
 
 async fn resize(call: Call<Engine>) -> Result {
     let (height, width) = console_size(&call)?;
-    call.state
-        .containers
-        .exec_resize(&call.name, height, width)
-        .await?;
+    call.state.containers.exec_resize(&call.name, height, width).await?;
     Ok(reply::ok())
 }
 
 async fn inspect(call: Call<Engine>) -> Result {
-    reply::json(
-        StatusCode::OK,
-        &call.state.containers.exec_inspect(&call.name).await?,
-    )
+    reply::json(StatusCode::OK, &call.state.containers.exec_inspect(&call.name).await?)
 }

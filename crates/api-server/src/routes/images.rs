@@ -47,9 +47,7 @@ async fn list(call: Call<Engine>) -> Result {
     };
     let mut images = call.state.images.list(options).await?;
     if call.version < NO_VIRTUAL_SIZE_SINCE {
-        images
-            .iter_mut()
-            .for_each(|image: &mut ImageSummary| image.virtual_size = image.size);
+        images.iter_mut().for_each(|image: &mut ImageSummary| image.virtual_size = image.size);
     }
     reply::json(StatusCode::OK, &images)
 }
@@ -63,10 +61,7 @@ async fn inspect(call: Call<Engine>) -> Result {
 }
 
 async fn history(call: Call<Engine>) -> Result {
-    reply::json(
-        StatusCode::OK,
-        &call.state.images.history(&call.name).await?,
-    )
+    reply::json(StatusCode::OK, &call.state.images.history(&call.name).await?)
 }
 
 async fn tag(call: Call<Engine>) -> Result {
@@ -76,15 +71,8 @@ async fn tag(call: Call<Engine>) -> Result {
 }
 
 async fn remove(call: Call<Engine>) -> Result {
-    let removal = if call.query.flag("force") {
-        Removal::Force
-    } else {
-        Removal::WhenUnused
-    };
-    reply::json(
-        StatusCode::OK,
-        &call.state.images.remove(&call.name, removal).await?,
-    )
+    let removal = if call.query.flag("force") { Removal::Force } else { Removal::WhenUnused };
+    reply::json(StatusCode::OK, &call.state.images.remove(&call.name, removal).await?)
 }
 
 async fn prune(call: Call<Engine>) -> Result {
@@ -93,11 +81,8 @@ async fn prune(call: Call<Engine>) -> Result {
 }
 
 async fn save(call: Call<Engine>) -> Result {
-    let names = if call.name.is_empty() {
-        call.query.all("names")
-    } else {
-        vec![call.name.clone()]
-    };
+    let names =
+        if call.name.is_empty() { call.query.all("names") } else { vec![call.name.clone()] };
     if names.is_empty() {
         return Err(ApiError::invalid("no image to save was named"));
     }
@@ -136,37 +121,22 @@ async fn create(call: Call<Engine>) -> Result {
     }
     let images = std::sync::Arc::clone(&call.state.images);
     let (repo, tag) = (query.text("repo").to_owned(), query.text("tag").to_owned());
-    let (message, platform) = (
-        query.text("message").to_owned(),
-        query.text("platform").to_owned(),
-    );
+    let (message, platform) = (query.text("message").to_owned(), query.text("platform").to_owned());
     let changes = query.all("changes");
     let body = upload(call);
-    let message = images
-        .import(ImportRequest {
-            body,
-            repo,
-            tag,
-            message,
-            changes,
-            platform,
-        })
-        .await?;
-    Ok(reply::stream(
-        "application/json",
-        stream::once(async move { line(&message) }),
-    ))
+    let message =
+        images.import(ImportRequest { body, repo, tag, message, changes, platform }).await?;
+    Ok(reply::stream("application/json", stream::once(async move { line(&message) })))
 }
 
 /// The request's body for the engine, fed by a task of its own: it is read on a blocking thread.
 fn upload(call: Call<Engine>) -> Upload {
     let (sender, upload) = mpsc::channel(WAITING);
+    let mut body = call.into_body();
     tokio::spawn(async move {
-        let chunks = call.chunks();
-        tokio::pin!(chunks);
-        while let Some(chunk) = chunks.next().await {
-            let is_last = chunk.is_err();
-            if sender.send(chunk).await.is_err() || is_last {
+        while let Some(piece) = body.next().await {
+            let is_last = piece.is_err();
+            if sender.send(piece.map_err(std::io::Error::other)).await.is_err() || is_last {
                 return;
             }
         }

@@ -14,40 +14,16 @@ const REGISTRY: &str = "talking to registries";
 
 /// Method, path, what it would be for.
 const LATER: [(Method, &str, &str); 32] = [
-    (
-        Method::GET,
-        "/containers/{name}/changes",
-        "listing a container's changed files",
-    ),
-    (
-        Method::GET,
-        "/containers/{name}/export",
-        "exporting a container's file system",
-    ),
-    (
-        Method::GET,
-        "/containers/{name}/stats",
-        "container statistics",
-    ),
-    (
-        Method::POST,
-        "/containers/{name}/update",
-        "updating a container's limits",
-    ),
-    (
-        Method::GET,
-        "/containers/{name}/attach/ws",
-        "attaching over a websocket",
-    ),
+    (Method::GET, "/containers/{name}/changes", "listing a container's changed files"),
+    (Method::GET, "/containers/{name}/export", "exporting a container's file system"),
+    (Method::GET, "/containers/{name}/stats", "container statistics"),
+    (Method::POST, "/containers/{name}/update", "updating a container's limits"),
+    (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
     (Method::HEAD, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/archive", ARCHIVE),
     (Method::PUT, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/checkpoints", "checkpoints"),
-    (
-        Method::POST,
-        "/containers/{name}/checkpoints",
-        "checkpoints",
-    ),
+    (Method::POST, "/containers/{name}/checkpoints", "checkpoints"),
     (Method::POST, "/commit", "making an image of a container"),
     (Method::POST, "/build", BUILD),
     (Method::POST, "/build/prune", BUILD),
@@ -59,16 +35,8 @@ const LATER: [(Method, &str, &str); 32] = [
     (Method::GET, "/distribution/{name}/json", REGISTRY),
     (Method::POST, "/auth", REGISTRY),
     (Method::POST, "/networks/create", "networks of one's own"),
-    (
-        Method::POST,
-        "/networks/{name}/connect",
-        "networks of one's own",
-    ),
-    (
-        Method::POST,
-        "/networks/{name}/disconnect",
-        "networks of one's own",
-    ),
+    (Method::POST, "/networks/{name}/connect", "networks of one's own"),
+    (Method::POST, "/networks/{name}/disconnect", "networks of one's own"),
     (Method::POST, "/networks/prune", "networks of one's own"),
     (Method::GET, "/plugins/privileges", PLUGINS),
     (Method::POST, "/plugins/pull", PLUGINS),
@@ -89,15 +57,9 @@ pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
         });
     }
     // There are no plugins, and that can be said.
-    router.get("/plugins", |_| async {
-        reply::json(StatusCode::OK, &[(); 0])
-    });
-    router.get("/plugins/{name}/json", |call| async move {
-        Err(no_plugin(&call.name))
-    });
-    router.delete("/plugins/{name}", |call| async move {
-        Err(no_plugin(&call.name))
-    });
+    router.get("/plugins", |_| async { reply::json(StatusCode::OK, &[(); 0]) });
+    router.get("/plugins/{name}/json", |call| async move { Err(no_plugin(&call.name)) });
+    router.delete("/plugins/{name}", |call| async move { Err(no_plugin(&call.name)) });
 }
 
 fn no_plugin(name: &str) -> ApiError {

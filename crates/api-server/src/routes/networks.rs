@@ -24,18 +24,12 @@ async fn list(call: Call<Engine>) -> Result {
 }
 
 async fn inspect(call: Call<Engine>) -> Result {
-    reply::json(
-        StatusCode::OK,
-        &call.state.networks.inspect(&call.name).await?,
-    )
+    reply::json(StatusCode::OK, &call.state.networks.inspect(&call.name).await?)
 }
 
 /// Those that there are cannot be removed; others there are none yet.
 async fn remove(call: Call<Engine>) -> Result {
     let network = call.state.networks.inspect(&call.name).await?;
-    let text = format!(
-        "{} is a pre-defined network and cannot be removed",
-        network.name
-    );
+    let text = format!("{} is a pre-defined network and cannot be removed", network.name);
     Err(ApiError::new(ErrorKind::Forbidden, text))
 }

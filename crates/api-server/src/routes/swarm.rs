@@ -48,14 +48,10 @@ pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
             Err(ApiError::new(ErrorKind::Unavailable, NO_MANAGER))
         });
     }
-    router.post("/swarm/leave", |_| async {
-        Err(ApiError::new(ErrorKind::Unavailable, NO_NODE))
-    });
+    router.post("/swarm/leave", |_| async { Err(ApiError::new(ErrorKind::Unavailable, NO_NODE)) });
     for pattern in ["/swarm/init", "/swarm/join"] {
         router.post(pattern, |_| async {
-            Err(ApiError::not_implemented(
-                "swarm mode is not supported by barge",
-            ))
+            Err(ApiError::not_implemented("swarm mode is not supported by barge"))
         });
     }
 }

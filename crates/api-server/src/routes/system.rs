@@ -98,9 +98,7 @@ enum EventForm {
 
 impl EventForm {
     fn choose(headers: &HeaderMap) -> Self {
-        let accept = headers
-            .get(header::ACCEPT)
-            .and_then(|value| value.to_str().ok());
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let kinds = accept.unwrap_or_default().split(',');
         let mut kinds = kinds.map(|kind| kind.split(';').next().unwrap_or_default().trim());
         let found = kinds.find_map(|kind| match kind {
@@ -129,17 +127,10 @@ fn lines(
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     stream::unfold(events, move |mut events| async move {
         let event = events.next().await?;
-        let mut line = if form == EventForm::JsonSequence {
-            vec![0x1e]
-        } else {
-            Vec::new()
-        };
+        let mut line = if form == EventForm::JsonSequence { vec![0x1e] } else { Vec::new() };
         let written = serde_json::to_writer(&mut line, &event);
         line.push(b'\n');
-        Some((
-            written.map(|()| Bytes::from(line)).map_err(Into::into),
-            events,
-        ))
+        Some((written.map(|()| Bytes::from(line)).map_err(Into::into), events))
     })
 }
 
@@ -156,13 +147,7 @@ mod tests {
         };
         assert_eq!(EventForm::choose(&HeaderMap::new()), EventForm::Json);
         assert_eq!(choose("*/*"), EventForm::Json);
-        assert_eq!(
-            choose("application/jsonl, application/json-seq;q=0.5"),
-            EventForm::JsonLines
-        );
-        assert_eq!(
-            choose("text/html, application/json-seq"),
-            EventForm::JsonSequence
-        );
+        assert_eq!(choose("application/jsonl, application/json-seq;q=0.5"), EventForm::JsonLines);
+        assert_eq!(choose("text/html, application/json-seq"), EventForm::JsonSequence);
     }
 }

@@ -26,25 +26,15 @@ async fn list(call: Call<Engine>) -> Result {
 
 async fn create(mut call: Call<Engine>) -> Result {
     let request = call.json::<VolumeCreateRequest>().await?.or_default();
-    reply::json(
-        StatusCode::CREATED,
-        &call.state.volumes.create(request).await?,
-    )
+    reply::json(StatusCode::CREATED, &call.state.volumes.create(request).await?)
 }
 
 async fn inspect(call: Call<Engine>) -> Result {
-    reply::json(
-        StatusCode::OK,
-        &call.state.volumes.inspect(&call.name).await?,
-    )
+    reply::json(StatusCode::OK, &call.state.volumes.inspect(&call.name).await?)
 }
 
 async fn remove(call: Call<Engine>) -> Result {
-    let missing = if call.query.flag("force") {
-        Missing::Ignore
-    } else {
-        Missing::Refuse
-    };
+    let missing = if call.query.flag("force") { Missing::Ignore } else { Missing::Refuse };
     call.state.volumes.remove(&call.name, missing).await?;
     Ok(reply::no_content())
 }

@@ -37,12 +37,7 @@ async fn replaying(
             let hijack = Hijack::prepare(&mut call)?;
             assert!(container.is_some());
             let replay = replay.map(|text| stream::iter([Ok(Bytes::from(text))]).boxed());
-            Ok(hijack.start(Session {
-                replay,
-                container,
-                output,
-                detach,
-            }))
+            Ok(hijack.start(Session { replay, container, output, detach }))
         }
     });
     (Server::start(router).await, ours)
@@ -67,10 +62,7 @@ async fn upgrade_is_answered_with_101_and_docker_headers() {
     let request = format!("POST /v1.51/containers/x/attach HTTP/1.1\r\n{UPGRADE}");
     let (mut client, head) = attach(&server, &request).await;
     assert_eq!(head.status(), "101 UPGRADED");
-    assert_eq!(
-        head.header("content-type"),
-        Some("application/vnd.docker.multiplexed-stream")
-    );
+    assert_eq!(head.header("content-type"), Some("application/vnd.docker.multiplexed-stream"));
     assert_eq!(head.header("connection"), Some("Upgrade"));
     assert_eq!(head.header("upgrade"), Some("tcp"));
     container.write_all(b"out").await.unwrap();
@@ -85,16 +77,8 @@ async fn content_type_follows_version_and_terminal() {
     let old = format!("POST /v1.41/containers/x/attach HTTP/1.1\r\n{UPGRADE}");
     let new = format!("POST /v1.42/containers/x/attach HTTP/1.1\r\n{UPGRADE}");
     for (request, output, expected) in [
-        (
-            &old,
-            Output::Multiplexed,
-            "application/vnd.docker.raw-stream",
-        ),
-        (
-            &new,
-            Output::Multiplexed,
-            "application/vnd.docker.multiplexed-stream",
-        ),
+        (&old, Output::Multiplexed, "application/vnd.docker.raw-stream"),
+        (&new, Output::Multiplexed, "application/vnd.docker.multiplexed-stream"),
         (&new, Output::Raw, "application/vnd.docker.raw-stream"),
     ] {
         let (server, container) = attachable(output, None).await;
@@ -142,12 +126,7 @@ async fn a_client_that_is_gone_detaches() {
     // The other direction is closed too, without anything having been written.
     let closed = async {
         loop {
-            if container
-                .ready(tokio::io::Interest::WRITABLE)
-                .await
-                .unwrap()
-                .is_write_closed()
-            {
+            if container.ready(tokio::io::Interest::WRITABLE).await.unwrap().is_write_closed() {
                 break;
             }
             tokio::task::yield_now().await;
@@ -162,9 +141,8 @@ async fn much_output_arrives_whole() {
     let (server, mut container) = attachable(Output::Raw, None).await;
     let request = format!("POST /containers/x/attach HTTP/1.1\r\n{UPGRADE}");
     let (mut client, _) = attach(&server, &request).await;
-    let output: Vec<u8> = (0..3_000_000_u32)
-        .map(|index| index.to_le_bytes()[index as usize % 3])
-        .collect();
+    let output: Vec<u8> =
+        (0..3_000_000_u32).map(|index| index.to_le_bytes()[index as usize % 3]).collect();
     let sent = output.clone();
     let writer = tokio::spawn(async move {
         container.write_all(&sent).await.unwrap();
@@ -218,10 +196,7 @@ async fn without_upgrade_the_connection_is_taken_over_after_200() {
     }
     let head = client.head().await;
     assert_eq!(head.status(), "200 OK");
-    assert_eq!(
-        head.header("content-type"),
-        Some("application/vnd.docker.raw-stream")
-    );
+    assert_eq!(head.header("content-type"), Some("application/vnd.docker.raw-stream"));
     assert_eq!(head.header("transfer-encoding"), None);
     assert_eq!(head.header("upgrade"), None);
     assert_eq!(read(&mut container, 5).await, b"early");
@@ -235,9 +210,7 @@ async fn without_upgrade_the_connection_is_taken_over_after_200() {
 async fn http_1_0_cannot_be_taken_over() {
     let (server, container) = attachable(Output::Raw, None).await;
     let mut client = server.connect().await;
-    client
-        .send(b"POST /containers/x/attach HTTP/1.0\r\n\r\n")
-        .await;
+    client.send(b"POST /containers/x/attach HTTP/1.0\r\n\r\n").await;
     let answer = String::from_utf8(client.rest().await).unwrap();
     assert!(answer.starts_with("HTTP/1.0 400 "), "{answer}");
     drop(container);

@@ -24,29 +24,15 @@ fn forms_of_an_address() {
         ("tcp://[::1]", "[::1]:2375"),
         ("tcp://[::1]:5", "[::1]:5"),
     ] {
-        assert_eq!(
-            Endpoint::parse(text).unwrap(),
-            Endpoint::Tcp(address.into()),
-            "{text}"
-        );
+        assert_eq!(Endpoint::parse(text).unwrap(), Endpoint::Tcp(address.into()), "{text}");
     }
 }
 
 #[test]
 fn other_forms_are_refused() {
-    for text in [
-        "",
-        "x",
-        "/run/x.sock",
-        "unix://x",
-        "http://x",
-        "tcp://x/y",
-        "npipe:////./pipe/x",
-    ] {
-        assert!(
-            error(text).starts_with(&format!("invalid bind address ({text})")),
-            "{text}"
-        );
+    for text in ["", "x", "/run/x.sock", "unix://x", "http://x", "tcp://x/y", "npipe:////./pipe/x"]
+    {
+        assert!(error(text).starts_with(&format!("invalid bind address ({text})")), "{text}");
     }
     assert!(error("fd://").contains("socket activation"));
 }
@@ -55,9 +41,7 @@ fn other_forms_are_refused() {
 async fn socket_is_for_owner_and_group_only() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sub/x.sock");
-    let listener = Listener::open(&Endpoint::Unix(path.clone()), Some(1))
-        .await
-        .unwrap();
+    let listener = Listener::open(&Endpoint::Unix(path.clone()), Some(1)).await.unwrap();
     let found = fs::metadata(&path).unwrap();
     assert_eq!(found.permissions().mode() & 0o7777, 0o660);
     assert_eq!(found.gid(), 1);
@@ -86,9 +70,7 @@ async fn a_file_in_the_way_is_kept() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("x.sock");
     fs::write(&path, "precious").unwrap();
-    let error = Listener::open(&Endpoint::Unix(path.clone()), None)
-        .await
-        .unwrap_err();
+    let error = Listener::open(&Endpoint::Unix(path.clone()), None).await.unwrap_err();
     assert!(matches!(error, ListenError::NoSocket(_)), "{error}");
     assert_eq!(fs::read_to_string(path).unwrap(), "precious");
 }
@@ -97,9 +79,7 @@ async fn a_file_in_the_way_is_kept() {
 async fn a_socket_of_somebody_else_is_not_removed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("x.sock");
-    let listener = Listener::open(&Endpoint::Unix(path.clone()), None)
-        .await
-        .unwrap();
+    let listener = Listener::open(&Endpoint::Unix(path.clone()), None).await.unwrap();
     fs::remove_file(&path).unwrap();
     let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
     drop(listener);
@@ -109,12 +89,10 @@ async fn a_socket_of_somebody_else_is_not_removed() {
 
 #[tokio::test]
 async fn plain_tcp_stays_on_this_host() {
-    let listener = Listener::open(&Endpoint::parse("tcp://127.0.0.1:0").unwrap(), None)
-        .await
-        .unwrap();
+    let listener =
+        Listener::open(&Endpoint::parse("tcp://127.0.0.1:0").unwrap(), None).await.unwrap();
     assert!(listener.address().starts_with("tcp://127.0.0.1:"));
-    let error = Listener::open(&Endpoint::parse("tcp://0.0.0.0:0").unwrap(), None)
-        .await
-        .unwrap_err();
+    let error =
+        Listener::open(&Endpoint::parse("tcp://0.0.0.0:0").unwrap(), None).await.unwrap_err();
     assert!(matches!(error, ListenError::NotLoopback(_)), "{error}");
 }

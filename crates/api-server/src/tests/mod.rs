@@ -40,11 +40,7 @@ impl Server {
             stopped.await.ok();
             DEADLINE
         }));
-        Self {
-            folder,
-            stop: Some(stop),
-            ended: Some(ended),
-        }
+        Self { folder, stop: Some(stop), ended: Some(ended) }
     }
 
     fn path(&self) -> PathBuf {
@@ -52,10 +48,7 @@ impl Server {
     }
 
     async fn connect(&self) -> Client {
-        Client {
-            stream: UnixStream::connect(self.path()).await.unwrap(),
-            seen: Vec::new(),
-        }
+        Client { stream: UnixStream::connect(self.path()).await.unwrap(), seen: Vec::new() }
     }
 
     /// Sends one request on a connection of its own and reads the whole answer.
@@ -73,9 +66,7 @@ impl Server {
 
 /// Fails instead of hanging.
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future)
-        .await
-        .expect("nothing happened in time")
+    tokio::time::timeout(DEADLINE, future).await.expect("nothing happened in time")
 }
 
 /// A connection of a client that reads HTTP by hand.
@@ -92,12 +83,7 @@ struct Answer {
 
 impl Answer {
     fn status(&self) -> &str {
-        self.head
-            .lines()
-            .next()
-            .unwrap()
-            .strip_prefix("HTTP/1.1 ")
-            .unwrap()
+        self.head.lines().next().unwrap().strip_prefix("HTTP/1.1 ").unwrap()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -129,27 +115,18 @@ impl Client {
                 let rest = self.seen.split_off(at + mark.len());
                 return String::from_utf8(std::mem::replace(&mut self.seen, rest)).unwrap();
             }
-            assert!(
-                self.fill().await,
-                "ended: {:?}",
-                String::from_utf8_lossy(&self.seen)
-            );
+            assert!(self.fill().await, "ended: {:?}", String::from_utf8_lossy(&self.seen));
         }
     }
 
     async fn head(&mut self) -> Answer {
-        Answer {
-            head: self.until("\r\n\r\n").await,
-            body: Vec::new(),
-        }
+        Answer { head: self.until("\r\n\r\n").await, body: Vec::new() }
     }
 
     /// Reads an answer whose length is given.
     async fn answer(&mut self) -> Answer {
         let mut answer = self.head().await;
-        let length = answer
-            .header("content-length")
-            .map_or(0, |text| text.parse().unwrap());
+        let length = answer.header("content-length").map_or(0, |text| text.parse().unwrap());
         while self.seen.len() < length {
             assert!(self.fill().await);
         }

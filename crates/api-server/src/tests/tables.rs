@@ -14,22 +14,12 @@ async fn server() -> Server {
 #[tokio::test]
 async fn what_comes_later_says_so() {
     let server = server().await;
-    for line in [
-        "POST /v1.51/build?t=x",
-        "GET /containers/x/stats",
-        "POST /grpc",
-        "POST /networks/create",
-    ] {
-        let answer = server
-            .ask(&format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n"))
-            .await;
+    for line in
+        ["POST /v1.51/build?t=x", "GET /containers/x/stats", "POST /grpc", "POST /networks/create"]
+    {
+        let answer = server.ask(&format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n")).await;
         assert_eq!(answer.status(), "501 Not Implemented", "{line}");
-        assert!(
-            answer
-                .text()
-                .contains("is not supported by this version of barge"),
-            "{line}"
-        );
+        assert!(answer.text().contains("is not supported by this version of barge"), "{line}");
     }
     server.stop().await;
 }
@@ -37,15 +27,8 @@ async fn what_comes_later_says_so() {
 #[tokio::test]
 async fn swarm_is_answered_in_dockers_words() {
     let server = server().await;
-    for line in [
-        "GET /v1.51/services",
-        "GET /nodes/x",
-        "GET /swarm",
-        "PUT /volumes/x",
-    ] {
-        let answer = server
-            .ask(&format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n"))
-            .await;
+    for line in ["GET /v1.51/services", "GET /nodes/x", "GET /swarm", "PUT /volumes/x"] {
+        let answer = server.ask(&format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n")).await;
         assert_eq!(answer.status(), "503 Service Unavailable", "{line}");
         assert!(
             answer.text().starts_with(
@@ -55,30 +38,18 @@ async fn swarm_is_answered_in_dockers_words() {
             answer.text()
         );
     }
-    let answer = server
-        .ask("POST /swarm/leave HTTP/1.1\r\nHost: d\r\n\r\n")
-        .await;
-    assert_eq!(
-        answer.text(),
-        "{\"message\":\"This node is not part of a swarm\"}\n"
-    );
+    let answer = server.ask("POST /swarm/leave HTTP/1.1\r\nHost: d\r\n\r\n").await;
+    assert_eq!(answer.text(), "{\"message\":\"This node is not part of a swarm\"}\n");
     server.stop().await;
 }
 
 #[tokio::test]
 async fn there_are_no_plugins() {
     let server = server().await;
-    let answer = server
-        .ask("GET /v1.51/plugins HTTP/1.1\r\nHost: d\r\n\r\n")
-        .await;
+    let answer = server.ask("GET /v1.51/plugins HTTP/1.1\r\nHost: d\r\n\r\n").await;
     assert_eq!((answer.status(), answer.text()), ("200 OK", "[]\n"));
-    let answer = server
-        .ask("GET /plugins/a/b:c/json HTTP/1.1\r\nHost: d\r\n\r\n")
-        .await;
+    let answer = server.ask("GET /plugins/a/b:c/json HTTP/1.1\r\nHost: d\r\n\r\n").await;
     assert_eq!(answer.status(), "404 Not Found");
-    assert_eq!(
-        answer.text(),
-        "{\"message\":\"plugin \\\"a/b:c\\\" not found\"}\n"
-    );
+    assert_eq!(answer.text(), "{\"message\":\"plugin \\\"a/b:c\\\" not found\"}\n");
     server.stop().await;
 }
