@@ -112,7 +112,7 @@ impl Engine {
             run_folder: config.exec_root.join("containers"),
             shim_folder: config.exec_root.join("shims"),
             images: Arc::clone(&store),
-            builtin: builtin.clone(),
+            builtin,
             storage: Arc::clone(&storage),
             network: Arc::clone(&controller),
             volumes: Arc::clone(&volume_store),
@@ -125,10 +125,14 @@ impl Engine {
             execs: Default::default(),
         });
         containers.load()?;
+        // Layers first: one that was half made would keep the layer below it.
+        let mut needed = store.layer_ids();
+        needed.extend(containers.layers_in_use());
+        needed.extend(containers.layers_of_folders()?);
+        storage.sweep(&needed)?;
         store.sweep(&*containers)?;
         let images = Arc::new(Images {
             store,
-            builtin,
             containers: Arc::clone(&containers),
             events: Arc::clone(&events),
         });

@@ -2,7 +2,7 @@
 //!
 //! `Display` says what and to what, without the cause; [`EngineError::message`] joins the chain for a client.
 
-use std::error::Error;
+use std::error::Error as _;
 
 use barge_types::ErrorKind;
 
@@ -146,6 +146,20 @@ impl EngineError {
             cause = error.source();
         }
         text
+    }
+
+    /// The exit code that Docker shows for a command that could not be run; `otherwise` when the command was not what
+    /// failed.
+    pub(crate) fn exit_code(&self, otherwise: i32) -> i32 {
+        use barge_shim_api::FailureKind as Failed;
+        let (Self::Start { kind, .. } | Self::Exec { kind, .. }) = self else { return otherwise };
+        match kind {
+            Failed::CommandNotFound | Failed::BadWorkingDirectory => 127,
+            Failed::CommandNotExecutable => 126,
+            Failed::InvalidRequest | Failed::WrongState | Failed::NoSuchExec | Failed::System => {
+                otherwise
+            }
+        }
     }
 
     /// The class, by which the API chooses the status code.

@@ -15,6 +15,7 @@ use crate::error::{EngineError, Result};
 
 /// What to attach.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the parameters of the API, by its names")]
 pub struct AttachOptions {
     /// First what was logged before.
     pub logs: bool,

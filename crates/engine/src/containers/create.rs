@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use barge_api_types::{
     ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig,
 };
-use barge_image::Image;
+use barge_image::{Held, Image};
 use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
 use barge_types::{ContainerId, ContainerName, Platform};
 
@@ -55,7 +55,7 @@ impl Containers {
             return Err(invalid("no command specified"));
         }
         self.add_defaults(&mut host_config);
-        let settings = Settings::parse(&config, &host_config, &self.machine)?;
+        let settings = Settings::parse_request(&config, &host_config, &self.machine)?;
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
         self.check_partners(&settings)?;
         let wanted = parse_mounts(&config, &host_config)?;
@@ -89,6 +89,7 @@ impl Containers {
         };
         let container = self.record_new(record, settings, undo)?;
         reserved.keep();
+        drop(image);
         self.copy_up(&container)?;
         self.tell(&container, "create");
         Ok(ContainerCreateResponse { id: id.to_string(), warnings: Vec::new() })
@@ -117,13 +118,17 @@ impl Containers {
         Ok(container)
     }
 
-    fn find_image(&self, name: &str, platform: Option<&str>) -> Result<Image> {
+    /// Held until the container is known, so that nobody removes its layers in between.
+    fn find_image(&self, name: &str, platform: Option<&str>) -> Result<Held> {
         if name.is_empty() {
             return Err(invalid("config cannot be empty in order to create a container"));
         }
-        let image = match self.images.get(name) {
+        let image = match self.images.hold(name) {
             Ok(image) => image,
-            Err(error) => self.builtin.provide(&self.images, name)?.ok_or(error)?,
+            Err(error) => {
+                self.builtin.provide(&self.images, name)?.ok_or(error)?;
+                self.images.hold(name)?
+            }
         };
         if let Some(platform) = platform.filter(|platform| !platform.is_empty()) {
             let wanted: Platform = platform.parse().map_err(|error| invalid(format!("{error}")))?;

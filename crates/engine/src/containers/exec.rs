@@ -9,8 +9,8 @@ use barge_api_types::{
     ExecCreateRequest, ExecCreateResponse, ExecInspect, ExecProcessConfig, ExecStartRequest,
 };
 use barge_shim_api::{
-    AttachStreams, ConsoleSize, Exec as ExecRequest, Exit, FailureKind, Request, Response,
-    StdinMode, StdioConfig,
+    AttachStreams, ConsoleSize, Exec as ExecRequest, Exit, Request, Response, StdinMode,
+    StdioConfig,
 };
 use tokio::net::UnixStream;
 
@@ -205,14 +205,7 @@ impl Containers {
         request: &ExecStartRequest,
         error: EngineError,
     ) -> Result<ExecStarted> {
-        let code = match &error {
-            EngineError::Exec {
-                kind: FailureKind::CommandNotFound | FailureKind::BadWorkingDirectory,
-                ..
-            } => 127,
-            EngineError::Exec { kind: FailureKind::CommandNotExecutable, .. } => 126,
-            _ => 255,
-        };
+        let code = i64::from(error.exit_code(255));
         *exec.phase() = Phase::Ended { code, at: Instant::now() };
         let is_about_the_command = matches!(error, EngineError::Exec { .. });
         if request.detach || !is_about_the_command {

@@ -46,12 +46,12 @@ impl Containers {
             let extra = extra_hosts(&record.host_config.extra_hosts)?;
             let added: Vec<String> = extra
                 .iter()
-                .filter_map(|extra| match extra.target {
+                .map(|extra| match extra.target {
                     hosts_file::HostTarget::Address(address) => {
-                        Some(format!("{address}\t{}\n", extra.name))
+                        format!("{address}\t{}\n", extra.name)
                     }
                     // The host is where it already is.
-                    hosts_file::HostTarget::Gateway => Some(format!("127.0.0.1\t{}\n", extra.name)),
+                    hosts_file::HostTarget::Gateway => format!("127.0.0.1\t{}\n", extra.name),
                 })
                 .collect();
             return Ok(own + &added.concat());

@@ -20,6 +20,7 @@ use crate::{blocking, time};
 
 /// What of a log is wanted, and how.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the parameters of the API, by its names")]
 pub struct LogsOptions {
     /// Goes on until the container ends.
     pub follow: bool,

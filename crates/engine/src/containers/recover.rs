@@ -88,6 +88,21 @@ impl Containers {
         own.chain(below).collect()
     }
 
+    /// The layers of every folder that is there, also of those whose record cannot be read: what a person may still
+    /// want to save is not swept.
+    pub(crate) fn layers_of_folders(&self) -> Result<HashSet<LayerId>> {
+        let mut layers = HashSet::new();
+        for entry in fs::read_dir(&self.folder).map_err(EngineError::io("read", &self.folder))? {
+            let entry = entry.map_err(EngineError::io("read", &self.folder))?;
+            let Ok(layer) = entry.file_name().to_string_lossy().parse::<LayerId>() else {
+                continue;
+            };
+            layers.extend(self.storage.parent(&layer).ok().flatten());
+            layers.insert(layer);
+        }
+        Ok(layers)
+    }
+
     /// Meets the shims that are still there, records the ends of the others, and starts what its policy starts.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<()> {
         let mut live = Vec::new();

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use barge_network::{Endpoint, EndpointOptions, Sandbox};
 use barge_shim_api::{
-    CgroupConfig, ConsoleSize, Create, Descriptor, FailureKind, InitProcess, Request, Response,
-    StdinMode, StdioConfig,
+    CgroupConfig, ConsoleSize, Create, Descriptor, InitProcess, Request, Response, StdinMode,
+    StdioConfig,
 };
 use barge_storage::MountOptions;
 use tokio::sync::mpsc;
@@ -209,6 +209,11 @@ impl Containers {
         for folder in [&container.run_folder, &self.shim_folder] {
             fs::create_dir_all(folder).map_err(EngineError::io("create", folder))?;
         }
+        let run_folder = container.run_folder.clone();
+        undo.push(move || {
+            // What cannot be removed is empty and removed with the container.
+            fs::remove_dir_all(run_folder).ok();
+        });
         let endpoint = self.allocate(container, undo)?;
         let files = self.write_files(container, endpoint.as_ref())?;
         let mounts = self.resolve_mounts(container, undo)?;
@@ -235,7 +240,7 @@ impl Containers {
             meanings.push(Descriptor::Stream(streams));
         }
         let cgroup = self.cgroup_path(&record);
-        let spec = spec::build(spec::Start {
+        let spec = spec::build(&spec::Start {
             record: &record,
             settings: &settings,
             rootfs: &rootfs,
@@ -382,11 +387,7 @@ impl Containers {
 
     /// Keeps why a start failed; a container that goes with its end goes now.
     async fn start_failed(self: &Arc<Self>, container: &Arc<Container>, error: &EngineError) {
-        let code = match error {
-            EngineError::Start { kind: FailureKind::CommandNotFound, .. } => 127,
-            EngineError::Start { kind: FailureKind::CommandNotExecutable, .. } => 126,
-            _ => 128,
-        };
+        let code = error.exit_code(128);
         {
             let mut inner = container.inner();
             inner.streams.clear();

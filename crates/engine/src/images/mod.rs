@@ -29,7 +29,6 @@ use crate::events::Events;
 #[derive(Debug)]
 pub struct Images {
     pub(crate) store: Arc<ImageStore>,
-    pub(crate) builtin: Builtin,
     pub(crate) containers: Arc<Containers>,
     pub(crate) events: Arc<Events>,
 }

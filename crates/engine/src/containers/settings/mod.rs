@@ -52,13 +52,24 @@ pub(crate) fn invalid(text: impl Into<String>) -> EngineError {
 }
 
 impl Settings {
-    /// Checks everything that can be checked without looking at the host's other objects.
-    pub(crate) fn parse(
+    /// A request's settings: everything is checked that can be without looking at the host's other objects.
+    pub(crate) fn parse_request(
         config: &ContainerConfig,
         host: &HostConfig,
         machine: &Host,
     ) -> Result<Self> {
         refuse_unsupported(config, host)?;
+        modes::check_network(&NetworkMode::parse(&host.network_mode)?, config, host)?;
+        modes::check_hostname(&host.uts_mode, config)?;
+        Self::parse(config, host, machine)
+    }
+
+    /// A record's settings: what a request leaves out has been filled in.
+    pub(crate) fn parse(
+        config: &ContainerConfig,
+        host: &HostConfig,
+        machine: &Host,
+    ) -> Result<Self> {
         let restart = RestartPolicy::from_api(
             &host.restart_policy.name,
             host.restart_policy.maximum_retry_count,
@@ -68,8 +79,7 @@ impl Settings {
             return Err(invalid("can't create 'AutoRemove' container with restart policy"));
         }
         let network = NetworkMode::parse(&host.network_mode)?;
-        modes::check_network(&network, config, host)?;
-        let uts = UtsMode::parse(&host.uts_mode, config)?;
+        let uts = UtsMode::parse(&host.uts_mode)?;
         check_paths(config, host)?;
         Ok(Self {
             stop_signal: stop_signal(config)?,

@@ -82,6 +82,14 @@ pub(crate) fn check_network(
     }
 }
 
+/// A host name cannot be given to a container that has the host's.
+pub(crate) fn check_hostname(uts_mode: &str, config: &ContainerConfig) -> Result<()> {
+    if uts_mode == "host" && !config.hostname.is_empty() {
+        return Err(invalid("conflicting options: hostname and the UTS mode"));
+    }
+    Ok(())
+}
+
 /// Whose process ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PidMode {
@@ -135,12 +143,9 @@ pub(crate) enum UtsMode {
 }
 
 impl UtsMode {
-    pub(crate) fn parse(text: &str, config: &ContainerConfig) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         match text {
             "" => Ok(Self::Private),
-            "host" if !config.hostname.is_empty() => {
-                Err(invalid("conflicting options: hostname and the UTS mode"))
-            }
             "host" => Ok(Self::Host),
             _ => Err(invalid(format!("invalid UTS mode: {text}"))),
         }

@@ -6,7 +6,7 @@ use crate::containers::record::{Access, MountSource, Origin};
 const MACHINE: Host = Host { cpus: 2, has_cgroup_v1: true };
 
 fn parse(host: &HostConfig) -> Result<Settings> {
-    Settings::parse(&ContainerConfig::default(), host, &MACHINE)
+    Settings::parse_request(&ContainerConfig::default(), host, &MACHINE)
 }
 
 fn with(resources: Resources) -> HostConfig {
@@ -113,7 +113,7 @@ fn modes_that_contradict_each_other_are_refused() {
     let host = HostConfig { network_mode: "container:x".into(), ..HostConfig::default() };
     let config = ContainerConfig { hostname: "a".into(), ..ContainerConfig::default() };
     assert_eq!(
-        Settings::parse(&config, &host, &MACHINE).unwrap_err().message(),
+        Settings::parse_request(&config, &host, &MACHINE).unwrap_err().message(),
         "conflicting options: hostname and the network mode"
     );
     let host = HostConfig { pid_mode: "mine".into(), ..HostConfig::default() };

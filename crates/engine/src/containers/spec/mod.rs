@@ -71,7 +71,7 @@ pub(crate) fn default_paths() -> (Vec<String>, Vec<String>) {
 }
 
 /// Builds the whole specification.
-pub(crate) fn build(start: Start<'_>) -> Result<Spec> {
+pub(crate) fn build(start: &Start<'_>) -> Result<Spec> {
     let record = start.record;
     let settings = start.settings;
     let (nodes, rules) = devices::build(record, settings)?;

@@ -12,9 +12,9 @@ use crate::containers::settings::{IpcMode, NetworkMode};
 pub(crate) const SHM_SIZE: i64 = 64 << 20;
 
 /// All mounts in the order in which they are made: a mount comes after those that it lies in.
-pub(super) fn build(start: Start<'_>) -> Vec<Mount> {
-    let mut mounts = defaults(&start);
-    mounts.extend(etc_files(&start));
+pub(super) fn build(start: &Start<'_>) -> Vec<Mount> {
+    let mut mounts = defaults(start);
+    mounts.extend(etc_files(start));
     let is_covered = |mount: &Mount| {
         start.mounts.iter().any(|(record, _)| {
             record.destination == mount.destination

@@ -32,7 +32,7 @@ fn spec_with(host: HostConfig, mounts: Vec<(MountRecord, PathBuf)>) -> Spec {
     };
     let record = record(config, host);
     let settings = Settings::parse(&record.config, &record.host_config, &MACHINE).unwrap();
-    build(Start {
+    build(&Start {
         record: &record,
         settings: &settings,
         rootfs: Path::new("/r"),
