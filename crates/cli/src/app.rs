@@ -80,7 +80,10 @@ fn dispatch(globals: &mut GlobalFlags, words: &[String]) -> Result<()> {
     match commands::find(name).map(|entry| entry.what) {
         Some(What::Verb(verb)) => run_verb(globals, (&path, verb), rest),
         Some(What::Noun(noun)) => match rest.split_first() {
-            None => Streams.write(help::noun(&path, noun)),
+            None => {
+                Streams.note(help::noun(&path, noun).trim_end());
+                Ok(())
+            }
             Some((word, _)) if word == "--help" => Streams.write(help::noun(&path, noun)),
             Some((word, rest)) => match noun.find(word) {
                 Some(verb) => run_verb(globals, (&format!("{path} {word}"), verb), rest),

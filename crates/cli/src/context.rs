@@ -64,12 +64,12 @@ pub(crate) fn endpoint(globals: &GlobalFlags) -> Result<Endpoint> {
     match (globals.host.as_slice(), &globals.context) {
         ([], _) => {}
         (_, Some(_)) => {
-            return Err(CliError::Endpoint(
+            return Err(CliError::Invalid(
                 "conflicting options: cannot specify both --host and --context".to_owned(),
             ));
         }
         ([host], None) => return named(host),
-        (_, None) => return Err(CliError::Endpoint("specify only one -H".to_owned())),
+        (_, None) => return Err(CliError::Endpoint("Specify only one -H".to_owned())),
     }
     if globals.context.is_none()
         && let Some(host) = variable("BARGE_HOST").or_else(|| variable("DOCKER_HOST"))

@@ -49,8 +49,13 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Daemon(String),
     /// A template is wrong, or does not fit what it is given.
-    #[error("template parsing error: {0}")]
-    Template(String),
+    #[error("{context}: {text}")]
+    Template {
+        context: &'static str,
+        text: String,
+        /// 64 where Docker's client has it: `inspect` with a template that cannot be parsed.
+        code: u8,
+    },
     /// Another error, told the way `run` and `create` tell theirs, with their exit code.
     #[error("{PROGRAM}: {}\n\nRun '{PROGRAM} {verb} --help' for more information", chain(.cause))]
     NotRun { cause: Box<CliError>, verb: &'static str, code: u8 },
@@ -67,7 +72,7 @@ impl CliError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Flag { .. } => 125,
-            Self::NotRun { code, .. } | Self::Exit(code) => *code,
+            Self::NotRun { code, .. } | Self::Template { code, .. } | Self::Exit(code) => *code,
             Self::Arguments { .. }
             | Self::UnknownCommand { .. }
             | Self::Client(_)
@@ -76,7 +81,6 @@ impl CliError {
             | Self::File { .. }
             | Self::Stdio { .. }
             | Self::Daemon(_)
-            | Self::Template(_)
             | Self::Several(_) => 1,
         }
     }
@@ -95,7 +99,7 @@ impl CliError {
             | Self::Endpoint(_)
             | Self::File { .. }
             | Self::Daemon(_)
-            | Self::Template(_)
+            | Self::Template { .. }
             | Self::Exit(_) => false,
         }
     }
@@ -143,10 +147,9 @@ pub(crate) fn chain(error: &CliError) -> String {
 
 /// The system's words as Go prints them: lower case, without the number.
 fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-        _ => error.to_string(),
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
     }
 }

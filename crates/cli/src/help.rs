@@ -10,7 +10,8 @@ use crate::flags::is_switch;
 
 /// How many columns help may take.
 pub(crate) fn columns() -> usize {
-    crate::terminal::size().map_or(80, |size| usize::from(size.width))
+    // One less, as in Docker: some terminals break a line that is full.
+    crate::terminal::size().map_or(80, |size| usize::from(size.width)) - 1
 }
 
 /// `barge run --help`.
@@ -63,11 +64,11 @@ fn names(flag: &Arg) -> String {
         Some(short) => format!("  -{short}, --{long}"),
         None => format!("      --{long}"),
     };
-    if !is_switch(flag) {
-        if let Some(kind) = flag.get_value_names().and_then(<[_]>::first) {
-            names.push(' ');
-            names.push_str(kind);
-        }
+    if !is_switch(flag)
+        && let Some(kind) = flag.get_value_names().and_then(<[_]>::first)
+    {
+        names.push(' ');
+        names.push_str(kind);
     }
     names
 }
@@ -129,7 +130,7 @@ mod tests {
     fn options_look_as_dockers() {
         let command = shape(Flags::augment_args(Command::new("ps")), Order::Any);
         assert_eq!(
-            options(&command, 80),
+            options(&command, 79),
             "  -a, --all             Show all containers (default shows just running)\n\
              \x20 -f, --filter filter   Filter output based on conditions provided\n\
              \x20 -n, --last int        Show n last created containers (includes all\n\

@@ -6,6 +6,7 @@ use crate::commands::{self, Entry};
 
 /// The flags before the command.
 #[derive(Args, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 pub(crate) struct GlobalFlags {
     /// Location of client config files (default "~/.docker")
     #[arg(long, value_name = "string")]

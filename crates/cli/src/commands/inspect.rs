@@ -7,7 +7,7 @@ use clap::Args as _;
 use super::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
-use crate::format::template::{Missing, Template};
+use crate::format::template::{Purpose, Template};
 use crate::format::{INSPECT_HELP, json};
 use crate::session::Session;
 
@@ -95,7 +95,7 @@ async fn any(client: &Client, (name, sizes): (&str, Sizes)) -> Result<Bytes> {
             Err(error) => return Err(error.into()),
         }
     }
-    Err(CliError::Invalid(format!("error: no such object: {name}")))
+    Err(CliError::Invalid(format!("Error: No such object: {name}")))
 }
 
 /// Not there, or a name that cannot be one of this kind's, or a kind that the daemon does not have.
@@ -114,7 +114,7 @@ where
 {
     let template = match format {
         None | Some("" | "json" | "{{json .}}") => None,
-        Some(format) => Some(Template::parse(format, Missing::Refused)?),
+        Some(format) => Some(Template::parse(format, Purpose::Object)?),
     };
     let mut errors = Vec::new();
     let mut found = Vec::new();

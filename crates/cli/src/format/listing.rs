@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::table;
-use super::template::{Missing, Template, go_json};
+use super::template::{LABEL, Purpose, Template, go_json};
 use crate::error::Result;
 
 /// A field that a listing can show.
@@ -52,27 +52,30 @@ enum Style {
 }
 
 /// Shows `rows` as `format` says (a table with `columns` when there is none).
-pub(crate) fn show(kind: &Kind, format: Option<&str>, rows: &[Row]) -> Result<String> {
+pub(crate) fn show(kind: &Kind, format: Option<&str>, mut rows: Vec<Row>) -> Result<String> {
+    if !format.is_some_and(|format| format.contains(".Label ")) {
+        for row in &mut rows {
+            row.remove(LABELS);
+        }
+    }
     let mut lines = Vec::with_capacity(rows.len() + 1);
     match style(kind, format)? {
         Style::Table(columns) => {
             lines
                 .push(columns.iter().map(|name| header(kind, name)).collect::<Vec<_>>().join("\t"));
-            for row in rows {
+            for row in &rows {
                 lines.push(
                     columns.iter().map(|name| cell(row, name)).collect::<Vec<_>>().join("\t"),
                 );
             }
             return Ok(table::set(&lines));
         }
-        Style::Json => lines.extend(rows.iter().map(|row| {
-            let mut row = row.clone();
-            row.remove(LABELS);
-            go_json(&Value::Object(row))
-        })),
+        Style::Json => {
+            lines.extend(rows.into_iter().map(|row| go_json(&Value::Object(row))));
+        }
         Style::Template(template) => {
             for row in rows {
-                lines.push(template.execute(&Value::Object(row.clone()))?);
+                lines.push(template.execute(&Value::Object(row))?);
             }
         }
         Style::TableTemplate(template) => {
@@ -81,10 +84,10 @@ pub(crate) fn show(kind: &Kind, format: Option<&str>, rows: &[Row]) -> Result<St
                 .iter()
                 .map(|field| (field.name.to_owned(), field.header.into()))
                 .collect();
-            headers.insert(LABELS.to_owned(), Value::Object(Row::new()));
+            headers.insert(LABELS.to_owned(), Value::Null);
             lines.push(template.execute(&Value::Object(headers))?);
             for row in rows {
-                lines.push(template.execute(&Value::Object(row.clone()))?);
+                lines.push(template.execute(&Value::Object(row))?);
             }
             return Ok(table::set(&lines));
         }
@@ -107,7 +110,7 @@ fn style(kind: &Kind, format: Option<&str>) -> Result<Style> {
 }
 
 fn parse(template: &str) -> Result<Template> {
-    Template::parse(&template.replace(".Label ", &format!("index .{LABELS} ")), Missing::Refused)
+    Template::parse(&template.replace(".Label ", &format!("{LABEL} .{LABELS} ")), Purpose::Row)
 }
 
 /// Whether a template uses a field that costs the daemon time.
@@ -164,9 +167,9 @@ mod tests {
                 "{\"ID\":\"a\",\"Names\":\"one\",\"Size\":\"0B\"}\n{\"ID\":\"b\",\"Names\":\"two\",\"Size\":\"0B\"}\n",
             ),
         ] {
-            assert_eq!(show(&KIND, format, &rows()).unwrap(), text);
+            assert_eq!(show(&KIND, format, rows()).unwrap(), text);
         }
-        assert!(show(&KIND, Some("{{.Nope}}"), &rows()).is_err());
-        assert_eq!(show(&KIND, Some("{{.Names}}"), &[]).unwrap(), "");
+        assert!(show(&KIND, Some("{{.Nope}}"), rows()).is_err());
+        assert_eq!(show(&KIND, Some("{{.Names}}"), Vec::new()).unwrap(), "");
     }
 }

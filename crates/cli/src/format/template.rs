@@ -10,49 +10,80 @@ use crate::error::{CliError, Result};
 /// A parsed template.
 pub(crate) struct Template {
     parsed: gotmpl::Template,
+    text: String,
+    purpose: Purpose,
 }
 
-/// What a field that is not there means.
+/// What a template is for: decides what a field that is not there means, and the words of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// An error, as in a row of a listing.
-    Refused,
-    /// `<no value>`.
-    Shown,
+pub(crate) enum Purpose {
+    /// One object as the daemon describes it.
+    Object,
+    /// A row of a listing.
+    Row,
+    /// One of many objects that differ in their fields: what is not there is `<no value>`.
+    Event,
 }
 
 impl std::fmt::Debug for Template {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Template").finish_non_exhaustive()
+        f.debug_struct("Template").field("text", &self.text).finish_non_exhaustive()
     }
 }
 
 impl Template {
     /// Parses the text of a `--format`; `\t` and `\n` stand for the characters.
-    pub(crate) fn parse(text: &str, missing: Missing) -> Result<Self> {
+    pub(crate) fn parse(text: &str, purpose: Purpose) -> Result<Self> {
         let text = text.replace("\\t", "\t").replace("\\n", "\n");
-        let missing = match missing {
-            Missing::Refused => MissingKey::Error,
-            Missing::Shown => MissingKey::Invalid,
+        let missing = match purpose {
+            Purpose::Object | Purpose::Row => MissingKey::Error,
+            Purpose::Event => MissingKey::Invalid,
         };
         let parsed = functions(gotmpl::Template::new("").missing_key(missing))
             .parse(&text)
-            .map_err(refused)?;
-        Ok(Self { parsed })
+            .map_err(|error| CliError::Template {
+                code: if purpose == Purpose::Object { 64 } else { 1 },
+                context: match purpose {
+                    Purpose::Object | Purpose::Event => "template parsing error",
+                    Purpose::Row => "failed to parse template",
+                },
+                // Go tells the line, and the name of the template, which is empty.
+                text: if let TemplateError::Parse { line, message, .. }
+                | TemplateError::Lex { line, message, .. } = &error
+                {
+                    format!("template: :{line}: {message}")
+                } else {
+                    error.to_string()
+                },
+            })?;
+        Ok(Self { parsed, text, purpose })
     }
 
     /// The text for one value.
     pub(crate) fn execute(&self, value: &serde_json::Value) -> Result<String> {
-        self.parsed.execute_to_string(&from_json(value)).map_err(refused)
+        self.parsed.execute_to_string(&from_json(value)).map_err(|error| self.refused(&error))
     }
-}
 
-fn refused(error: TemplateError) -> CliError {
-    CliError::Template(match error {
-        // Go's words; scripts look for them.
-        TemplateError::MissingKey { key } => format!("map has no entry for key {key:?}"),
-        other => other.to_string(),
-    })
+    /// In Go's words; scripts look for them.
+    fn refused(&self, error: &TemplateError) -> CliError {
+        let (context, missing) = match self.purpose {
+            Purpose::Object | Purpose::Event => {
+                ("template parsing error", "map has no entry for key")
+            }
+            Purpose::Row => ("failed to execute template", "can't evaluate field"),
+        };
+        let text = if let TemplateError::MissingKey { key } = error {
+            let column = self.text.find(&format!(".{key}")).unwrap_or(0);
+            let quoted = match self.purpose {
+                Purpose::Object | Purpose::Event => format!("{key:?}"),
+                Purpose::Row => key.clone(),
+            };
+            format!("template: :1:{column}: executing \"\" at <.{key}>: {missing} {quoted}")
+        } else {
+            error.to_string()
+        };
+        CliError::Template { context, text, code: 1 }
+    }
 }
 
 fn functions(template: gotmpl::Template) -> gotmpl::Template {
@@ -77,6 +108,15 @@ fn functions(template: gotmpl::Template) -> gotmpl::Template {
             };
             Ok(text(parts.join(separator)))
         })
+        .func(LABEL, |arguments| {
+            let name = string(arguments, 1)?;
+            Ok(match arguments.first() {
+                Some(Value::Map(labels)) => {
+                    labels.get(name).cloned().unwrap_or_else(|| text(String::new()))
+                }
+                Some(_) | None => text(name.to_owned()),
+            })
+        })
         .func("pad", |arguments| {
             let middle = string(arguments, 0)?;
             let blanks = |index| " ".repeat(number(arguments, index));
@@ -88,6 +128,9 @@ fn functions(template: gotmpl::Template) -> gotmpl::Template {
             Ok(text(short))
         })
 }
+
+/// The function behind `.Label "name"`: a label's value; the name itself where there are no labels, as in a header.
+pub(super) const LABEL: &str = "__label";
 
 fn wrong(what: &str) -> TemplateError {
     TemplateError::Exec(what.to_owned())
@@ -178,8 +221,7 @@ mod tests {
             "Name": "/web", "State": { "Running": true, "Pid": 42 }, "Tags": ["a", "b"],
             "Labels": { "x.y": "z" }, "Cmd": null,
         });
-        match Template::parse(template, Missing::Refused).and_then(|parsed| parsed.execute(&value))
-        {
+        match Template::parse(template, Purpose::Object).and_then(|parsed| parsed.execute(&value)) {
             Ok(text) => text,
             Err(error) => error.to_string(),
         }
@@ -209,9 +251,17 @@ mod tests {
     }
 
     #[test]
-    fn wrong_templates_are_refused() {
-        assert!(show("{{.Nope}}").starts_with("template parsing error: "), "{}", show("{{.Nope}}"));
-        assert!(show("{{").starts_with("template parsing error: "));
-        assert!(show("{{nofunction .}}").starts_with("template parsing error: "));
+    fn wrong_templates_are_refused_in_gos_words() {
+        assert_eq!(
+            show("{{.Name}} {{.Nope}}"),
+            "template parsing error: template: :1:12: executing \"\" at <.Nope>: map has no entry for key \"Nope\""
+        );
+        assert_eq!(show("{{"), "template parsing error: template: :1: unclosed action");
+        assert!(show("{{nofunction .}}").contains("nofunction"), "{}", show("{{nofunction .}}"));
+        let row = Template::parse("{{.Nope}}", Purpose::Row).unwrap();
+        assert_eq!(
+            row.execute(&json!({})).unwrap_err().to_string(),
+            "failed to execute template: template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope"
+        );
     }
 }

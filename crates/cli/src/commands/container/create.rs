@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use barge_api_types::ContainerCreateRequest;
 use barge_client::{Client, ClientError};
-use barge_types::Reference;
+use barge_types::{Reference, ReferenceError};
 use clap::Args as _;
 
 use super::config::{self, ContainerFlags};
@@ -78,17 +78,38 @@ pub(super) struct Plan {
 struct IdFile {
     path: PathBuf,
     file: File,
+    content: Content,
+}
+
+/// What is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Nothing,
+    Id,
+}
+
+impl IdFile {
+    fn write(&mut self, id: &str) -> Result<()> {
+        self.file.write_all(id.as_bytes()).map_err(CliError::file("write", &self.path))?;
+        self.content = Content::Id;
+        Ok(())
+    }
+}
+
+impl Drop for IdFile {
+    fn drop(&mut self) {
+        if self.content == Content::Nothing {
+            // It is ours and empty; there is another error to tell.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
 }
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let request = config::request(&flags.container, &input).map_err(not_run("create"))?;
-    let plan = Plan::new(request, flags.create)
-        .and_then(|plan| plan.with_id_file(&flags.container.cidfile))
-        .map_err(|error| match error {
-            error @ CliError::NotRun { .. } => error,
-            other => not_run("create")(other),
-        })?;
+    let plan = Plan::new(request, flags.create).map_err(not_run("create"))?;
+    let plan = plan.with_id_file(&flags.container.cidfile)?;
     let client = session.client().await?;
     let id = plan.make(client).await?;
     session.streams.line(id)
@@ -146,38 +167,25 @@ impl Plan {
                     "container ID file found, make sure the other container isn't running or delete {path}"
                 ))
             } else {
-                CliError::file("failed to create the container ID file", path)(source)
+                CliError::file("failed to create the container ID file: open", path)(source)
             }
         })?;
-        self.id_file = Some(IdFile { path: PathBuf::from(path), file });
+        self.id_file = Some(IdFile { path: PathBuf::from(path), file, content: Content::Nothing });
         Ok(self)
     }
 
     /// Makes the container; fetches its image if need be.
     pub(super) async fn make(mut self, client: &Client) -> Result<String> {
-        let id_file = self.id_file.take();
-        match self.create(client).await {
-            Ok(id) => {
-                if let Some(mut id_file) = id_file {
-                    id_file
-                        .file
-                        .write_all(id.as_bytes())
-                        .map_err(CliError::file("write", id_file.path))?;
-                }
-                Ok(id)
-            }
-            Err(error) => {
-                if let Some(id_file) = id_file {
-                    // It is ours and empty; the error to tell is the other one.
-                    std::fs::remove_file(id_file.path).ok();
-                }
-                Err(error)
-            }
+        let id = self.create(client).await?;
+        if let Some(id_file) = &mut self.id_file {
+            id_file.write(&id)?;
         }
+        Ok(id)
     }
 
     async fn create(&self, client: &Client) -> Result<String> {
         let image = &self.request.config.image;
+        check_image(image)?;
         if self.pull == Pull::Always {
             self.fetch(client, image).await?;
         }
@@ -207,9 +215,8 @@ impl Plan {
     }
 
     async fn fetch(&self, client: &Client, image: &str) -> Result<()> {
-        let name: Reference = image
-            .parse()
-            .map_err(|error: barge_types::ReferenceError| CliError::Invalid(error.to_string()))?;
+        let name: Reference =
+            image.parse().map_err(|error: ReferenceError| CliError::Invalid(error.to_string()))?;
         let tag = match name.digest() {
             Some(digest) => digest.to_string(),
             None => name.tag().unwrap_or("latest").to_owned(),
@@ -219,6 +226,15 @@ impl Plan {
         let progress = client.images().pull(&repository, &tag, platform).await?;
         let show = if self.quiet { image::Show::Nothing } else { image::Show::OnStderr };
         image::show(show, progress).await
+    }
+}
+
+/// The same words as the daemon's, without a round trip; an id is no name, but will do.
+fn check_image(image: &str) -> Result<()> {
+    match image.parse::<Reference>() {
+        Ok(_) | Err(ReferenceError::LooksLikeId(_)) => Ok(()),
+        Err(_) if image.starts_with("sha256:") => Ok(()),
+        Err(error) => Err(CliError::Invalid(error.to_string())),
     }
 }
 
@@ -260,6 +276,17 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(plan.make(&client)).unwrap_err();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_image_has_a_name_or_an_id() {
+        assert!(check_image("a/b:c").is_ok());
+        assert!(check_image(&"0123456789abcdef".repeat(4)).is_ok());
+        assert!(check_image("sha256:0123").is_ok());
+        assert_eq!(
+            check_image("X").unwrap_err().to_string(),
+            "invalid reference format: repository name (library/X) must be lowercase"
+        );
     }
 
     #[test]

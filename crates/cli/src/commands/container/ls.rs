@@ -63,6 +63,7 @@ const FIELDS: &[Field] = &[
     field(("Mounts", "MOUNTS")),
     field(("Names", "NAMES")),
     field(("Networks", "NETWORKS")),
+    field(("Platform", "PLATFORM")),
     field(("Ports", "PORTS")),
     field(("RunningFor", "CREATED")),
     field(("Size", "SIZE")),
@@ -98,7 +99,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     }
     let kind = Kind { fields: FIELDS, columns: if flags.size { COLUMNS_SIZE } else { COLUMNS } };
     let rows: Vec<Row> = containers.iter().map(|container| row(container, width)).collect();
-    session.streams.write(listing::show(&kind, flags.format.as_deref(), &rows)?)
+    session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
 }
 
 fn id(container: &ContainerSummary, width: Width) -> &str {
@@ -135,6 +136,8 @@ fn row(container: &ContainerSummary, width: Width) -> Row {
     ];
     let mut row: Row =
         values.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
+    // Docker tells it where the daemon does, with its containerd image store only.
+    row.insert("Platform".to_owned(), Value::Null);
     row.insert(listing::LABELS.to_owned(), listing::label_values(&container.labels));
     row
 }
@@ -200,13 +203,16 @@ fn size(container: &ContainerSummary) -> String {
     }
 }
 
+/// Address and protocol, first and last port.
+type PortGroup<'a> = ((&'a str, &'a str), (u16, u16));
+
 /// Ports as Docker shows them: neighbours are put together, mappings to another number come last.
 fn ports(ports: &[PortSummary]) -> String {
     let mut ports: Vec<&PortSummary> = ports.iter().collect();
     ports.sort_by_key(|port| (port.private_port, &port.ip, port.public_port, &port.protocol));
     let mut shown = Vec::new();
     let mut mapped = Vec::new();
-    let mut groups: Vec<((&str, &str), (u16, u16))> = Vec::new();
+    let mut groups: Vec<PortGroup<'_>> = Vec::new();
     for port in ports {
         let number = port.private_port;
         if !port.ip.is_empty() && port.public_port != number {

@@ -63,7 +63,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
             &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"]
         },
     };
-    session.streams.write(listing::show(&kind, flags.format.as_deref(), &rows)?)
+    session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
 }
 
 fn row(item: &ImageHistoryItem, flags: &Flags) -> Row {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use barge_api_types::ImageSummary;
 use barge_client::ImageListOptions;
-use barge_types::size::human_decimal_short;
+use barge_types::size::{human_decimal, human_decimal_short};
 use clap::Args as _;
 use serde_json::json;
 
@@ -95,7 +95,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
             &["Repository", "Tag", "ID", "CreatedSince", "Size"]
         },
     };
-    session.streams.write(listing::show(&kind, flags.format.as_deref(), &rows)?)
+    session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
 }
 
 /// What an image is called in one row.
@@ -158,7 +158,7 @@ fn row(id: &str, image: &ImageSummary, name: &Name) -> Row {
         "Size": human(image.size),
         "Tag": name.tag,
         "UniqueSize": known(image.shared_size, human(unique)),
-        "VirtualSize": human(image.size),
+        "VirtualSize": human_decimal(u64::try_from(image.size).unwrap_or(0)),
     });
     values.as_object().cloned().unwrap_or_default()
 }

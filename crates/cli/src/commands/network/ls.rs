@@ -67,7 +67,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         return session.streams.write(ids.collect::<String>());
     }
     let rows: Vec<Row> = networks.iter().map(|network| row(&id(network), network)).collect();
-    session.streams.write(listing::show(&KIND, flags.format.as_deref(), &rows)?)
+    session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows)?)
 }
 
 fn row(id: &str, network: &Network) -> Row {

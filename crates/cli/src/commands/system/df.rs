@@ -43,7 +43,7 @@ const KIND: Kind = Kind {
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let usage = session.client().await?.system().disk_usage().await?;
-    session.streams.write(listing::show(&KIND, flags.format.as_deref(), &rows(&usage))?)
+    session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows(&usage))?)
 }
 
 /// One line's figures.

@@ -8,7 +8,7 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::filters::{self, filter};
 use crate::flags::Order;
-use crate::format::template::{Missing, Template, go_json};
+use crate::format::template::{Purpose, Template, go_json};
 use crate::format::{INSPECT_HELP, time};
 use crate::session::Session;
 
@@ -42,8 +42,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let template = match flags.format.as_deref() {
         None | Some("") => None,
-        Some("json") => Some(Template::parse("{{json .}}", Missing::Refused)?),
-        Some(format) => Some(Template::parse(format, Missing::Shown)?),
+        Some("json") => Some(Template::parse("{{json .}}", Purpose::Event)?),
+        Some(format) => Some(Template::parse(format, Purpose::Event)?),
     };
     let time = |text: Option<String>| text.as_deref().map(time::api_time).transpose();
     let options = EventsOptions {
@@ -56,8 +56,11 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         session.streams.line(match &template {
             None => line(&event),
             Some(template) => {
-                let value = serde_json::to_value(&event)
-                    .map_err(|error| CliError::Template(error.to_string()))?;
+                let value = serde_json::to_value(&event).map_err(|error| CliError::Template {
+                    context: "cannot show the answer",
+                    text: error.to_string(),
+                    code: 1,
+                })?;
                 if flags.format.as_deref() == Some("json") {
                     go_json(&value)
                 } else {

@@ -9,7 +9,7 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
 use crate::format::INSPECT_HELP;
-use crate::format::template::{Missing, Template, go_json};
+use crate::format::template::{Purpose, Template, go_json};
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -34,7 +34,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let format = flags.format.as_deref().filter(|format| !format.is_empty());
     let template = match format {
         None | Some("json") => None,
-        Some(format) => Some(Template::parse(format, Missing::Refused)?),
+        Some(format) => Some(Template::parse(format, Purpose::Object)?),
     };
     let info = session.client().await?.system().info().await?;
     if format.is_none() {
@@ -44,8 +44,11 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         }
         return Ok(());
     }
-    let mut value =
-        serde_json::to_value(&info).map_err(|error| CliError::Template(error.to_string()))?;
+    let mut value = serde_json::to_value(&info).map_err(|error| CliError::Template {
+        context: "cannot show the answer",
+        text: error.to_string(),
+        code: 1,
+    })?;
     if let Some(fields) = value.as_object_mut() {
         let client = json!({
             "Version": env!("CARGO_PKG_VERSION"),

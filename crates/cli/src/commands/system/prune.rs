@@ -25,7 +25,7 @@ pub(crate) const VERB: Verb = Verb {
 /// Of every prune.
 #[derive(clap::Args, Debug)]
 pub(in crate::commands) struct PruneFlags {
-    /// Provide filter values (e.g. "until=<timestamp>")
+    /// Provide filter values (e.g. "label=<key>=<value>")
     #[arg(long, value_name = "filter", value_parser = filter)]
     pub(in crate::commands) filter: Vec<(String, String)>,
     /// Do not prompt for confirmation

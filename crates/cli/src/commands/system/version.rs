@@ -8,7 +8,7 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
 use crate::format::INSPECT_HELP;
-use crate::format::template::{Missing, Template, go_json};
+use crate::format::template::{Purpose, Template, go_json};
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -42,7 +42,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let format = match flags.format.as_deref() {
         None | Some("") => None,
         Some("json") => Some(None),
-        Some(format) => Some(Some(Template::parse(format, Missing::Refused)?)),
+        Some(format) => Some(Some(Template::parse(format, Purpose::Object)?)),
     };
     let server =
         async { Ok::<_, CliError>(session.client().await?.system().version().await?) }.await;

@@ -60,7 +60,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         return session.streams.write(names.collect::<String>());
     }
     let rows: Vec<Row> = volumes.iter().map(row).collect();
-    session.streams.write(listing::show(&KIND, flags.format.as_deref(), &rows)?)
+    session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows)?)
 }
 
 fn row(volume: &Volume) -> Row {

@@ -10,7 +10,7 @@ use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
     name: "rm",
-    about: "Remove one or more volumes",
+    about: "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
     usage: "[OPTIONS] VOLUME [VOLUME...]",
     aliases: &["volume rm", "volume remove"],
     arity: Arity::AtLeast(1),

@@ -88,7 +88,9 @@ pub(super) fn gpus(text: &str) -> Parsed<DeviceRequest> {
     let number = |text: &str| match text {
         "all" => Ok(-1),
         _ => text.parse().map_err(|_| {
-            Refused(format!("invalid count ({text}): value must be either \"all\" or an integer"))
+            Refused(format!(
+                "invalid count ({text}): value must be either \"all\" or an integer: invalid syntax"
+            ))
         }),
     };
     for field in fields(text) {

@@ -73,18 +73,18 @@ pub(super) fn nano_cpus(text: &str) -> Result<i64, Refused> {
 
 /// `--ulimit name=soft[:hard]`
 pub(super) fn ulimit(text: &str) -> Result<Ulimit, Refused> {
-    let (name, values) =
+    let (name, all) =
         text.split_once('=').ok_or_else(|| Refused(format!("invalid ulimit argument: {text}")))?;
     if !ULIMITS.contains(&name) {
         return Err(Refused(format!("invalid ulimit type: {name}")));
     }
     let number = |text: &str| integer(text).map_err(|error: ParseError| Refused(error.to_string()));
-    let mut values = values.split(':');
+    let mut values = all.split(':');
     let soft = number(values.next().unwrap_or_default())?;
     let hard = values.next().map_or(Ok(soft), number)?;
     if values.next().is_some() {
         return Err(Refused(format!(
-            "too many limit value arguments - {text}, can only have up to two, `soft[:hard]`"
+            "too many limit value arguments - {all}, can only have up to two, `soft[:hard]`"
         )));
     }
     if hard != -1 && soft == -1 {
@@ -152,7 +152,7 @@ mod tests {
             ("nofile=5:3", "ulimit soft limit must be less than or equal to hard limit: 5 > 3"),
             (
                 "nofile=1:2:3",
-                "too many limit value arguments - nofile=1:2:3, can only have up to two, `soft[:hard]`",
+                "too many limit value arguments - 1:2:3, can only have up to two, `soft[:hard]`",
             ),
         ] {
             assert_eq!(refusal(ulimit(text)), message);

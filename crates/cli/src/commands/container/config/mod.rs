@@ -6,7 +6,6 @@ use barge_api_types::{
     ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig, LogConfig, NetworkingConfig,
     Resources, RestartPolicy,
 };
-use barge_types::{Reference, ReferenceError};
 
 use crate::commands::Input;
 use crate::error::{CliError, Result};
@@ -47,7 +46,6 @@ pub(super) fn request(flags: &ContainerFlags, input: &Input) -> Result<Container
     }
     let (mode, endpoints_config) = network::endpoints(flags)?;
     host_config.network_mode = mode;
-    check_image(&config.image)?;
     Ok(ContainerCreateRequest {
         host_config,
         networking_config: NetworkingConfig { endpoints_config },
@@ -57,15 +55,6 @@ pub(super) fn request(flags: &ContainerFlags, input: &Input) -> Result<Container
 
 fn invalid(text: impl Into<String>) -> CliError {
     CliError::Invalid(text.into())
-}
-
-/// The same words as the daemon's, without a round trip; an id is no name, but will do.
-fn check_image(image: &str) -> Result<()> {
-    match image.parse::<Reference>() {
-        Ok(_) | Err(ReferenceError::LooksLikeId(_)) => Ok(()),
-        Err(_) if image.starts_with("sha256:") => Ok(()),
-        Err(error) => Err(invalid(error.to_string())),
-    }
 }
 
 fn config(flags: &ContainerFlags, input: &Input) -> Result<ContainerConfig> {
@@ -159,8 +148,8 @@ fn host_config(flags: &ContainerFlags, devices: devices::Devices) -> Result<Host
         volume_driver: flags.volume_driver.clone(),
         volumes_from: flags.volumes_from.clone(),
         annotations: text::pairs(&flags.annotation),
-        cap_add: flags.cap_add.clone(),
-        cap_drop: flags.cap_drop.clone(),
+        cap_add: security::capabilities(&flags.cap_add),
+        cap_drop: security::capabilities(&flags.cap_drop),
         cgroupns_mode: flags.cgroupns.clone(),
         dns: flags.dns.clone(),
         dns_options: flags.dns_option.clone(),

@@ -52,7 +52,7 @@ pub(super) fn attachment(text: &str) -> Parsed<NetworkAttachment> {
             }
             "gw-priority" => {
                 network.gw_priority = value.parse().map_err(|_| {
-                    Refused(format!("invalid gw-priority ({value}): must be an integer"))
+                    Refused(format!("invalid gw-priority ({value}): invalid syntax"))
                 })?;
             }
             key => return Err(Refused(format!("invalid field key {key}"))),
@@ -95,7 +95,8 @@ pub(super) fn endpoints(
         networks
             .push(NetworkAttachment { name: "default".to_owned(), ..NetworkAttachment::default() });
     }
-    let mixed = networks.len() > 1 && networks.iter().any(|network| !network.is_user_defined());
+    let mixed = networks.iter().any(NetworkAttachment::is_user_defined)
+        && networks.iter().any(|network| !network.is_user_defined());
     if let Some(first) = networks.first_mut() {
         add_flags(first, flags)?;
     }

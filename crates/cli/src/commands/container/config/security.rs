@@ -1,5 +1,6 @@
 //! `--security-opt`: profiles are read here, because they lie on this side of the connection.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use crate::error::{CliError, Result};
@@ -39,6 +40,17 @@ pub(super) fn security(texts: &[String]) -> Result<Security> {
         });
     }
     Ok(security)
+}
+
+/// `--cap-add` and `--cap-drop`: `net_admin` as `CAP_NET_ADMIN`; `ALL` is no capability.
+pub(super) fn capabilities(texts: &[String]) -> Vec<String> {
+    let named = texts.iter().map(|text| {
+        let name = text.trim().to_ascii_uppercase();
+        if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+    });
+    // Once is enough.
+    let unique: BTreeSet<String> = named.collect();
+    unique.into_iter().collect()
 }
 
 fn profile(path: &str) -> Result<String> {
@@ -83,6 +95,12 @@ mod tests {
         ] {
             assert_eq!(security(&[text.to_owned()]).unwrap_err().to_string(), message);
         }
+    }
+
+    #[test]
+    fn capabilities_have_their_full_names() {
+        let texts = ["net_admin", "ALL", "CAP_CHOWN", "NET_ADMIN"].map(str::to_owned);
+        assert_eq!(capabilities(&texts), ["ALL", "CAP_CHOWN", "CAP_NET_ADMIN"]);
     }
 
     #[test]
