@@ -68,3 +68,85 @@ pub(crate) fn file_system(path: &Path) -> String {
     };
     name.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rustix::mount::{MountFlags, UnmountFlags};
+
+    use super::*;
+    use crate::LayerId;
+
+    /// A folder that overlayfs cannot have its upper folders in: an overlay.
+    struct OnOverlay(tempfile::TempDir);
+
+    impl OnOverlay {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for part in ["lower", "upper", "work", "root"] {
+                std::fs::create_dir(folder.path().join(part)).unwrap();
+            }
+            let path = folder.path().display();
+            let options =
+                format!("lowerdir={path}/lower,upperdir={path}/upper,workdir={path}/work");
+            let options = std::ffi::CString::new(options).unwrap();
+            let target = folder.path().join("root");
+            rustix::mount::mount(
+                "overlay",
+                &target,
+                "overlay",
+                MountFlags::empty(),
+                Some(options.as_c_str()),
+            )
+            .unwrap();
+            Self(folder)
+        }
+
+        fn root(&self) -> PathBuf {
+            self.0.path().join("root")
+        }
+    }
+
+    impl Drop for OnOverlay {
+        fn drop(&mut self) {
+            rustix::mount::unmount(self.root(), UnmountFlags::DETACH).unwrap();
+        }
+    }
+
+    #[test]
+    fn overlay2_is_the_first_choice() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(open(folder.path(), None).unwrap().name(), "overlay2");
+    }
+
+    #[test]
+    fn overlay2_on_an_overlay_says_so_and_the_automatic_choice_is_vfs() {
+        let place = OnOverlay::new();
+        let error = open(&place.root(), Some("overlay2")).unwrap_err();
+        assert!(
+            matches!(&error, StorageError::NotSupported { fs, .. } if fs == "overlayfs"),
+            "{error}"
+        );
+        let driver = open(&place.root(), None).unwrap();
+        assert_eq!(driver.name(), "vfs");
+        driver.create(&LayerId::from_bytes([1; 32]), None).unwrap();
+    }
+
+    #[test]
+    fn the_driver_used_before_is_chosen_again() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), Some("vfs"))
+            .unwrap()
+            .create(&LayerId::from_bytes([1; 32]), None)
+            .unwrap();
+        assert_eq!(open(folder.path(), None).unwrap().name(), "vfs");
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_known_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = open(folder.path(), Some("zfs")).unwrap_err().to_string();
+        assert_eq!(error, "unknown storage driver \"zfs\": known are overlay2, vfs");
+    }
+}

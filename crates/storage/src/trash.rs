@@ -27,7 +27,7 @@ pub(crate) struct Trash {
     path: PathBuf,
     next: AtomicU64,
     pending: Arc<Pending>,
-    deleter: Mutex<Option<Sender<PathBuf>>>,
+    deleter: Mutex<Option<Sender<Vec<PathBuf>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,19 +67,29 @@ impl Trash {
         };
         for entry in fs::read_dir(&trash.path).map_err(StorageError::io("read", &trash.path))? {
             let entry = entry.map_err(StorageError::io("read", &trash.path))?;
-            trash.delete(entry.path());
+            trash.delete(vec![entry.path()]);
         }
         Ok(trash)
     }
 
     /// Moves `name` out of `folder` and deletes it in the background. Gone already is fine.
     pub(crate) fn take(&self, folder: BorrowedFd<'_>, name: &str) -> Result<()> {
+        self.take_with(folder, name, None)
+    }
+
+    /// The same, and then deletes a name that led there.
+    pub(crate) fn take_with(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &str,
+        link: Option<PathBuf>,
+    ) -> Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let target = self.path.join(format!("{name}.{number:016x}"));
         match renameat(folder, name, rustix::fs::CWD, &target) {
             Ok(()) => {
                 crate::fault::point();
-                self.delete(target);
+                self.delete(link.into_iter().chain([target]).collect());
                 Ok(())
             }
             Err(Errno::NOENT) => Ok(()),
@@ -95,36 +105,36 @@ impl Trash {
         }
     }
 
-    fn delete(&self, path: PathBuf) {
+    fn delete(&self, paths: Vec<PathBuf>) {
         self.pending.add();
         let mut deleter = self.deleter.lock().unwrap_or_else(PoisonError::into_inner);
         if deleter.is_none() {
             *deleter = start(Arc::clone(&self.pending));
         }
         let unsent = match deleter.as_ref() {
-            Some(sender) => sender.send(path).map_err(|unsent| unsent.0).err(),
-            None => Some(path),
+            Some(sender) => sender.send(paths).map_err(|unsent| unsent.0).err(),
+            None => Some(paths),
         };
-        if let Some(path) = unsent {
+        if let Some(paths) = unsent {
             // No thread to be had: slower, but done.
-            delete(&path);
+            paths.iter().for_each(|path| delete(path));
             self.pending.done();
         }
     }
 }
 
-fn start(pending: Arc<Pending>) -> Option<Sender<PathBuf>> {
+fn start(pending: Arc<Pending>) -> Option<Sender<Vec<PathBuf>>> {
     let (sender, receiver) = channel();
     let run = move || run(&receiver, &pending);
     std::thread::Builder::new().name("layer-deleter".into()).spawn(run).ok()?;
     Some(sender)
 }
 
-fn run(paths: &Receiver<PathBuf>, pending: &Pending) {
+fn run(all: &Receiver<Vec<PathBuf>>, pending: &Pending) {
     // For Linux this is the calling thread. Not being nice costs nothing but time.
     rustix::process::setpriority_process(None, NICE).ok();
-    while let Ok(path) = paths.recv() {
-        delete(&path);
+    while let Ok(paths) = all.recv() {
+        paths.iter().for_each(|path| delete(path));
         pending.done();
     }
 }

@@ -116,16 +116,6 @@ impl Disk {
         Ok(())
     }
 
-    /// The first step of removing one.
-    pub(super) fn hide(&self, link: &str) -> Result<()> {
-        match rustix::fs::unlinkat(&self.root, format!("l/{link}"), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(StorageError::io("remove link", &self.short(link))(error)),
-        }
-        fault::point();
-        Ok(())
-    }
-
     /// Folders for a trial mount.
     pub(super) fn make_probe(&self, id: &LayerId) -> Result<()> {
         let path = self.path(id);
@@ -224,7 +214,8 @@ impl Disk {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound
             );
             if is_dangling && let Some(link) = entry.file_name().to_str() {
-                self.hide(link)?;
+                rustix::fs::unlinkat(&self.root, format!("l/{link}"), AtFlags::empty())
+                    .map_err(StorageError::io("remove link", &entry.path()))?;
             }
         }
         Ok(())

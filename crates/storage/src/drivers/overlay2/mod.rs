@@ -1,7 +1,8 @@
 //! Layers stacked by the kernel's overlayfs, laid out on disk as Docker does.
 //!
 //! `ID/{diff,link,lower,work,merged}` and `l/LINK → ../ID/diff` with 26 letters, so that many layers fit into one mount
-//! call. The link in `l/` is made last and removed first: a layer without it is not there. Directory renames across
+//! call. The link in `l/` is made last: a layer
+//! that it does not lead to is not there. Directory renames across
 //! layers are not redirected and metadata is not copied up alone (`redirect_dir=off,metacopy=off`), so that a layer's
 //! `diff` holds all of the difference.
 
@@ -182,8 +183,9 @@ impl Overlay2 {
     }
 
     fn erase(&self, layer: &Layer<Link>) -> Result<()> {
-        self.disk.hide(&layer.own)?;
-        self.disk.trash.take(self.disk.root.as_fd(), layer.id.as_str())
+        // Deleting the link takes longer than the rename, and a link to nowhere is no layer.
+        let link = Some(self.disk.short(&layer.own));
+        self.disk.trash.take_with(self.disk.root.as_fd(), layer.id.as_str(), link)
     }
 
     /// Removes the layer of mount points that stands on a layer, if nothing stands on it.
