@@ -1,6 +1,7 @@
 //! Links: bridges, pairs of virtual Ethernet interfaces, and what is set on them.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::message::{self, Attributes, Mode, Payload, Request};
@@ -16,8 +17,12 @@ const FIXED: usize = 16;
 const AF_UNSPEC: u8 = 0;
 /// `IFF_UP`.
 const UP: u32 = 1;
+/// `IF_OPER_UP`.
+const OPERATIONAL: u8 = 6;
 /// `RTMGRP_LINK`.
 const GROUP: u32 = 1;
+/// `RTEXT_FILTER_SKIP_STATS`: counters are gathered from every processor, and nobody asks for them here.
+const NO_COUNTERS: u32 = 1 << 3;
 
 /// `IFLA_…`.
 mod attribute {
@@ -25,9 +30,11 @@ mod attribute {
     pub(super) const NAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
     pub(super) const MASTER: u16 = 10;
+    pub(super) const STATE: u16 = 16;
     pub(super) const INFO: u16 = 18;
     pub(super) const ALIAS: u16 = 20;
     pub(super) const NETNS_FD: u16 = 28;
+    pub(super) const DETAIL: u16 = 29;
     /// `IFLA_INFO_KIND`, inside of `INFO`.
     pub(super) const INFO_KIND: u16 = 1;
     /// `IFLA_INFO_DATA`, inside of `INFO`.
@@ -57,6 +64,8 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is switched on.
     pub is_up: bool,
+    /// Whether it carries packets (RFC 2863): on, with its peer, and the kernel's link watch has seen that.
+    pub is_operational: bool,
     /// Link-layer address.
     pub mac: Option<[u8; 6]>,
     /// The note an administrator, or we, left on it.
@@ -271,7 +280,10 @@ pub fn delete_by_name(name: &str) -> Request {
 pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
     let request =
         Request::new(GET, Mode::Existing, &fixed(AF_UNSPEC, 0, 0, 0), format!("find link {name}"))
-            .with(|payload| payload.text(attribute::NAME, name));
+            .with(|payload| {
+                payload.text(attribute::NAME, name);
+                payload.number(attribute::DETAIL, NO_COUNTERS);
+            });
     found(socket.get(&request, read))
 }
 
@@ -280,10 +292,14 @@ pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
 /// # Errors
 /// What the kernel says, other than that there is none.
 pub fn by_index(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
-    let what = format!("find link {index}");
-    found(
-        socket.get(&Request::new(GET, Mode::Existing, &fixed(AF_UNSPEC, index, 0, 0), what), read),
+    let request = Request::new(
+        GET,
+        Mode::Existing,
+        &fixed(AF_UNSPEC, index, 0, 0),
+        format!("find link {index}"),
     )
+    .with(|payload| payload.number(attribute::DETAIL, NO_COUNTERS));
+    found(socket.get(&request, read))
 }
 
 fn found(answer: Result<Link>) -> Result<Option<Link>> {
@@ -299,7 +315,9 @@ fn found(answer: Result<Link>) -> Result<Option<Link>> {
 /// # Errors
 /// What the kernel says.
 pub fn list(socket: &mut Socket) -> Result<Vec<Link>> {
-    socket.dump(&Request::dump(GET, &fixed(AF_UNSPEC, 0, 0, 0), "list links".to_owned()), read)
+    let request = Request::dump(GET, &fixed(AF_UNSPEC, 0, 0, 0), "list links".to_owned())
+        .with(|payload| payload.number(attribute::DETAIL, NO_COUNTERS));
+    socket.dump(&request, read)
 }
 
 fn read(payload: &[u8]) -> Option<Link> {
@@ -311,17 +329,27 @@ fn read(payload: &[u8]) -> Option<Link> {
         master: attributes.number(attribute::MASTER),
         mtu: attributes.number(attribute::MTU).unwrap_or(0),
         is_up: message::u32_at(payload, 8)? & UP != 0,
+        is_operational: attributes.get(attribute::STATE) == Some(&[OPERATIONAL]),
         mac: attributes.get(attribute::ADDRESS).and_then(|mac| mac.try_into().ok()),
         alias: attributes.text(attribute::ALIAS),
     })
 }
 
-/// Tells which links disappear.
+/// What happened to a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// It was made or changed, and is like this now.
+    Changed(Link),
+    /// It is gone.
+    Gone(Link),
+}
+
+/// Tells what happens to links.
 #[derive(Debug)]
 pub struct Watch(Socket);
 
 impl Watch {
-    /// Begins to watch the calling thread's network namespace; what disappears from now on is told.
+    /// Begins to watch the calling thread's network namespace; what happens from now on is told.
     ///
     /// # Errors
     /// When there is no such socket to be had.
@@ -329,11 +357,23 @@ impl Watch {
         Socket::subscribe(GROUP).map(Self)
     }
 
-    /// The names of links that disappeared, once there are some; none when the time is over before that.
+    /// What happened, once something has; nothing when the time is over before that.
     ///
     /// # Errors
     /// When so much happened that not all could be told (`ENOBUFS`): list the links instead.
-    pub fn gone(&mut self, patience: std::time::Duration) -> Result<Vec<String>> {
+    pub fn wait(&mut self, patience: Duration) -> Result<Vec<Event>> {
+        self.0.wait(patience, |kind, payload| match kind {
+            NEW => read(payload).map(Event::Changed),
+            DELETE => read(payload).map(Event::Gone),
+            _ => None,
+        })
+    }
+
+    /// The names of links that disappeared, once there are some; none when the time is over before that.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn gone(&mut self, patience: Duration) -> Result<Vec<String>> {
         let deleted = |kind, payload: &[u8]| (kind == DELETE).then(|| read(payload)).flatten();
         Ok(self.0.wait(patience, deleted)?.into_iter().map(|link| link.name).collect())
     }

@@ -400,6 +400,21 @@ mod tests {
     }
 
     #[test]
+    fn a_protocol_the_kernel_lacks_is_refused_by_name() {
+        alone(|table| match table.reserve(&[request("80/sctp", one(80))], TARGET, ANY) {
+            Ok(ports) => assert_eq!(ports[0].container.to_string(), "80/sctp"),
+            Err(error) => {
+                assert_eq!(
+                    error.to_string(),
+                    "failed to bind host port for 0.0.0.0:80:172.17.0.2:80/sctp"
+                );
+                let source = std::error::Error::source(&error).unwrap().to_string();
+                assert_eq!(source, "protocol not supported");
+            }
+        });
+    }
+
+    #[test]
     fn the_kernels_range_is_read() {
         assert_eq!(parse_range("32768\t60999\n"), Some(32768..=60999));
         assert_eq!(parse_range("60999 32768"), None);

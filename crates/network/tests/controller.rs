@@ -231,7 +231,7 @@ fn living_containers_keep_their_network_over_a_restart_of_the_daemon() {
     drop(controller);
     let controller = host.open();
     let restored = controller.restore(&HashSet::from([id(1)])).unwrap();
-    assert_eq!(restored, [living.endpoint.clone()]);
+    assert_eq!(restored, std::slice::from_ref(&living.endpoint));
     assert_eq!(controller.endpoint(&id(1)), Some(living.endpoint.clone()));
     let server = living.serve_tcp(80);
     assert_eq!(

@@ -46,6 +46,29 @@ fn containers_reach_each_other() {
 }
 
 #[test]
+fn the_first_packet_arrives() {
+    let host = TestHost::new();
+    let controller = host.open();
+    // Whoever asks for a link-layer address asks once: what is lost stays lost.
+    let ask_once = |interface: &str| {
+        for (setting, value) in [("retrans_time_ms", "60000"), ("mcast_solicit", "1")] {
+            std::fs::write(format!("/proc/sys/net/ipv4/neigh/{interface}/{setting}"), value)
+                .unwrap();
+        }
+    };
+    host.run(|| ask_once("barge0"));
+    for number in 0..8 {
+        let container = host.start(&controller, number, &[]);
+        let answer = container.run(|| {
+            ask_once("eth0");
+            ask_tcp(GATEWAY, 80)
+        });
+        assert_eq!(answer, Err(std::io::ErrorKind::ConnectionRefused), "{number}");
+        controller.release(&container.id).unwrap();
+    }
+}
+
+#[test]
 fn without_icc_containers_do_not_reach_each_other() {
     let host = TestHost::new();
     let bridge = BridgeConfig { icc: Switch::Off, ..BridgeConfig::new("barge0".parse().unwrap()) };
@@ -174,8 +197,10 @@ fn a_client_that_keeps_sending_finds_a_port_published_later() {
     let host = TestHost::new();
     let controller = host.open();
     let client = in_netns(&host.outside, || UdpSocket::bind((OUTSIDE, 0)).unwrap()).unwrap();
-    // Nobody there yet: the flow is tracked as one to the host.
-    assert!(ask_udp_from(&client, HOST, 5353).is_err());
+    // Nobody there yet: the flow is tracked as one to the host, which says so.
+    client.connect((HOST, 5353)).unwrap();
+    client.send(b"hello").unwrap();
+    assert_eq!(client.recv(&mut [0; 8]).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     let container = host.start(&controller, 1, &[port(5353, "53/udp")]);
     let server = container.serve_udp(53);
     assert_eq!(ask_udp_from(&client, HOST, 5353), Ok(format!("c1 {OUTSIDE}")));

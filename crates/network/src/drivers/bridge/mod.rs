@@ -8,9 +8,10 @@ mod setup;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use barge_firewall::{Masquerade, NetworkRules, Publication, Verdict};
-use barge_netlink::link::{self, PortSettings, Veth};
+use barge_netlink::link::{self, PortSettings, Veth, Watch};
 use barge_netlink::route::{self, Route};
 use barge_netlink::{Family, Socket, address, address::Address};
 use ipnet::Ipv4Net;
@@ -28,6 +29,8 @@ use crate::sandbox::Sandbox;
 
 /// What a container's interface is called inside.
 const INSIDE: &str = "eth0";
+/// How long the kernel's link watch may take; it looks once a second.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Whose bridge it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,6 +208,30 @@ impl Bridge {
         socket.send(&requests).map_err(fail())
     }
 
+    /// Waits until the bridge's port carries packets.
+    ///
+    /// The end of a pair that was switched on first drops what it should send until the kernel's link watch has seen
+    /// the other end; a container's first packets would be lost, and a lost ARP request costs a second. Since Linux 6.8
+    /// asking for the link makes the link watch run; before, its work is waited for.
+    fn await_port(&self, link: &Link) -> Result<()> {
+        let name = link.host_interface.as_str();
+        let fail = || NetworkError::netlink(format!("wait for the interface {name}"));
+        let is_ready = || {
+            let found = link::by_name(&mut self.socket(), name).map_err(fail())?;
+            Ok(found.is_none_or(|port| port.is_operational))
+        };
+        if is_ready()? {
+            return Ok(());
+        }
+        let mut watch = Watch::open().map_err(fail())?;
+        let deadline = Instant::now() + PATIENCE;
+        // A port that is late is no reason to refuse the start: the packets are sent again.
+        while !is_ready()? && Instant::now() < deadline {
+            watch.wait(deadline.saturating_duration_since(Instant::now())).map_err(fail())?;
+        }
+        Ok(())
+    }
+
     fn publish(&self, endpoint: &Endpoint, link: &Link) -> Result<()> {
         if link.ports.is_empty() {
             return Ok(());
@@ -278,7 +305,9 @@ impl NetworkDriver for Bridge {
     fn plug(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()> {
         let Some(link) = endpoint.link() else { return Ok(()) };
         self.create_pair(link, sandbox)?;
-        let done = Self::configure(link, sandbox).and_then(|()| self.publish(endpoint, link));
+        let done = Self::configure(link, sandbox)
+            .and_then(|()| self.publish(endpoint, link))
+            .and_then(|()| self.await_port(link));
         if done.is_err() {
             // The first error is the one to tell.
             self.shared.rules.withdraw(&publications(link)).ok();
