@@ -54,6 +54,7 @@ impl Containers {
                 }
             }
         }
+        self.sweep_run_folders()?;
         for container in self.registry.all() {
             for mount in &container.record().mounts {
                 if let MountSource::Volume { name, .. } = &mount.source
@@ -61,6 +62,20 @@ impl Containers {
                 {
                     tracing::warn!(container = %container.id, volume = name, error = error.message(), "a volume is missing");
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a killed daemon left of starts that it did not end.
+    fn sweep_run_folders(&self) -> Result<()> {
+        for entry in
+            fs::read_dir(&self.run_folder).map_err(EngineError::io("read", &self.run_folder))?
+        {
+            let entry = entry.map_err(EngineError::io("read", &self.run_folder))?;
+            if self.registry.find(&entry.file_name().to_string_lossy()).is_err() {
+                let path = entry.path();
+                fs::remove_dir_all(&path).map_err(EngineError::io("remove", &path))?;
             }
         }
         Ok(())
