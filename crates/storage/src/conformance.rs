@@ -1,4 +1,5 @@
 //! One suite for every driver: `conformance!(overlay2, Overlay2::open)` makes a test of each check.
+//! Long because it is a flat list of checks.
 
 use std::collections::HashSet;
 use std::io::Read as _;

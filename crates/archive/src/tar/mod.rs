@@ -4,6 +4,8 @@
 //! [`MAX_EXTENSION`]. [`Writer`] writes the same bytes for the same entries.
 
 mod block;
+mod decode;
+mod entry;
 mod header;
 mod number;
 mod pax;
@@ -11,8 +13,9 @@ mod reader;
 mod sparse;
 mod writer;
 
+pub use entry::Entry;
 pub use header::{Device, EntryKind, Header, Timestamp};
-pub use reader::{Entry, Reader};
+pub use reader::Reader;
 pub use sparse::Segment;
 pub use writer::Writer;
 

@@ -2,11 +2,13 @@
 
 use std::io::{self, Read};
 
-use super::block::{self, Block, Format};
-use super::header::{Device, EntryKind, Header, Timestamp};
+use super::block::{self, Block};
+use super::decode::{plain_header, positive, segments, until_nul};
+use super::entry::Entry;
+use super::header::{EntryKind, Header};
 use super::pax::{self, Records};
 use super::sparse::{self, Segment};
-use super::{BLOCK, MAX_EXTENSION, number};
+use super::{BLOCK, MAX_EXTENSION};
 use crate::error::{ArchiveError, Result};
 
 const BUFFER: usize = 128 * 1024;
@@ -22,7 +24,7 @@ pub struct Reader<R> {
     /// Bytes handed out, so: where in the archive `start` is.
     offset: u64,
     /// Stored bytes of the current entry that are still to come, and zeros after them.
-    stored: u64,
+    pub(super) stored: u64,
     padding: u64,
     global: Records,
     ended: bool,
@@ -306,7 +308,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Makes sure that a byte is there; `false` at the end of the source.
-    fn fill(&mut self) -> Result<bool> {
+    pub(super) fn fill(&mut self) -> Result<bool> {
         while self.start == self.end {
             match self.source.read(&mut self.buffer) {
                 Ok(0) => return Ok(false),
@@ -321,212 +323,13 @@ impl<R: Read> Reader<R> {
         Ok(true)
     }
 
-    fn available(&self, most: usize) -> &[u8] {
+    pub(super) fn available(&self, most: usize) -> &[u8] {
         let end = self.end.min(self.start.saturating_add(most));
         self.buffer.get(self.start..end).unwrap_or_default()
     }
 
-    fn advance(&mut self, length: usize) {
+    pub(super) fn advance(&mut self, length: usize) {
         self.start += length;
         self.offset += length as u64;
     }
-}
-
-/// One entry. Reading gives the content, holes as zeros.
-pub struct Entry<'a, R> {
-    header: Header,
-    /// What is stored; of a file without holes one segment.
-    map: Vec<Segment>,
-    segment: usize,
-    /// Where in the file reading is.
-    position: u64,
-    reader: &'a mut Reader<R>,
-}
-
-impl<R> std::fmt::Debug for Entry<'_, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("header", &self.header).finish_non_exhaustive()
-    }
-}
-
-impl<R: Read> Entry<'_, R> {
-    /// What the archive says of it.
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// Which parts of the file are stored.
-    pub fn segments(&self) -> &[Segment] {
-        &self.map
-    }
-
-    /// Calls `each` with every stored part and its place in the file, straight from the reader's buffer. Holes are left
-    /// out. To be used instead of reading, not after it.
-    pub fn for_each_chunk(&mut self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-        for segment in self.map.iter().skip(self.segment) {
-            let mut at = segment.offset;
-            let end = segment.offset + segment.length;
-            while at < end {
-                let most = usize::try_from(end - at).unwrap_or(usize::MAX);
-                if !self.reader.fill()? {
-                    return Err(self.reader.truncated());
-                }
-                let chunk = self.reader.available(most);
-                each(at, chunk)?;
-                let length = chunk.len();
-                self.reader.advance(length);
-                self.reader.stored -= length as u64;
-                at += length as u64;
-            }
-        }
-        self.segment = self.map.len();
-        self.position = self.header.size;
-        Ok(())
-    }
-}
-
-impl<R> Reader<R> {
-    fn truncated(&self) -> ArchiveError {
-        ArchiveError::Truncated { offset: self.offset, expected: "the content of a file" }
-    }
-}
-
-impl<R: Read> Read for Entry<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let segment = loop {
-            match self.map.get(self.segment) {
-                Some(segment) if self.position >= segment.offset + segment.length => {
-                    self.segment += 1;
-                }
-                other => break other.copied(),
-            }
-        };
-        // Where the next hole or the next stored part ends.
-        let (is_hole, until) = match segment {
-            Some(segment) if self.position >= segment.offset => {
-                (false, segment.offset + segment.length)
-            }
-            Some(segment) => (true, segment.offset),
-            None => (true, self.header.size),
-        };
-        let most = usize::try_from(until.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let most = most.min(buffer.len());
-        let Some(out) = buffer.get_mut(..most).filter(|out| !out.is_empty()) else {
-            return Ok(0);
-        };
-        if is_hole {
-            out.fill(0);
-            self.position += most as u64;
-            return Ok(most);
-        }
-        if !self.reader.fill().map_err(to_io)? {
-            return Err(to_io(self.reader.truncated()));
-        }
-        let chunk = self.reader.available(most);
-        let length = chunk.len();
-        if let Some(out) = out.get_mut(..length) {
-            out.copy_from_slice(chunk);
-        }
-        self.reader.advance(length);
-        self.reader.stored -= length as u64;
-        self.position += length as u64;
-        Ok(length)
-    }
-}
-
-fn to_io(error: ArchiveError) -> io::Error {
-    let kind = match &error {
-        ArchiveError::Truncated { .. } => io::ErrorKind::UnexpectedEof,
-        ArchiveError::Read { source, .. } => source.kind(),
-        ArchiveError::InvalidHeader { .. }
-        | ArchiveError::TooLong { .. }
-        | ArchiveError::Breakout { .. }
-        | ArchiveError::InvalidEntry { .. }
-        | ArchiveError::Compression { .. }
-        | ArchiveError::Io { .. }
-        | ArchiveError::Write { .. } => io::ErrorKind::InvalidData,
-    };
-    io::Error::new(kind, error)
-}
-
-/// The header without extensions.
-fn plain_header(block: &Block, at: u64) -> Result<Header> {
-    let format = block.format();
-    let mut path = block.text(block::NAME).to_vec();
-    if format == Format::Ustar {
-        let prefix = block.text(block::PREFIX);
-        // The old star's prefix is shorter: times follow it.
-        let length = if block.field(508..512) == b"tar\0" { 131 } else { 155 };
-        let prefix = prefix.get(..prefix.len().min(length)).unwrap_or_default();
-        if !prefix.is_empty() {
-            path = [prefix, b"/", &path].concat();
-        }
-    }
-    let kind = EntryKind::from_flag(block.byte(block::FLAG), b"");
-    let mut header = Header::new(path, kind);
-    header.mode =
-        u32::try_from(positive(block, block::MODE, at, "mode")? & 0o7777).unwrap_or_default();
-    header.uid = owner(block, block::UID, at, "uid")?;
-    header.gid = owner(block, block::GID, at, "gid")?;
-    header.size = positive(block, block::SIZE, at, "size")?;
-    header.mtime = Timestamp { seconds: signed(block, block::MTIME, at, "mtime")?, nanoseconds: 0 };
-    header.link = block.text(block::LINK).to_vec();
-    if format != Format::V7 {
-        header.user = block.text(block::USER).to_vec();
-        header.group = block.text(block::GROUP).to_vec();
-    }
-    if matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
-        let part = |range, what| {
-            u32::try_from(positive(block, range, at, what)?)
-                .map_err(|_| ArchiveError::header(at, format!("{what} out of range")))
-        };
-        header.device = Device {
-            major: part(block::MAJOR, "device major")?,
-            minor: part(block::MINOR, "device minor")?,
-        };
-    }
-    Ok(header)
-}
-
-fn signed(block: &Block, range: std::ops::Range<usize>, at: u64, what: &str) -> Result<i64> {
-    number::parse(block.field(range))
-        .ok_or_else(|| ArchiveError::header(at, format!("{what} is not a number")))
-}
-
-fn positive(block: &Block, range: std::ops::Range<usize>, at: u64, what: &str) -> Result<u64> {
-    u64::try_from(signed(block, range, at, what)?)
-        .map_err(|_| ArchiveError::header(at, format!("{what} is negative")))
-}
-
-/// An owner: GNU tar writes ids above 2³¹ as negative numbers when its `uid_t` was signed.
-fn owner(block: &Block, range: std::ops::Range<usize>, at: u64, what: &str) -> Result<u64> {
-    let value = signed(block, range, at, what)?;
-    if let Ok(value) = i32::try_from(value) {
-        return Ok(u64::from(value.cast_unsigned()));
-    }
-    u64::try_from(value).map_err(|_| ArchiveError::header(at, format!("{what} is negative")))
-}
-
-/// Reads pairs of an old GNU map; `false` when the map ended in here.
-fn segments(field: &[u8], map: &mut Vec<Segment>, at: u64) -> Result<bool> {
-    for pair in field.chunks_exact(24) {
-        let (offset, length) = pair.split_at(12);
-        if offset.first() == Some(&0) {
-            return Ok(false);
-        }
-        let value = |field: &[u8]| {
-            number::parse(field)
-                .and_then(|value| u64::try_from(value).ok())
-                .ok_or_else(|| ArchiveError::header(at, "sparse map with a bad number"))
-        };
-        map.push(Segment { offset: value(offset)?, length: value(length)? });
-    }
-    Ok(true)
-}
-
-fn until_nul(mut text: Vec<u8>) -> Vec<u8> {
-    if let Some(end) = text.iter().position(|byte| *byte == 0) {
-        text.truncate(end);
-    }
-    text
 }

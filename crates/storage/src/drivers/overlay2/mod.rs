@@ -1,10 +1,9 @@
 //! Layers stacked by the kernel's overlayfs, laid out on disk as Docker does.
 //!
 //! `ID/{diff,link,lower,work,merged}` and `l/LINK → ../ID/diff` with 26 letters, so that many layers fit into one mount
-//! call. The link in `l/` is made last: a layer
-//! that it does not lead to is not there. Directory renames across
-//! layers are not redirected and metadata is not copied up alone (`redirect_dir=off,metacopy=off`), so that a layer's
-//! `diff` holds all of the difference.
+//! call. The link in `l/` is made last: a layer that it does not lead to is not there. Directory renames across layers are
+//! not redirected and metadata is not copied up alone (`redirect_dir=off,metacopy=off`), so that a layer's `diff` holds
+//! all of the difference.
 
 mod disk;
 mod stack;
