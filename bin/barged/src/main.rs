@@ -1,6 +1,7 @@
 //! The daemon: reads flags and configuration file, opens the engine and serves its API.
 
 mod config_file;
+mod daemon;
 mod engine_config;
 mod flags;
 mod group;
@@ -13,15 +14,10 @@ mod ulimit;
 use std::io;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use barge_api_server::Listener;
-use barge_engine::Engine;
+use barge_engine::EngineConfig;
 
 use flags::{Flags, Parsed};
-use logging::LogLevel;
-use pidfile::Pidfile;
 use settings::Settings;
-use signals::Signals;
 
 fn main() -> ExitCode {
     let flags = match Flags::read(std::env::args_os()) {
@@ -33,18 +29,16 @@ fn main() -> ExitCode {
         let text = concat!("Barge version ", env!("CARGO_PKG_VERSION"));
         return say(&mut io::stdout(), text, ExitCode::SUCCESS);
     }
-    let settings = match Settings::load(flags.clone()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            let text = format!("{:#}", anyhow::Error::from(error));
-            return say(&mut io::stderr(), &text, ExitCode::FAILURE);
-        }
+    let (settings, config) = match prepare(&flags) {
+        Ok(prepared) => prepared,
+        Err(error) => return say(&mut io::stderr(), &format!("{error:#}"), ExitCode::FAILURE),
     };
     if flags.validate {
         return say(&mut io::stderr(), "configuration OK", ExitCode::SUCCESS);
     }
     let level = logging::start(settings.log_level);
-    match start(flags, settings, level) {
+    let pidfile = settings.pidfile.clone();
+    match daemon::start(&pidfile, daemon::run(config, flags, settings, level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = format!("failed to start daemon: {error:#}");
@@ -59,34 +53,8 @@ fn say(out: &mut dyn io::Write, text: &str, code: ExitCode) -> ExitCode {
     code
 }
 
-fn start(flags: Flags, settings: Settings, level: LogLevel) -> anyhow::Result<()> {
-    // Before anything is touched: two daemons with one root would take each other's containers.
-    let _pidfile = Pidfile::write(&settings.pidfile)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("barged")
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
-    let result = runtime.block_on(run(flags, settings, level));
-    // What still runs on other threads follows a log or waits for a container; it ends with the process.
-    runtime.shutdown_background();
-    result
-}
-
-async fn run(flags: Flags, settings: Settings, level: LogLevel) -> anyhow::Result<()> {
-    let signals = Signals::listen().context("cannot listen to signals")?;
-    // Sockets first: clients that come early wait, and a second daemon is refused before it has opened anything.
-    let mut listeners = Vec::new();
-    for endpoint in &settings.hosts {
-        listeners.push(Listener::open(endpoint, settings.group).await?);
-    }
-    let engine = Engine::open(engine_config::from(&settings)?).await?;
-    for listener in &listeners {
-        tracing::info!("API listen on {}", listener.address());
-    }
-    tracing::info!("Daemon has completed initialization");
-    let stop = signals.until_stop(flags, settings, level);
-    barge_api_server::serve(engine, listeners, stop).await;
-    tracing::info!("Daemon shutdown complete");
-    Ok(())
+fn prepare(flags: &Flags) -> anyhow::Result<(Settings, EngineConfig)> {
+    let settings = Settings::load(flags.clone())?;
+    let config = engine_config::from(&settings)?;
+    Ok((settings, config))
 }
