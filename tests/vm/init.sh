@@ -4,31 +4,42 @@
 
 /bin/busybox --install -s /bin
 export PATH=/bin:/usr/bin HOME=/root
-# A skip for want of cgroup v2 is a failure here.
-export BARGE_REQUIRE_CGROUP=v2
+
+if [ "$1" != again ]; then
+    # pivot_root refuses to leave the kernel's first root (pivot_root(2)), so containers need another one: the same
+    # files, mounted once more.
+    mkdir /again
+    mount --bind / /again
+    cd /again || exit
+    mount --move . /
+    exec chroot . /bin/sh /init again
+fi
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-mkdir -p /dev/pts /dev/shm
+mkdir -p /dev/pts /dev/shm /dev/mqueue
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
-mount -t tmpfs tmpfs /var/lib
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
+
+# A skip for want of cgroup v2 is a failure here.
+export BARGE_REQUIRE_CGROUP=v2
 
 failed=
 for module in /modules/*.ko; do
     insmod "$module" || failed="$failed $module"
 done
 for test in /tests/*; do
-    echo "running $test on $(uname -r)"
-    "$test" @ARGUMENTS@ || failed="$failed $test"
+    name=${test##*/}
+    echo "running ${name%-*} on $(uname -r)"
+    # Tests are started in the folder of their package.
+    cd "$(cat "/folders/$name")" || failed="$failed $name"
+    "$test" @ARGUMENTS@ || failed="$failed ${name%-*}"
 done
 
-sync
 echo
 echo "@SENTINEL@ ${failed:-ok}"
 reboot -f

@@ -39,12 +39,7 @@ impl Bench {
         let path = CgroupPath::new(&parent, "group").unwrap();
         let group = layout.manager(&path);
         group.create().unwrap();
-        Some(Self {
-            parent: CgroupPath::parse(&parent).unwrap(),
-            group,
-            path,
-            layout,
-        })
+        Some(Self { parent: CgroupPath::parse(&parent).unwrap(), group, path, layout })
     }
 
     /// Starts a program that is in the group before it does anything.
@@ -72,13 +67,7 @@ impl Bench {
         let mut command = Command::new(env::current_exe().unwrap());
         let test = format!("conformance::helpers::{name}");
         command
-            .args([
-                "--ignored",
-                "--exact",
-                &test,
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            .args(["--ignored", "--exact", &test, "--nocapture", "--test-threads=1"])
             .env("BARGE_TEST_CGROUP", self.path.as_path());
         self.start(command).output()
     }

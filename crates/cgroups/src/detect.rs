@@ -70,9 +70,7 @@ impl Controller {
     }
 
     fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|controller| controller.name() == name)
+        Self::ALL.into_iter().find(|controller| controller.name() == name)
     }
 }
 
@@ -193,9 +191,7 @@ fn v1_mounts(table: &str) -> BTreeMap<Controller, PathBuf> {
             continue;
         };
         for controller in options.split(',').filter_map(Controller::parse) {
-            mounts
-                .entry(controller)
-                .or_insert_with(|| PathBuf::from(path));
+            mounts.entry(controller).or_insert_with(|| PathBuf::from(path));
         }
     }
     mounts

@@ -75,10 +75,7 @@ pub(crate) struct DeviceTable {
 impl DeviceTable {
     /// Applies the rules in order to a table that denies everything.
     pub(crate) fn from_rules(rules: &[LinuxDeviceCgroup]) -> Result<Self> {
-        let mut table = Self {
-            default: Verdict::Deny,
-            exceptions: BTreeMap::new(),
-        };
+        let mut table = Self { default: Verdict::Deny, exceptions: BTreeMap::new() };
         for rule in rules {
             table.apply(rule)?;
         }
@@ -86,11 +83,7 @@ impl DeviceTable {
     }
 
     fn apply(&mut self, rule: &LinuxDeviceCgroup) -> Result<()> {
-        let verdict = if rule.allow {
-            Verdict::Allow
-        } else {
-            Verdict::Deny
-        };
+        let verdict = if rule.allow { Verdict::Allow } else { Verdict::Deny };
         let access = Access::parse(rule.access.as_deref())?;
         let (major, minor) = (number(rule.major)?, number(rule.minor)?);
         let kinds: &[Kind] = match rule.kind.as_deref() {
@@ -135,10 +128,7 @@ fn number(number: Option<i64>) -> Result<Option<u32>> {
 }
 
 fn invalid(reason: String) -> CgroupError {
-    CgroupError::Invalid {
-        what: "device rule",
-        reason,
-    }
+    CgroupError::Invalid { what: "device rule", reason }
 }
 
 #[cfg(test)]

@@ -52,30 +52,23 @@ impl Directory {
     /// A number; `max` reads as the largest one.
     pub(crate) fn read_number(&self, name: &str) -> Result<u64> {
         let text = self.read(name)?;
-        parse_number(text.trim()).ok_or_else(|| CgroupError::Unreadable {
-            path: self.file(name),
-            text,
-        })
+        parse_number(text.trim())
+            .ok_or_else(|| CgroupError::Unreadable { path: self.file(name), text })
     }
 
     /// As [`Self::read_number`]; 0 when the file is not there.
     pub(crate) fn read_number_or_zero(&self, name: &str) -> Result<u64> {
         match self.read_optional(name)? {
             None => Ok(0),
-            Some(text) => parse_number(text.trim()).ok_or_else(|| CgroupError::Unreadable {
-                path: self.file(name),
-                text,
-            }),
+            Some(text) => parse_number(text.trim())
+                .ok_or_else(|| CgroupError::Unreadable { path: self.file(name), text }),
         }
     }
 
     /// Opens a file for several writes: each `write(2)` is one message to the kernel.
     pub(crate) fn open_to_write(&self, name: &str) -> Result<fs::File> {
         let path = self.file(name);
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .map_err(io_error("open", path))
+        OpenOptions::new().write(true).open(&path).map_err(io_error("open", path))
     }
 
     pub(crate) fn write(&self, name: &str, value: &str) -> Result<()> {
@@ -111,9 +104,7 @@ impl Directory {
             // 0 stands for a process of another pid namespace, which nobody here can name.
             let own = directory.read_optional("cgroup.procs")?.unwrap_or_default();
             pids.extend(
-                own.lines()
-                    .filter_map(|line| line.parse().ok())
-                    .filter(|&pid: &u32| pid != 0),
+                own.lines().filter_map(|line| line.parse().ok()).filter(|&pid: &u32| pid != 0),
             );
             match directory.children() {
                 Ok(children) => waiting.extend(children),
@@ -128,12 +119,11 @@ impl Directory {
 
 /// Writes one value in one `write(2)`.
 pub(crate) fn write_message(file: &mut fs::File, path: &Path, value: &str) -> Result<()> {
-    file.write_all(value.as_bytes())
-        .map_err(|source| CgroupError::Write {
-            value: value.to_owned(),
-            path: path.to_owned(),
-            source,
-        })
+    file.write_all(value.as_bytes()).map_err(|source| CgroupError::Write {
+        value: value.to_owned(),
+        path: path.to_owned(),
+        source,
+    })
 }
 
 pub(crate) fn io_error(
@@ -141,11 +131,7 @@ pub(crate) fn io_error(
     path: impl Into<PathBuf>,
 ) -> impl FnOnce(io::Error) -> CgroupError {
     let path = path.into();
-    move |source| CgroupError::Io {
-        action,
-        path,
-        source,
-    }
+    move |source| CgroupError::Io { action, path, source }
 }
 
 /// A decimal number, or `max`.

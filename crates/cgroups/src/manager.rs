@@ -95,9 +95,7 @@ impl Entry {
 
     /// The files, in case the child is given bare descriptors: it writes `0` to each.
     pub fn files(&self) -> impl Iterator<Item = (&Path, BorrowedFd<'_>)> {
-        self.files
-            .iter()
-            .map(|(path, file)| (path.as_path(), file.as_fd()))
+        self.files.iter().map(|(path, file)| (path.as_path(), file.as_fd()))
     }
 }
 

@@ -49,11 +49,7 @@ pub(crate) fn v1_limit(limit: i64) -> String {
 
 /// The text of a limit where a negative number is none: `max` on v2.
 pub(crate) fn v2_limit(limit: i64) -> String {
-    if limit < 0 {
-        "max".to_owned()
-    } else {
-        limit.to_string()
-    }
+    if limit < 0 { "max".to_owned() } else { limit.to_string() }
 }
 
 /// The text of a limit on tasks; zero is none, as in Docker.
@@ -71,12 +67,8 @@ pub(crate) fn v1_memory_and_swap(memory: &LinuxMemory) -> Option<i64> {
 
 /// `memory.swap.max` of v2, which counts swap alone, from the sum that the specification gives.
 pub(crate) fn v2_swap(memory: &LinuxMemory) -> Result<Option<String>> {
-    let refuse = |reason: String| {
-        Err(CgroupError::Invalid {
-            what: "memory and swap limit",
-            reason,
-        })
-    };
+    let refuse =
+        |reason: String| Err(CgroupError::Invalid { what: "memory and swap limit", reason });
     match (memory.limit, memory.swap.filter(|&swap| swap != 0)) {
         (Some(-1), None) | (_, Some(-1)) => Ok(Some("max".to_owned())),
         (_, None) => Ok(None),
@@ -126,11 +118,7 @@ mod tests {
     }
 
     fn memory(limit: Option<i64>, swap: Option<i64>) -> LinuxMemory {
-        LinuxMemory {
-            limit,
-            swap,
-            ..LinuxMemory::default()
-        }
+        LinuxMemory { limit, swap, ..LinuxMemory::default() }
     }
 
     #[test]

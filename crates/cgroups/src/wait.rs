@@ -32,10 +32,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn after(length: Duration) -> Self {
-        Self {
-            start: Instant::now(),
-            length,
-        }
+        Self { start: Instant::now(), length }
     }
 
     pub(crate) fn has_passed(&self) -> bool {
@@ -43,11 +40,7 @@ impl Deadline {
     }
 
     pub(crate) fn error(&self, what: &'static str, path: &Path) -> CgroupError {
-        CgroupError::Deadline {
-            what,
-            path: path.to_owned(),
-            waited: self.start.elapsed(),
-        }
+        CgroupError::Deadline { what, path: path.to_owned(), waited: self.start.elapsed() }
     }
 
     fn left(&self) -> Timespec {
@@ -60,10 +53,7 @@ impl Deadline {
 
     /// Gives the kernel 200 µs to get on with what it has no event for.
     pub(crate) fn look_again(&self) {
-        let moment = Timespec {
-            tv_sec: 0,
-            tv_nsec: 200_000,
-        };
+        let moment = Timespec { tv_sec: 0, tv_nsec: 200_000 };
         // Nothing is polled, so there is no result; a signal only shortens the moment.
         poll(&mut [], Some(&moment)).ok();
     }
@@ -80,8 +70,7 @@ pub(crate) fn for_event(
     loop {
         let mut text = String::new();
         file.rewind().map_err(io_error("read", &path))?;
-        file.read_to_string(&mut text)
-            .map_err(io_error("read", &path))?;
+        file.read_to_string(&mut text).map_err(io_error("read", &path))?;
         if value_of(&text, key) == Some(wanted) {
             return Ok(());
         }
@@ -99,13 +88,8 @@ pub(crate) fn for_exit(pids: &[u32], deadline: Deadline) -> Result<()> {
         let Some(process) = watch(pid)? else {
             continue;
         };
-        wait_on(PollFd::new(&process, PollFlags::IN), deadline).map_err(|errno| {
-            CgroupError::Process {
-                action: "watch",
-                pid,
-                source: errno.into(),
-            }
-        })?;
+        wait_on(PollFd::new(&process, PollFlags::IN), deadline)
+            .map_err(|errno| CgroupError::Process { action: "watch", pid, source: errno.into() })?;
     }
     Ok(())
 }
@@ -117,11 +101,7 @@ fn watch(pid: u32) -> Result<Option<OwnedFd>> {
     match pidfd_open(raw, PidfdFlags::empty()) {
         Ok(process) => Ok(Some(process)),
         Err(Errno::SRCH) => Ok(None),
-        Err(errno) => Err(CgroupError::Process {
-            action: "watch",
-            pid,
-            source: errno.into(),
-        }),
+        Err(errno) => Err(CgroupError::Process { action: "watch", pid, source: errno.into() }),
     }
 }
 

@@ -55,16 +55,11 @@ pub fn compile(seccomp: &LinuxSeccomp) -> Result<Filter> {
     let audits: BTreeSet<u32> = arches.iter().map(|arch| arch.audit()).collect();
     // The machine's own comes first: most calls are of it.
     let own = arches.first().map(|arch| arch.audit());
-    let order = own
-        .into_iter()
-        .chain(audits.into_iter().filter(|&audit| Some(audit) != own));
+    let order = own.into_iter().chain(audits.into_iter().filter(|&audit| Some(audit) != own));
     for audit in order {
         let mut section = vec![Instruction::new(LOAD, NUMBER)];
         section.extend(tree(&policy.ranges(audit, &arches)));
-        code.push(Instruction {
-            jump_true: 1,
-            ..Instruction::new(IF_EQUAL, audit)
-        });
+        code.push(Instruction { jump_true: 1, ..Instruction::new(IF_EQUAL, audit) });
         code.push(jump(section.len()));
         code.extend(section);
     }
@@ -132,21 +127,13 @@ impl Policy {
             | SeccompAction::Trap => ERRNO | ENOSYS,
         };
         let rules = seccomp.syscalls.iter().map(Rule::parse);
-        Ok(Self {
-            default,
-            newer,
-            rules: rules.collect::<Result<_>>()?,
-        })
+        Ok(Self { default, newer, rules: rules.collect::<Result<_>>()? })
     }
 
     /// The outcomes of all numbers of the architectures that share an audit value: where each begins, and its code.
     fn ranges(&self, audit: u32, arches: &[Arch]) -> Vec<(u32, Vec<Instruction>)> {
         let mut ranges = Ranges::default();
-        let here: Vec<Arch> = arches
-            .iter()
-            .copied()
-            .filter(|arch| arch.audit() == audit)
-            .collect();
+        let here: Vec<Arch> = arches.iter().copied().filter(|arch| arch.audit() == audit).collect();
         if !here.contains(&Arch::X32) {
             if let Some(&arch) = here.first() {
                 ranges.add(0, self.calls(arch), self);
@@ -160,11 +147,7 @@ impl Policy {
         }
         for arch in [Arch::X8664, Arch::X32] {
             let base = if arch == Arch::X32 { X32_BIT } else { 0 };
-            let calls = if here.contains(&arch) {
-                self.calls(arch)
-            } else {
-                BTreeMap::new()
-            };
+            let calls = if here.contains(&arch) { self.calls(arch) } else { BTreeMap::new() };
             ranges.add(base, calls, self);
         }
         ranges.0
@@ -178,10 +161,7 @@ impl Policy {
                 calls.entry(number).or_default().push(rule);
             }
         }
-        calls
-            .into_iter()
-            .map(|(number, rules)| (number, self.decide(&rules, arch)))
-            .collect()
+        calls.into_iter().map(|(number, rules)| (number, self.decide(&rules, arch))).collect()
     }
 
     /// One call: its rules in order, then the default.
@@ -204,11 +184,7 @@ impl Policy {
             let same = |(other, result): &&(&[LinuxSeccompArg], u32)| {
                 result == outcome && condition::are_one_list(conditions, other)
             };
-            let length = rest
-                .iter()
-                .take(condition::LONGEST_LIST)
-                .take_while(same)
-                .count();
+            let length = rest.iter().take(condition::LONGEST_LIST).take_while(same).count();
             if length > 1 {
                 let values = rest.iter().take(length).flat_map(|(set, _)| *set);
                 code.extend(condition::list(
@@ -297,10 +273,7 @@ fn tree(ranges: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
         Ok(jump_true) => code.push(Instruction { jump_true, ..test }),
         // A conditional jump reaches 255 instructions; the unconditional one reaches all.
         Err(_too_far) => {
-            code.push(Instruction {
-                jump_false: 1,
-                ..test
-            });
+            code.push(Instruction { jump_false: 1, ..test });
             code.push(jump(left.len()));
         }
     }

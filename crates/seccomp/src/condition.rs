@@ -111,10 +111,7 @@ pub(crate) fn list(
 }
 
 /// Upper and lower half.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the halves are what is wanted"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
 fn halves(value: u64) -> (u32, u32) {
     ((value >> 32) as u32, value as u32)
 }
@@ -153,11 +150,8 @@ fn steps(condition: &LinuxSeccompArg, width: Width) -> Vec<Step> {
             test(IF_EQUAL, value_low, fails, holds),
         ],
         SeccompOperator::Greater | SeccompOperator::GreaterOrEqual => {
-            let last = if condition.op == SeccompOperator::Greater {
-                IF_GREATER
-            } else {
-                IF_NOT_LESS
-            };
+            let last =
+                if condition.op == SeccompOperator::Greater { IF_GREATER } else { IF_NOT_LESS };
             vec![
                 Step::Load(high),
                 test(IF_GREATER, value_high, holds, on),
@@ -167,11 +161,7 @@ fn steps(condition: &LinuxSeccompArg, width: Width) -> Vec<Step> {
             ]
         }
         SeccompOperator::Less | SeccompOperator::LessOrEqual => {
-            let last = if condition.op == SeccompOperator::Less {
-                IF_NOT_LESS
-            } else {
-                IF_GREATER
-            };
+            let last = if condition.op == SeccompOperator::Less { IF_NOT_LESS } else { IF_GREATER };
             vec![
                 Step::Load(high),
                 test(IF_GREATER, value_high, fails, on),

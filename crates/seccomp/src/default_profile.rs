@@ -72,15 +72,9 @@ const WITH_CAPABILITY: &[(&str, &str)] = &[
         "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace",
     ),
     ("CAP_SYS_RAWIO", "iopl ioperm"),
-    (
-        "CAP_SYS_TIME",
-        "settimeofday stime clock_settime clock_settime64",
-    ),
+    ("CAP_SYS_TIME", "settimeofday stime clock_settime clock_settime64"),
     ("CAP_SYS_TTY_CONFIG", "vhangup"),
-    (
-        "CAP_SYS_NICE",
-        "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
-    ),
+    ("CAP_SYS_NICE", "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
     ("CAP_SYSLOG", "syslog"),
     ("CAP_BPF", "bpf"),
     ("CAP_PERFMON", "perf_event_open"),
@@ -128,10 +122,7 @@ impl Profile {
             rules.push(on_argument("socket", (0, SeccompOperator::Equal, family)));
         }
         for personality in PERSONALITIES {
-            rules.push(on_argument(
-                "personality",
-                (0, SeccompOperator::Equal, personality),
-            ));
+            rules.push(on_argument("personality", (0, SeccompOperator::Equal, personality)));
         }
         for (machines, names) in ON_MACHINE {
             let mut rule = allow(names);
@@ -143,10 +134,8 @@ impl Profile {
             rule.includes.caps = vec![(*capability).to_owned()];
             rules.push(rule);
         }
-        let without_admin = Condition {
-            caps: vec!["CAP_SYS_ADMIN".to_owned()],
-            ..Condition::default()
-        };
+        let without_admin =
+            Condition { caps: vec!["CAP_SYS_ADMIN".to_owned()], ..Condition::default() };
         let mut clone = on_argument("clone", (0, SeccompOperator::MaskedEqual, CLONE_NAMESPACES));
         clone.excludes = without_admin.clone();
         rules.push(clone);
@@ -195,14 +184,6 @@ fn allow(names: &str) -> Rule {
 }
 
 fn on_argument(name: &str, (index, op, value): (u32, SeccompOperator, u64)) -> Rule {
-    let argument = LinuxSeccompArg {
-        index,
-        value,
-        value_two: 0,
-        op,
-    };
-    Rule {
-        args: vec![argument],
-        ..allow(name)
-    }
+    let argument = LinuxSeccompArg { index, value, value_two: 0, op };
+    Rule { args: vec![argument], ..allow(name) }
 }

@@ -19,25 +19,13 @@ pub struct Profile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_errno_ret: Option<u32>,
     /// Architectures; the older form of `arch_map`, and refused together with it.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<SeccompArch>,
     /// What else to filter on a machine of some architecture.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub arch_map: Vec<ArchMap>,
     /// `SECCOMP_FILTER_FLAG_…`.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
     /// Socket that gets the notification descriptor.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -66,11 +54,7 @@ pub struct ArchMap {
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
     /// Names of system calls.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// One name; the older form of `names`, and refused together with it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -81,28 +65,16 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,
     /// Conditions on the arguments.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<LinuxSeccompArg>,
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// The rule holds only where all of this is so.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub includes: Condition,
     /// The rule does not hold where any of this is so.
-    #[serde(
-        default,
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "is_default"
-    )]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_default")]
     pub excludes: Condition,
 }
 
@@ -111,16 +83,10 @@ pub struct Rule {
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
     /// Capabilities of the container.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<String>,
     /// Machines, in Go's names (`amd64`).
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub arches: Vec<String>,
     /// Oldest kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -219,11 +185,7 @@ impl Profile {
     }
 
     fn resolve_architectures(&self) -> Vec<SeccompArch> {
-        match self
-            .arch_map
-            .iter()
-            .find(|entry| entry.architecture == NATIVE)
-        {
+        match self.arch_map.iter().find(|entry| entry.architecture == NATIVE) {
             Some(entry) => std::iter::once(entry.architecture)
                 .chain(entry.sub_architectures.iter().copied())
                 .collect(),
@@ -239,22 +201,14 @@ impl Rule {
         let (only, never) = (&self.includes, &self.excludes);
         only.caps.iter().all(has)
             && (only.arches.is_empty() || only.arches.iter().any(here))
-            && only
-                .min_kernel
-                .is_none_or(|oldest| circumstances.kernel >= oldest)
+            && only.min_kernel.is_none_or(|oldest| circumstances.kernel >= oldest)
             && !never.caps.iter().any(has)
             && !never.arches.iter().any(here)
-            && never
-                .min_kernel
-                .is_none_or(|oldest| circumstances.kernel < oldest)
+            && never.min_kernel.is_none_or(|oldest| circumstances.kernel < oldest)
     }
 
     fn resolve(&self) -> LinuxSyscall {
-        let names = if self.name.is_empty() {
-            self.names.clone()
-        } else {
-            vec![self.name.clone()]
-        };
+        let names = if self.name.is_empty() { self.names.clone() } else { vec![self.name.clone()] };
         LinuxSyscall {
             names,
             action: self.action,

@@ -32,12 +32,7 @@ pub struct Instruction {
 
 impl Instruction {
     pub(crate) const fn new(code: u16, operand: u32) -> Self {
-        Self {
-            code,
-            jump_true: 0,
-            jump_false: 0,
-            operand,
-        }
+        Self { code, jump_true: 0, jump_false: 0, operand }
     }
 }
 
@@ -50,10 +45,7 @@ pub struct Filter {
 
 impl Filter {
     pub(crate) fn new(instructions: Vec<Instruction>, flags: u32) -> Self {
-        Self {
-            instructions,
-            flags,
-        }
+        Self { instructions, flags }
     }
 
     /// The program.

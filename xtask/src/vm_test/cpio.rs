@@ -38,11 +38,7 @@ impl<W: Write> Archive<W> {
     }
 
     pub(crate) fn character_device(&mut self, name: &str, device: (u32, u32)) -> io::Result<()> {
-        let header = Header {
-            name,
-            mode: CHARACTER_DEVICE | 0o600,
-            device,
-        };
+        let header = Header { name, mode: CHARACTER_DEVICE | 0o600, device };
         self.write(&header, &[])
     }
 
@@ -54,11 +50,7 @@ impl<W: Write> Archive<W> {
     }
 
     fn entry(&mut self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-        let header = Header {
-            name,
-            mode,
-            device: (0, 0),
-        };
+        let header = Header { name, mode, device: (0, 0) };
         self.write(&header, content)
     }
 
@@ -69,21 +61,8 @@ impl<W: Write> Archive<W> {
         self.entries += 1;
         let (major, minor) = header.device;
         // ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
-        let fields = [
-            self.entries,
-            header.mode,
-            0,
-            0,
-            1,
-            0,
-            size,
-            0,
-            0,
-            major,
-            minor,
-            name_size,
-            0,
-        ];
+        let fields =
+            [self.entries, header.mode, 0, 0, 1, 0, size, 0, 0, major, minor, name_size, 0];
         self.out.write_all(b"070701")?;
         for field in fields {
             write!(self.out, "{field:08x}")?;

@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File},
-    io::BufWriter,
-    path::{Path, PathBuf},
+    io::{BufWriter, Write},
+    path::Path,
 };
 
 use anyhow::Context as _;
 
-use super::{SENTINEL, cpio::Archive, kernel::Kernel};
+use super::{Built, SENTINEL, cpio::Archive, kernel::Kernel};
 
 /// What containers and the tests need beyond what is built in.
 const MODULES: [&str; 12] = [
@@ -26,9 +26,9 @@ const MODULES: [&str; 12] = [
     "nft_fib_inet",
 ];
 
-const FOLDERS: [&str; 14] = [
-    "bin", "dev", "etc", "modules", "proc", "root", "run", "sys", "tests", "tmp", "usr", "usr/bin",
-    "var", "var/lib",
+const FOLDERS: [&str; 15] = [
+    "bin", "dev", "etc", "folders", "modules", "proc", "root", "run", "sys", "tests", "tmp", "usr",
+    "usr/bin", "var", "var/lib",
 ];
 
 /// The first program of the guest. `reboot -f` with `-no-reboot` ends qemu.
@@ -36,8 +36,8 @@ const INIT: &str = include_str!("../../../tests/vm/init.sh");
 
 /// What to run.
 pub(crate) struct Content<'a> {
-    /// Test programs.
-    pub(crate) tests: Vec<PathBuf>,
+    /// Tests, and what they start.
+    pub(crate) built: Built,
     /// Arguments for each of them.
     pub(crate) arguments: &'a [String],
 }
@@ -57,29 +57,57 @@ pub(crate) fn write_initramfs(
     archive.character_device("dev/console", (5, 1))?;
     archive.program("bin/busybox", &read(Path::new("/bin/busybox"))?)?;
     archive.link("bin/sh", "busybox")?;
-    let script = INIT
-        .replace("@SENTINEL@", SENTINEL)
-        .replace("@ARGUMENTS@", &quoted(content.arguments));
+    let script =
+        INIT.replace("@SENTINEL@", SENTINEL).replace("@ARGUMENTS@", &quoted(content.arguments));
     archive.program("init", script.as_bytes())?;
     for (number, module) in kernel.modules(&MODULES)?.iter().enumerate() {
         archive.program(&format!("modules/{number:02}.ko"), &read(module)?)?;
     }
-    for program in &content.tests {
-        let name = program
-            .file_name()
-            .context("a test program without a name")?;
-        let name = format!("tests/{}", name.to_string_lossy());
-        archive.program(&name, &read(program)?)?;
+    for test in &content.built.tests {
+        let name = test.program.file_name().context("a test without a name")?;
+        let name = name.to_string_lossy();
+        archive.program(&format!("tests/{name}"), &read(&test.program)?)?;
+        let folder = test.folder.to_string_lossy();
+        archive.program(&format!("folders/{name}"), folder.as_bytes())?;
+        add_folders(&mut archive, &test.folder)?;
     }
+    for program in &content.built.programs {
+        add(&mut archive, program, &read(program)?)?;
+    }
+    // Tests that make sure that a program is built ask cargo: here it is.
+    let cargo = std::env::var_os("CARGO").context("CARGO is not set")?;
+    add(&mut archive, Path::new(&cargo), b"#!/bin/sh\n")?;
     archive.finish()?;
     Ok(())
 }
 
+/// Adds a program at the absolute path that it has here.
+fn add(archive: &mut Archive<impl Write>, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        add_folders(archive, folder)?;
+    }
+    archive.program(inside(path)?, content)?;
+    Ok(())
+}
+
+/// Adds a folder and those above it; one that is there already stays as it is.
+fn add_folders(archive: &mut Archive<impl Write>, path: &Path) -> anyhow::Result<()> {
+    let mut folders: Vec<&Path> = path.ancestors().collect();
+    folders.pop();
+    for folder in folders.into_iter().rev() {
+        archive.directory(inside(folder)?)?;
+    }
+    Ok(())
+}
+
+fn inside(path: &Path) -> anyhow::Result<&str> {
+    let text = path.to_str().and_then(|text| text.strip_prefix('/'));
+    text.with_context(|| format!("{} is not an absolute path in UTF-8", path.display()))
+}
+
 /// Arguments as a shell reads them back.
 fn quoted(arguments: &[String]) -> String {
-    let words = arguments
-        .iter()
-        .map(|argument| format!("'{}'", argument.replace('\'', r"'\''")));
+    let words = arguments.iter().map(|argument| format!("'{}'", argument.replace('\'', r"'\''")));
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -70,10 +70,7 @@ fn download(cache: &Path, folder: &Path, package: &str) -> anyhow::Result<()> {
         .find(|path| file_name(path).ends_with(".deb"))
         .context("apt-get downloaded no package")?;
     let unpacked = fresh.join("root");
-    run(Command::new("dpkg-deb")
-        .arg("-x")
-        .arg(&archive)
-        .arg(&unpacked))?;
+    run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&unpacked))?;
     fs::rename(&unpacked, folder)?;
     fs::remove_dir_all(&fresh)?;
     Ok(())
@@ -135,18 +132,12 @@ impl Kernel {
 /// What a module says it needs: `depends=a,b` among the zero-terminated strings of its `.modinfo` section. The
 /// package's own list is made by depmod at installation, so there is none.
 fn dependencies(module: &[u8]) -> anyhow::Result<Vec<String>> {
-    let text = module
-        .split(|&byte| byte == 0)
-        .find_map(|text| text.strip_prefix(b"depends="));
+    let text = module.split(|&byte| byte == 0).find_map(|text| text.strip_prefix(b"depends="));
     let Some(text) = text else {
         bail!("a kernel module does not say what it depends on");
     };
     let names = String::from_utf8_lossy(text);
-    Ok(names
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect())
+    Ok(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -32,10 +32,7 @@ fn memory(limit: i64, swap: i64) -> LinuxResources {
 }
 
 fn cpu(cpu: LinuxCpu) -> LinuxResources {
-    LinuxResources {
-        cpu: Some(cpu),
-        ..LinuxResources::default()
-    }
+    LinuxResources { cpu: Some(cpu), ..LinuxResources::default() }
 }
 
 fn devices(rules: &[&str]) -> LinuxResources {
@@ -88,10 +85,7 @@ pub(super) fn memory_above_the_limit_is_killed_and_counted(bench: &Bench) {
 pub(super) fn memory_limits_are_raised_and_lowered_in_any_order(bench: &Bench) {
     let limit = ["memory.limit_in_bytes", "memory.max"];
     for (memory_limit, sum) in [(64, 64), (128, 256), (32, 48), (200, 200), (16, 400)] {
-        bench
-            .group
-            .set(&memory(memory_limit * MB, sum * MB))
-            .unwrap();
+        bench.group.set(&memory(memory_limit * MB, sum * MB)).unwrap();
         let wanted = (memory_limit * MB).to_string();
         assert_eq!(file(bench, Controller::Memory, limit), wanted);
     }
@@ -108,17 +102,12 @@ pub(super) fn a_limit_below_the_usage_is_refused_when_asked(bench: &Bench) {
     let mut limits = memory(4 * MB, 4 * MB);
     limits.memory.as_mut().unwrap().check_before_update = Some(true);
     let error = bench.group.set(&limits).unwrap_err();
-    assert!(
-        matches!(error, CgroupError::MemoryInUse { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, CgroupError::MemoryInUse { .. }), "{error:?}");
 }
 
 pub(super) fn a_fork_above_the_limit_of_tasks_fails_with_eagain(bench: &Bench) {
-    let limits = |limit| LinuxResources {
-        pids: Some(LinuxPids { limit }),
-        ..LinuxResources::default()
-    };
+    let limits =
+        |limit| LinuxResources { pids: Some(LinuxPids { limit }), ..LinuxResources::default() };
     // Two threads of the helper, and five children.
     bench.group.set(&limits(7)).unwrap();
     assert_eq!(bench.group.stats().unwrap().pids.limit, Some(7));
@@ -136,11 +125,7 @@ pub(super) fn a_fork_above_the_limit_of_tasks_fails_with_eagain(bench: &Bench) {
 const COUNT: &str = "i=0; while [ $i -lt 40000 ]; do i=$((i+1)); done";
 
 pub(super) fn cpu_above_the_quota_is_throttled_and_counted(bench: &Bench) {
-    let limits = cpu(LinuxCpu {
-        quota: Some(2_000),
-        period: Some(10_000),
-        ..LinuxCpu::default()
-    });
+    let limits = cpu(LinuxCpu { quota: Some(2_000), period: Some(10_000), ..LinuxCpu::default() });
     bench.group.set(&limits).unwrap();
     let output = bench.shell(COUNT).output();
     assert!(output.status.success(), "{}", text(&output));
@@ -167,10 +152,7 @@ pub(super) fn quota_period_and_burst_fit_in_any_order(bench: &Bench) {
         let names = ["cpu.cfs_burst_us", "cpu.max.burst"];
         assert_eq!(file(bench, Controller::Cpu, names), burst.to_string());
     }
-    let limits = cpu(LinuxCpu {
-        quota: Some(-1),
-        ..LinuxCpu::default()
-    });
+    let limits = cpu(LinuxCpu { quota: Some(-1), ..LinuxCpu::default() });
     bench.group.set(&limits).unwrap();
     let quota = file(bench, Controller::Cpu, ["cpu.cfs_quota_us", "cpu.max"]);
     assert!(quota == "-1" || quota == "max 4000", "{quota}");
@@ -192,10 +174,7 @@ pub(super) fn a_process_runs_on_the_cpus_of_its_set(bench: &Bench) {
 }
 
 pub(super) fn a_cpu_that_is_not_there_is_refused_by_name(bench: &Bench) {
-    let limits = cpu(LinuxCpu {
-        cpus: Some("4000".to_owned()),
-        ..LinuxCpu::default()
-    });
+    let limits = cpu(LinuxCpu { cpus: Some("4000".to_owned()), ..LinuxCpu::default() });
     // v2 takes processors that may come later, but not those that the kernel was not built for.
     let error = bench.group.set(&limits).unwrap_err();
     assert!(error.to_string().contains("cpuset.cpus"), "{error}");
@@ -216,9 +195,7 @@ pub(super) fn only_allowed_devices_open(bench: &Bench) {
     assert!(said.contains("null"), "{said}");
     assert!(!said.contains("zero"), "only writing was allowed: {said}");
     assert!(said.contains("Operation not permitted"), "EPERM: {said}");
-    let output = bench
-        .shell(": > /dev/zero; mknod /tmp/barge-test-node c 1 3")
-        .output();
+    let output = bench.shell(": > /dev/zero; mknod /tmp/barge-test-node c 1 3").output();
     let said = text(&output);
     assert!(!output.status.success(), "mknod was not allowed: {said}");
     assert!(!said.contains("/dev/zero"), "writing was allowed: {said}");
@@ -226,10 +203,7 @@ pub(super) fn only_allowed_devices_open(bench: &Bench) {
 }
 
 pub(super) fn later_device_rules_replace_earlier_ones(bench: &Bench) {
-    bench
-        .group
-        .set(&devices(&["deny a", "allow c 1:5 rw"]))
-        .unwrap();
+    bench.group.set(&devices(&["deny a", "allow c 1:5 rw"])).unwrap();
     assert!(opens(bench).contains("zero"));
     let rules = devices(&["deny a", "allow c 1:3 rw", "allow c 1:7 rwm"]);
     bench.group.set(&rules).unwrap();
@@ -239,10 +213,7 @@ pub(super) fn later_device_rules_replace_earlier_ones(bench: &Bench) {
 }
 
 pub(super) fn an_allow_list_denies_its_exceptions(bench: &Bench) {
-    bench
-        .group
-        .set(&devices(&["allow a", "deny c 1:5 r"]))
-        .unwrap();
+    bench.group.set(&devices(&["allow a", "deny c 1:5 r"])).unwrap();
     let said = opens(bench);
     assert!(said.contains("null") && !said.contains("zero"), "{said}");
 }
@@ -276,10 +247,7 @@ pub(super) fn frozen_processes_stand_still_until_thawed(bench: &Bench) {
 pub(super) fn a_process_enters_by_itself(bench: &Bench) {
     let output = bench.helper("enter");
     let said = text(&output);
-    assert!(
-        output.status.success() && said.contains("entered"),
-        "{said}"
-    );
+    assert!(output.status.success() && said.contains("entered"), "{said}");
     // The group it made and moved to stays behind, empty.
     let inner = CgroupPath::new(bench.path.as_path().to_str().unwrap(), "inner").unwrap();
     assert!(bench.layout.manager(&inner).exists());
@@ -383,11 +351,7 @@ pub(super) fn rates_of_a_block_device_are_set(bench: &Bench) {
     };
     let limits = LinuxResources {
         block_io: Some(LinuxBlockIo {
-            throttle_read_bps_device: vec![LinuxThrottleDevice {
-                major,
-                minor,
-                rate: 1 << 20,
-            }],
+            throttle_read_bps_device: vec![LinuxThrottleDevice { major, minor, rate: 1 << 20 }],
             ..LinuxBlockIo::default()
         }),
         ..LinuxResources::default()
@@ -401,10 +365,7 @@ pub(super) fn rates_of_a_block_device_are_set(bench: &Bench) {
 
 pub(super) fn huge_pages_are_limited_or_refused_by_name(bench: &Bench) {
     let limits = LinuxResources {
-        hugepage_limits: vec![LinuxHugepageLimit {
-            page_size: "2MB".to_owned(),
-            limit: 4 << 20,
-        }],
+        hugepage_limits: vec![LinuxHugepageLimit { page_size: "2MB".to_owned(), limit: 4 << 20 }],
         ..LinuxResources::default()
     };
     let controllers = bench.layout.controllers().unwrap();
@@ -429,17 +390,11 @@ pub(super) fn files_of_v2_are_written_on_v2_and_refused_on_v1(bench: &Bench) {
     match bench.layout.version() {
         Version::V1 => {
             let error = result.unwrap_err();
-            assert!(
-                matches!(error, CgroupError::Unsupported { .. }),
-                "{error:?}"
-            );
+            assert!(matches!(error, CgroupError::Unsupported { .. }), "{error:?}");
         }
         Version::V2 => {
             result.unwrap();
-            assert_eq!(
-                file(bench, Controller::Memory, ["", "memory.high"]),
-                "8388608"
-            );
+            assert_eq!(file(bench, Controller::Memory, ["", "memory.high"]), "8388608");
             assert!(bench.group.set(&unified("../cgroup.procs")).is_err());
             assert!(bench.group.set(&unified("no.such")).is_err());
         }
@@ -447,13 +402,8 @@ pub(super) fn files_of_v2_are_written_on_v2_and_refused_on_v1(bench: &Bench) {
 }
 
 pub(super) fn what_has_no_driver_is_refused(bench: &Bench) {
-    let limits = LinuxResources {
-        network: Some(LinuxNetwork::default()),
-        ..LinuxResources::default()
-    };
+    let limits =
+        LinuxResources { network: Some(LinuxNetwork::default()), ..LinuxResources::default() };
     let error = bench.group.set(&limits).unwrap_err();
-    assert!(
-        matches!(error, CgroupError::Unsupported { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, CgroupError::Unsupported { .. }), "{error:?}");
 }

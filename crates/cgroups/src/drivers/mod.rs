@@ -22,11 +22,7 @@ fn kill_each(pids: &[u32]) -> Result<()> {
         match kill_process(raw, Signal::KILL) {
             Ok(()) | Err(Errno::SRCH) => {}
             Err(errno) => {
-                return Err(CgroupError::Process {
-                    action: "kill",
-                    pid,
-                    source: errno.into(),
-                });
+                return Err(CgroupError::Process { action: "kill", pid, source: errno.into() });
             }
         }
     }

@@ -32,20 +32,12 @@ const DOCKER: [&str; 14] = [
 fn call(arch: Arch, name: &str, arguments: &[u64]) -> Call {
     let mut all = [0; 6];
     all[..arguments.len()].copy_from_slice(arguments);
-    Call {
-        audit: arch.audit(),
-        number: arch.number(name).unwrap(),
-        arguments: all,
-    }
+    Call { audit: arch.audit(), number: arch.number(name).unwrap(), arguments: all }
 }
 
 fn default_filter(extra: &[&str], kernel: KernelVersion) -> (LinuxSeccomp, Filter) {
     let circumstances = Circumstances {
-        capabilities: DOCKER
-            .iter()
-            .chain(extra)
-            .map(|&name| name.to_owned())
-            .collect(),
+        capabilities: DOCKER.iter().chain(extra).map(|&name| name.to_owned()).collect(),
         kernel,
     };
     let resolved = Profile::docker_default().resolve(&circumstances);
@@ -60,21 +52,11 @@ fn answer(arch: Arch, name: &str, arguments: &[u64]) -> u32 {
 }
 
 fn argument(index: u32, op: SeccompOperator, value: u64) -> LinuxSeccompArg {
-    LinuxSeccompArg {
-        index,
-        value,
-        value_two: 0,
-        op,
-    }
+    LinuxSeccompArg { index, value, value_two: 0, op }
 }
 
 fn rule(action: SeccompAction, args: Vec<LinuxSeccompArg>) -> LinuxSyscall {
-    LinuxSyscall {
-        names: vec!["getpid".to_owned()],
-        action,
-        errno_ret: None,
-        args,
-    }
+    LinuxSyscall { names: vec!["getpid".to_owned()], action, errno_ret: None, args }
 }
 
 fn refuse_all(syscalls: Vec<LinuxSyscall>) -> LinuxSeccomp {
@@ -117,27 +99,16 @@ fn every_call_of_every_architecture_gets_what_the_rules_say() {
         let (resolved, filter) = default_filter(extra, KernelVersion(6, 18));
         for arch in [Arch::X8664, Arch::X86, Arch::X32] {
             let named = |name: &str| {
-                resolved
-                    .syscalls
-                    .iter()
-                    .any(|rule| rule.names.iter().any(|known| known == name))
+                resolved.syscalls.iter().any(|rule| rule.names.iter().any(|known| known == name))
             };
             let numbers = TABLE.iter().filter(|row| named(row.0));
             let highest = numbers.filter_map(|row| arch.number(row.0)).max().unwrap();
             for (name, ..) in TABLE.iter().filter(|row| arch.number(row.0).is_some()) {
                 for arguments in [[0; 6], [40; 6], [0x7e02_0000; 6], [0xffff_ffff; 6]] {
                     let call = call(arch, name, &arguments);
-                    let default = if call.number > highest {
-                        MISSING
-                    } else {
-                        REFUSED
-                    };
+                    let default = if call.number > highest { MISSING } else { REFUSED };
                     let wanted = by_the_rules(&resolved, name, &arguments).unwrap_or(default);
-                    assert_eq!(
-                        run(&filter, &call).0,
-                        wanted,
-                        "{arch:?} {name} {arguments:x?}"
-                    );
+                    assert_eq!(run(&filter, &call).0, wanted, "{arch:?} {name} {arguments:x?}");
                 }
             }
         }
@@ -153,10 +124,7 @@ fn calls_without_conditions_are_decided_by_their_number() {
             .iter()
             .any(|rule| !rule.args.is_empty() && rule.names.iter().any(|known| known == name))
     };
-    for (name, ..) in TABLE
-        .iter()
-        .filter(|row| Arch::X8664.number(row.0).is_some())
-    {
+    for (name, ..) in TABLE.iter().filter(|row| Arch::X8664.number(row.0).is_some()) {
         let (_, looked) = run(&filter, &call(Arch::X8664, name, &[]));
         assert_eq!(looked, conditional(name), "{name}");
     }
@@ -194,14 +162,7 @@ fn the_default_filter_refuses_what_docker_refuses() {
     ] {
         assert_eq!(answer(Arch::X8664, name, &[]), REFUSED, "{name}");
     }
-    for name in [
-        "ptrace",
-        "chroot",
-        "mknod",
-        "personality",
-        "arch_prctl",
-        "modify_ldt",
-    ] {
+    for name in ["ptrace", "chroot", "mknod", "personality", "arch_prctl", "modify_ldt"] {
         assert_eq!(answer(Arch::X8664, name, &[]), ALLOW, "{name}");
     }
 }
@@ -224,11 +185,7 @@ fn clone_may_not_make_namespaces_and_clone3_does_not_exist() {
     for arch in [Arch::X8664, Arch::X86, Arch::X32] {
         assert_eq!(answer(arch, "clone", &[0x11]), ALLOW);
         for flag in [17, 25, 26, 27, 28, 29, 30] {
-            assert_eq!(
-                answer(arch, "clone", &[0x11 | 1 << flag]),
-                REFUSED,
-                "{flag}"
-            );
+            assert_eq!(answer(arch, "clone", &[0x11 | 1 << flag]), REFUSED, "{flag}");
         }
         assert_eq!(answer(arch, "clone3", &[]), MISSING);
     }
@@ -239,24 +196,12 @@ fn clone_may_not_make_namespaces_and_clone3_does_not_exist() {
 #[test]
 fn only_common_personalities_are_allowed() {
     for value in [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff] {
-        assert_eq!(
-            answer(Arch::X8664, "personality", &[value]),
-            ALLOW,
-            "{value:#x}"
-        );
-        assert_eq!(
-            answer(Arch::X86, "personality", &[value]),
-            ALLOW,
-            "{value:#x}"
-        );
+        assert_eq!(answer(Arch::X8664, "personality", &[value]), ALLOW, "{value:#x}");
+        assert_eq!(answer(Arch::X86, "personality", &[value]), ALLOW, "{value:#x}");
     }
     // ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC, and a wrong upper half.
     for value in [0x4_0000, 0x40_0000, 1 << 32, 8 | 1 << 32] {
-        assert_eq!(
-            answer(Arch::X8664, "personality", &[value]),
-            REFUSED,
-            "{value:#x}"
-        );
+        assert_eq!(answer(Arch::X8664, "personality", &[value]), REFUSED, "{value:#x}");
     }
 }
 
@@ -266,11 +211,7 @@ fn sockets_of_the_hypervisor_and_of_kernel_crypto_are_refused() {
         assert_eq!(answer(Arch::X8664, "socket", &[family]), ALLOW, "{family}");
     }
     for family in [12, 38, 40, 46, 40 | 1 << 32, 2 | 1 << 32] {
-        assert_eq!(
-            answer(Arch::X8664, "socket", &[family]),
-            REFUSED,
-            "{family:#x}"
-        );
+        assert_eq!(answer(Arch::X8664, "socket", &[family]), REFUSED, "{family:#x}");
     }
     assert_eq!(answer(Arch::X86, "socket", &[40]), REFUSED);
     assert_eq!(answer(Arch::X86, "socketcall", &[1]), ALLOW);
@@ -292,22 +233,11 @@ fn calls_newer_than_the_profile_do_not_exist() {
     for base in [0, X32_BIT] {
         for number in [470, 500, 1_000, 0x3fff_ffff] {
             let (_, filter) = default_filter(&[], KernelVersion(6, 18));
-            let call = Call {
-                audit: Arch::X8664.audit(),
-                number: number | base,
-                arguments: [0; 6],
-            };
+            let call =
+                Call { audit: Arch::X8664.audit(), number: number | base, arguments: [0; 6] };
             // x32 has a second range of its own, up to 547.
-            let wanted = if number == 500 && base == X32_BIT {
-                REFUSED
-            } else {
-                MISSING
-            };
-            let wanted = if number == 470 && base == X32_BIT {
-                REFUSED
-            } else {
-                wanted
-            };
+            let wanted = if number == 500 && base == X32_BIT { REFUSED } else { MISSING };
+            let wanted = if number == 470 && base == X32_BIT { REFUSED } else { wanted };
             assert_eq!(run(&filter, &call).0, wanted, "{number} {base:#x}");
         }
     }
@@ -320,17 +250,9 @@ fn an_architecture_that_is_not_named_is_killed() {
     let filter = compile(&policy).unwrap();
     assert_eq!(run(&filter, &call(Arch::X8664, "getpid", &[])).0, ALLOW);
     for arch in [Arch::X86, Arch::X32, Arch::Aarch64] {
-        assert_eq!(
-            run(&filter, &call(arch, "getpid", &[])).0,
-            KILL_PROCESS,
-            "{arch:?}"
-        );
+        assert_eq!(run(&filter, &call(arch, "getpid", &[])).0, KILL_PROCESS, "{arch:?}");
     }
-    let skipped = Call {
-        audit: Arch::X8664.audit(),
-        number: u32::MAX,
-        arguments: [0; 6],
-    };
+    let skipped = Call { audit: Arch::X8664.audit(), number: u32::MAX, arguments: [0; 6] };
     assert_eq!(run(&filter, &skipped).0, MISSING, "a tracer skips a call");
 }
 
@@ -394,10 +316,8 @@ fn conditions_on_several_arguments_must_all_hold() {
 
 #[test]
 fn conditions_on_one_argument_are_alternatives() {
-    let either = vec![
-        argument(0, SeccompOperator::Equal, 1),
-        argument(0, SeccompOperator::Equal, 2),
-    ];
+    let either =
+        vec![argument(0, SeccompOperator::Equal, 1), argument(0, SeccompOperator::Equal, 2)];
     let filter = compile(&refuse_all(vec![rule(SeccompAction::Allow, either)])).unwrap();
     let answer = |first| run(&filter, &call(Arch::X8664, "getpid", &[first])).0;
     assert_eq!([answer(1), answer(2), answer(3)], [ALLOW, ALLOW, REFUSED]);
@@ -405,10 +325,7 @@ fn conditions_on_one_argument_are_alternatives() {
 
 #[test]
 fn the_first_rule_that_matches_counts() {
-    let mut special = rule(
-        SeccompAction::Errno,
-        vec![argument(0, SeccompOperator::Equal, 1)],
-    );
+    let mut special = rule(SeccompAction::Errno, vec![argument(0, SeccompOperator::Equal, 1)]);
     special.errno_ret = Some(7);
     let rules = vec![
         special,
@@ -438,10 +355,7 @@ fn every_action_has_its_word() {
 
 #[test]
 fn what_cannot_be_compiled_is_refused() {
-    let mut wrong = rule(
-        SeccompAction::Allow,
-        vec![argument(6, SeccompOperator::Equal, 0)],
-    );
+    let mut wrong = rule(SeccompAction::Allow, vec![argument(6, SeccompOperator::Equal, 0)]);
     assert!(matches!(
         compile(&refuse_all(vec![wrong.clone()])),
         Err(SeccompError::Argument { index: 6, .. })
@@ -449,16 +363,10 @@ fn what_cannot_be_compiled_is_refused() {
     wrong.args.clear();
     wrong.action = SeccompAction::Errno;
     wrong.errno_ret = Some(4096);
-    assert!(matches!(
-        compile(&refuse_all(vec![wrong.clone()])),
-        Err(SeccompError::Errno(4096))
-    ));
+    assert!(matches!(compile(&refuse_all(vec![wrong.clone()])), Err(SeccompError::Errno(4096))));
     wrong.action = SeccompAction::Notify;
     wrong.errno_ret = None;
-    assert!(matches!(
-        compile(&refuse_all(vec![wrong])),
-        Err(SeccompError::Notify)
-    ));
+    assert!(matches!(compile(&refuse_all(vec![wrong])), Err(SeccompError::Notify)));
     let mut policy = refuse_all(Vec::new());
     policy.flags = vec!["SECCOMP_FILTER_FLAG_LOG".to_owned()];
     assert_eq!(compile(&policy).unwrap().flags(), 2);
@@ -483,22 +391,15 @@ fn a_profile_of_docker_is_read() {
           "includes":{"minKernel":"4.8"},"excludes":{"caps":["CAP_SYS_ADMIN"]}},
          {"name":"chroot","action":"SCMP_ACT_ALLOW","includes":{"arches":["s390"]}}]}"#;
     let profile = Profile::from_json(json).unwrap();
-    let mut circumstances = Circumstances {
-        capabilities: BTreeSet::new(),
-        kernel: "6.18.44-generic".parse().unwrap(),
-    };
+    let mut circumstances =
+        Circumstances { capabilities: BTreeSet::new(), kernel: "6.18.44-generic".parse().unwrap() };
     let resolved = profile.resolve(&circumstances);
     assert_eq!(resolved.syscalls.len(), 1);
-    assert_eq!(
-        resolved.architectures,
-        [SeccompArch::X8664, SeccompArch::X86]
-    );
+    assert_eq!(resolved.architectures, [SeccompArch::X8664, SeccompArch::X86]);
     let filter = compile(&resolved).unwrap();
     let answer = |name| run(&filter, &call(Arch::X8664, name, &[])).0;
     assert_eq!([answer("getpid"), answer("chroot")], [ALLOW, MISSING]);
-    circumstances
-        .capabilities
-        .insert("CAP_SYS_ADMIN".to_owned());
+    circumstances.capabilities.insert("CAP_SYS_ADMIN".to_owned());
     assert!(profile.resolve(&circumstances).syscalls.is_empty());
     let text = serde_json::to_vec(&profile).unwrap();
     assert_eq!(Profile::from_json(&text).unwrap(), profile);
@@ -508,25 +409,13 @@ fn a_profile_of_docker_is_read() {
 fn profiles_that_say_things_twice_are_refused() {
     let twice = br#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],
         "archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}"#;
-    assert!(matches!(
-        Profile::from_json(twice),
-        Err(SeccompError::ArchitecturesTwice)
-    ));
+    assert!(matches!(Profile::from_json(twice), Err(SeccompError::ArchitecturesTwice)));
     let twice = br#"{"defaultAction":"SCMP_ACT_ALLOW",
         "syscalls":[{"name":"a","names":["b"],"action":"SCMP_ACT_ALLOW"}]}"#;
-    assert!(matches!(
-        Profile::from_json(twice),
-        Err(SeccompError::NamesTwice(_))
-    ));
-    assert!(matches!(
-        Profile::from_json(b"{"),
-        Err(SeccompError::Json(_))
-    ));
+    assert!(matches!(Profile::from_json(twice), Err(SeccompError::NamesTwice(_))));
+    assert!(matches!(Profile::from_json(b"{"), Err(SeccompError::Json(_))));
     let unknown = br#"{"defaultAction":"SCMP_ACT_DANCE"}"#;
-    assert!(matches!(
-        Profile::from_json(unknown),
-        Err(SeccompError::Json(_))
-    ));
+    assert!(matches!(Profile::from_json(unknown), Err(SeccompError::Json(_))));
 }
 
 /// `arg0` against a row of numbers; not equal, so that they are no list.
@@ -549,28 +438,13 @@ fn long_conditions_still_reach_their_ends() {
 
 #[test]
 fn lists_of_values_share_their_loads() {
-    let listed: Vec<u64> = (0..450)
-        .map(|n| n * 3)
-        .chain([5 << 32, (5 << 32) + 1])
-        .collect();
-    let each = |&value: &u64| {
-        rule(
-            SeccompAction::Allow,
-            vec![argument(2, SeccompOperator::Equal, value)],
-        )
-    };
+    let listed: Vec<u64> = (0..450).map(|n| n * 3).chain([5 << 32, (5 << 32) + 1]).collect();
+    let each =
+        |&value: &u64| rule(SeccompAction::Allow, vec![argument(2, SeccompOperator::Equal, value)]);
     let filter = compile(&refuse_all(listed.iter().map(each).collect())).unwrap();
-    assert!(
-        filter.instructions().len() < 3 * 500,
-        "{}",
-        filter.instructions().len()
-    );
+    assert!(filter.instructions().len() < 3 * 500, "{}", filter.instructions().len());
     for value in (0..1400).chain((5 << 32)..(5 << 32) + 9).chain([6 << 32]) {
-        let wanted = if listed.contains(&value) {
-            ALLOW
-        } else {
-            REFUSED
-        };
+        let wanted = if listed.contains(&value) { ALLOW } else { REFUSED };
         let found = run(&filter, &call(Arch::X8664, "getpid", &[0, 0, value])).0;
         assert_eq!(found, wanted, "{value:#x}");
     }
@@ -582,10 +456,7 @@ fn lists_of_values_share_their_loads() {
 fn values_with_other_outcomes_are_not_in_the_list() {
     let one = |value, errno| LinuxSyscall {
         errno_ret: Some(errno),
-        ..rule(
-            SeccompAction::Errno,
-            vec![argument(0, SeccompOperator::Equal, value)],
-        )
+        ..rule(SeccompAction::Errno, vec![argument(0, SeccompOperator::Equal, value)])
     };
     let rules = vec![one(1, 11), one(2, 11), one(3, 12), one(1, 13), one(4, 13)];
     let filter = compile(&refuse_all(rules)).unwrap();

@@ -10,11 +10,8 @@ use crate::{
 
 pub(super) fn set(group: &Directory, limits: &LinuxBlockIo) -> Result<()> {
     // CFQ named its files `blkio.weight`; it left the kernel in 5.0 and BFQ has names of its own.
-    let weight_file = if group.has("blkio.bfq.weight") {
-        "blkio.bfq.weight"
-    } else {
-        "blkio.weight"
-    };
+    let weight_file =
+        if group.has("blkio.bfq.weight") { "blkio.bfq.weight" } else { "blkio.weight" };
     if let Some(weight) = limits.weight.filter(|&weight| weight != 0) {
         group.write(weight_file, &weight.to_string())?;
     }

@@ -38,11 +38,7 @@ pub(super) fn set(group: &Directory, limits: &LinuxCpu) -> Result<()> {
     waiting.extend(number(limits.period).map(|text| ("cpu.cfs_period_us", text)));
     let quota = limits.quota.filter(|&quota| quota != 0).map(v1_limit);
     waiting.extend(quota.map(|text| ("cpu.cfs_quota_us", text)));
-    waiting.extend(
-        limits
-            .burst
-            .map(|burst| ("cpu.cfs_burst_us", burst.to_string())),
-    );
+    waiting.extend(limits.burst.map(|burst| ("cpu.cfs_burst_us", burst.to_string())));
     while !waiting.is_empty() {
         let before = waiting.len();
         let mut refused: Option<CgroupError> = None;

@@ -32,12 +32,7 @@ fn line(device: Device, access: Access) -> String {
         Kind::Char => 'c',
     };
     let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
-    format!(
-        "{kind} {}:{} {}",
-        number(device.major),
-        number(device.minor),
-        access.letters()
-    )
+    format!("{kind} {}:{} {}", number(device.major), number(device.minor), access.letters())
 }
 
 #[cfg(test)]
@@ -46,11 +41,7 @@ mod tests {
 
     #[test]
     fn an_exception_is_written_as_the_kernel_reads_it() {
-        let device = Device {
-            kind: Kind::Char,
-            major: Some(1),
-            minor: None,
-        };
+        let device = Device { kind: Kind::Char, major: Some(1), minor: None };
         assert_eq!(line(device, Access::ALL), "c 1:* rwm");
         assert_eq!(line(device, Access(1)), "c 1:* m");
     }

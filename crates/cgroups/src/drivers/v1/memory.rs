@@ -19,11 +19,7 @@ pub(super) fn set(group: &Directory, memory: &LinuxMemory) -> Result<()> {
     {
         let usage = group.read_number("memory.usage_in_bytes")?;
         if u64::try_from(limit).is_ok_and(|limit| limit < usage) {
-            return Err(CgroupError::MemoryInUse {
-                limit,
-                usage,
-                path: group.file(LIMIT),
-            });
+            return Err(CgroupError::MemoryInUse { limit, usage, path: group.file(LIMIT) });
         }
     }
     match (asked(memory.limit), v1_memory_and_swap(memory)) {
@@ -79,9 +75,7 @@ fn write_limit(group: &Directory, limit: i64) -> Result<()> {
 
 pub(super) fn oom_kills(group: &Directory) -> Result<u64> {
     let text = group.read_optional("memory.oom_control")?;
-    Ok(text
-        .and_then(|text| value_of(&text, "oom_kill"))
-        .unwrap_or_default())
+    Ok(text.and_then(|text| value_of(&text, "oom_kill")).unwrap_or_default())
 }
 
 pub(super) fn stats(group: &Directory) -> Result<MemoryStats> {
@@ -94,8 +88,6 @@ pub(super) fn stats(group: &Directory) -> Result<MemoryStats> {
         limit: group.read_number_or_zero(LIMIT)?,
         failures: group.read_number_or_zero("memory.failcnt")?,
         swap: sum.saturating_sub(usage),
-        detail: pairs(&detail)
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        detail: pairs(&detail).map(|(key, value)| (key.to_owned(), value)).collect(),
     })
 }

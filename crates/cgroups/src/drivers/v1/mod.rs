@@ -57,19 +57,14 @@ impl V1 {
             }
             groups.insert(controller, directory);
         }
-        Self {
-            path: path.clone(),
-            groups,
-            directories,
-        }
+        Self { path: path.clone(), groups, directories }
     }
 
     /// The directory in which `what` is set.
     fn group(&self, controller: Controller, what: &'static str) -> Result<&Directory> {
-        self.groups.get(&controller).ok_or(CgroupError::Absent {
-            what,
-            controller: controller.name(),
-        })
+        self.groups
+            .get(&controller)
+            .ok_or(CgroupError::Absent { what, controller: controller.name() })
     }
 
     /// The directory that is asked for processes: the freezer's, so that what is frozen is what is killed.
@@ -124,12 +119,7 @@ impl CgroupManager for V1 {
     }
 
     fn set(&self, resources: &LinuxResources) -> Result<()> {
-        let unsupported = |what| {
-            Err(CgroupError::Unsupported {
-                what,
-                version: "v1",
-            })
-        };
+        let unsupported = |what| Err(CgroupError::Unsupported { what, version: "v1" });
         if !resources.unified.is_empty() {
             return unsupported("files of cgroup v2");
         }
@@ -210,11 +200,8 @@ impl CgroupManager for V1 {
         let frozen = self.freeze().is_ok();
         let mut killed: Vec<u32> = Vec::new();
         loop {
-            let fresh: Vec<u32> = group
-                .pids()?
-                .into_iter()
-                .filter(|pid| !killed.contains(pid))
-                .collect();
+            let fresh: Vec<u32> =
+                group.pids()?.into_iter().filter(|pid| !killed.contains(pid)).collect();
             if fresh.is_empty() {
                 break;
             }
@@ -231,9 +218,7 @@ impl CgroupManager for V1 {
     }
 
     fn oom_kills(&self) -> Result<u64> {
-        self.groups
-            .get(&Controller::Memory)
-            .map_or(Ok(0), memory::oom_kills)
+        self.groups.get(&Controller::Memory).map_or(Ok(0), memory::oom_kills)
     }
 
     fn exists(&self) -> bool {
@@ -241,9 +226,7 @@ impl CgroupManager for V1 {
     }
 
     fn directory(&self, controller: Controller) -> Option<PathBuf> {
-        self.groups
-            .get(&controller)
-            .map(|directory| directory.path().to_owned())
+        self.groups.get(&controller).map(|directory| directory.path().to_owned())
     }
 
     fn destroy(&self) -> Result<()> {
@@ -280,10 +263,7 @@ fn create_directory(directory: &Directory, mount: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let pids = directory.pids()?;
             if !pids.is_empty() {
-                return Err(CgroupError::InUse {
-                    path: path.to_owned(),
-                    pids,
-                });
+                return Err(CgroupError::InUse { path: path.to_owned(), pids });
             }
             remove(directory, Deadline::after(REMOVAL))?;
             fs::create_dir(path).map_err(io_error("create", path))
@@ -310,10 +290,7 @@ fn remove(directory: &Directory, deadline: Deadline) -> Result<()> {
             return Err(if pids.is_empty() {
                 deadline.error("empty", path)
             } else {
-                CgroupError::InUse {
-                    path: path.to_owned(),
-                    pids,
-                }
+                CgroupError::InUse { path: path.to_owned(), pids }
             });
         }
         if pids.is_empty() {

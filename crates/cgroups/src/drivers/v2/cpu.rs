@@ -26,10 +26,7 @@ pub(super) fn set(group: &Directory, limits: &LinuxCpu) -> Result<()> {
         limits.realtime_period.is_some_and(|time| time != 0),
     ];
     if realtime.contains(&true) {
-        return Err(CgroupError::Unsupported {
-            what: "real-time CPU limits",
-            version: "v2",
-        });
+        return Err(CgroupError::Unsupported { what: "real-time CPU limits", version: "v2" });
     }
     if let Some(idle) = limits.idle {
         group.write("cpu.idle", &idle.to_string())?;
@@ -43,9 +40,7 @@ pub(super) fn set(group: &Directory, limits: &LinuxCpu) -> Result<()> {
     let max = max_text(limits, || group.read("cpu.max"))?;
     let burst = limits.burst.map(|burst| burst.to_string());
     // A burst must fit the quota: raised together, the quota goes first; lowered together, the burst.
-    let early = burst
-        .as_ref()
-        .is_some_and(|text| group.write("cpu.max.burst", text).is_ok());
+    let early = burst.as_ref().is_some_and(|text| group.write("cpu.max.burst", text).is_ok());
     if let Some(text) = max {
         group.write("cpu.max", &text)?;
     }
@@ -95,11 +90,7 @@ mod tests {
     use super::*;
 
     fn text(quota: Option<i64>, period: Option<u64>) -> Option<String> {
-        let limits = LinuxCpu {
-            quota,
-            period,
-            ..LinuxCpu::default()
-        };
+        let limits = LinuxCpu { quota, period, ..LinuxCpu::default() };
         max_text(&limits, || Ok("5000 100000\n".to_owned())).unwrap()
     }
 

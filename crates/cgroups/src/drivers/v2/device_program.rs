@@ -37,13 +37,7 @@ struct Instruction {
 
 impl Instruction {
     fn new(code: u8, destination: u8, immediate: u32) -> Self {
-        Self {
-            code,
-            destination,
-            source: 0,
-            offset: 0,
-            immediate,
-        }
+        Self { code, destination, source: 0, offset: 0, immediate }
     }
 
     fn encode(self) -> u64 {
@@ -65,10 +59,7 @@ pub(super) fn compile(table: &DeviceTable) -> Vec<u64> {
     };
     let mut program = vec![
         load(KIND, 0),
-        Instruction {
-            source: KIND,
-            ..Instruction::new(MOVE_REGISTER, ACCESS, 0)
-        },
+        Instruction { source: KIND, ..Instruction::new(MOVE_REGISTER, ACCESS, 0) },
         Instruction::new(AND, KIND, 0xffff),
         Instruction::new(SHIFT_RIGHT, ACCESS, 16),
         load(MAJOR, 4),
@@ -100,10 +91,7 @@ fn exception(device: Device, access: Access, default: Verdict, verdict: u32) -> 
     if let Some(minor) = device.minor {
         block.push(Instruction::new(JUMP_IF_NOT, MINOR, minor));
     }
-    let scratch = Instruction {
-        source: ACCESS,
-        ..Instruction::new(MOVE_REGISTER, CONTEXT, 0)
-    };
+    let scratch = Instruction { source: ACCESS, ..Instruction::new(MOVE_REGISTER, CONTEXT, 0) };
     match default {
         // Allowed only when nothing is wanted beyond the exception; denied as soon as something of it is.
         Verdict::Deny if access == Access::ALL => {}

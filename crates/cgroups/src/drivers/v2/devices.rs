@@ -17,11 +17,7 @@ use crate::{
 pub(super) fn set(group: &Directory, rules: &[LinuxDeviceCgroup]) -> Result<()> {
     let failed = |action| {
         let path = group.path().to_owned();
-        move |source: io::Error| CgroupError::DeviceProgram {
-            action,
-            path,
-            source,
-        }
+        move |source: io::Error| CgroupError::DeviceProgram { action, path, source }
     };
     let table = DeviceTable::from_rules(rules)?;
     let instructions = device_program::compile(&table);

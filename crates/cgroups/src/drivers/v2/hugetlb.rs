@@ -41,9 +41,7 @@ pub(super) fn stats(group: &Directory) -> Result<BTreeMap<String, HugetlbStats>>
         else {
             continue;
         };
-        let events = group
-            .read_optional(&format!("hugetlb.{size}.events"))?
-            .unwrap_or_default();
+        let events = group.read_optional(&format!("hugetlb.{size}.events"))?.unwrap_or_default();
         let found = HugetlbStats {
             usage: group.read_number(&format!("hugetlb.{size}.current"))?,
             max_usage: 0,

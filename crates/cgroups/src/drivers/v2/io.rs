@@ -14,11 +14,7 @@ pub(super) fn set(group: &Directory, limits: &LinuxBlockIo) -> Result<()> {
     let weight_file = if bfq { "io.bfq.weight" } else { "io.weight" };
     // BFQ kept the range of v1.
     let scale = |weight: u16| {
-        if bfq {
-            u64::from(weight)
-        } else {
-            io_weight_from_blkio(weight)
-        }
+        if bfq { u64::from(weight) } else { io_weight_from_blkio(weight) }
     };
     if let Some(weight) = limits.weight.filter(|&weight| weight != 0) {
         group.write(weight_file, &format!("default {}", scale(weight)))?;
@@ -105,11 +101,7 @@ mod tests {
 
     #[test]
     fn a_rate_of_zero_takes_the_limit_away() {
-        let mut device = LinuxThrottleDevice {
-            major: 8,
-            minor: 0,
-            rate: 0,
-        };
+        let mut device = LinuxThrottleDevice { major: 8, minor: 0, rate: 0 };
         assert_eq!(rate_line("rbps", &device), "8:0 rbps=max");
         device.rate = 7;
         assert_eq!(rate_line("rbps", &device), "8:0 rbps=7");

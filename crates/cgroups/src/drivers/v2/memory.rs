@@ -10,12 +10,7 @@ use crate::{
 };
 
 pub(super) fn set(group: &Directory, memory: &LinuxMemory) -> Result<()> {
-    let unsupported = |what| {
-        Err(CgroupError::Unsupported {
-            what,
-            version: "v2",
-        })
-    };
+    let unsupported = |what| Err(CgroupError::Unsupported { what, version: "v2" });
     if memory.disable_oom_killer == Some(true) {
         return unsupported("disabling the OOM killer");
     }
@@ -34,10 +29,7 @@ pub(super) fn set(group: &Directory, memory: &LinuxMemory) -> Result<()> {
         if group.has("memory.swap.max") {
             group.write("memory.swap.max", &swap)?;
         } else if swap != "max" && swap != "0" {
-            return Err(CgroupError::Absent {
-                what: "a swap limit",
-                controller: "memory.swap",
-            });
+            return Err(CgroupError::Absent { what: "a swap limit", controller: "memory.swap" });
         }
     }
     if let Some(limit) = asked(memory.limit) {
@@ -54,11 +46,7 @@ pub(super) fn set(group: &Directory, memory: &LinuxMemory) -> Result<()> {
 fn refuse_below_usage(group: &Directory, limit: i64) -> Result<()> {
     let usage = group.read_number("memory.current")?;
     if u64::try_from(limit).is_ok_and(|limit| limit < usage) {
-        return Err(CgroupError::MemoryInUse {
-            limit,
-            usage,
-            path: group.file("memory.max"),
-        });
+        return Err(CgroupError::MemoryInUse { limit, usage, path: group.file("memory.max") });
     }
     Ok(())
 }
@@ -72,8 +60,6 @@ pub(super) fn stats(group: &Directory) -> Result<MemoryStats> {
         limit: group.read_number_or_zero("memory.max")?,
         failures: value_of(&events, "max").unwrap_or_default(),
         swap: group.read_number_or_zero("memory.swap.current")?,
-        detail: pairs(&detail)
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        detail: pairs(&detail).map(|(key, value)| (key.to_owned(), value)).collect(),
     })
 }

@@ -44,10 +44,7 @@ pub(crate) struct V2 {
 
 impl V2 {
     pub(crate) fn new(mount: &Path, path: &CgroupPath) -> Self {
-        Self {
-            mount: mount.to_owned(),
-            group: Directory::new(mount.join(path.as_path())),
-        }
+        Self { mount: mount.to_owned(), group: Directory::new(mount.join(path.as_path())) }
     }
 
     /// The groups from the mount down to the parent of this one.
@@ -87,10 +84,7 @@ impl V2 {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let pids = self.group.pids()?;
                 if !pids.is_empty() {
-                    return Err(CgroupError::InUse {
-                        path: path.to_owned(),
-                        pids,
-                    });
+                    return Err(CgroupError::InUse { path: path.to_owned(), pids });
                 }
                 remove(&self.group, Deadline::after(REMOVAL))?;
                 fs::create_dir(path).map_err(io_error("create", path))
@@ -101,11 +95,7 @@ impl V2 {
 
     /// [`CgroupError::Absent`] when the file of a limit is not there.
     fn need(&self, controller: &'static str, file: &str, what: &'static str) -> Result<()> {
-        if self.group.has(file) {
-            Ok(())
-        } else {
-            Err(CgroupError::Absent { what, controller })
-        }
+        if self.group.has(file) { Ok(()) } else { Err(CgroupError::Absent { what, controller }) }
     }
 
     fn set_unified(&self, resources: &LinuxResources) -> Result<()> {
@@ -151,12 +141,7 @@ impl CgroupManager for V2 {
     }
 
     fn set(&self, resources: &LinuxResources) -> Result<()> {
-        let unsupported = |what| {
-            Err(CgroupError::Unsupported {
-                what,
-                version: "v2",
-            })
-        };
+        let unsupported = |what| Err(CgroupError::Unsupported { what, version: "v2" });
         if resources.network.is_some() {
             return unsupported("network classes and priorities");
         }
@@ -238,9 +223,7 @@ impl CgroupManager for V2 {
 
     fn oom_kills(&self) -> Result<u64> {
         let text = self.group.read_optional("memory.events")?;
-        Ok(text
-            .and_then(|text| value_of(&text, "oom_kill"))
-            .unwrap_or_default())
+        Ok(text.and_then(|text| value_of(&text, "oom_kill")).unwrap_or_default())
     }
 
     fn exists(&self) -> bool {
@@ -259,9 +242,7 @@ impl CgroupManager for V2 {
 /// Names of wanted controllers that `available` has and `enabled` has not.
 fn missing<'a>(available: &'a str, enabled: &'a str) -> impl Iterator<Item = &'static str> {
     let has = |text: &str, name: &str| text.split_whitespace().any(|word| word == name);
-    WANTED
-        .into_iter()
-        .filter(move |name| has(available, name) && !has(enabled, name))
+    WANTED.into_iter().filter(move |name| has(available, name) && !has(enabled, name))
 }
 
 /// Gives the groups below `directory` every wanted controller that it has itself.
@@ -269,9 +250,8 @@ fn hand_down(directory: &Directory) -> Result<()> {
     const FILE: &str = "cgroup.subtree_control";
     let available = directory.read("cgroup.controllers")?;
     let enabled = directory.read(FILE)?;
-    let wanted: Vec<String> = missing(&available, &enabled)
-        .map(|name| format!("+{name}"))
-        .collect();
+    let wanted: Vec<String> =
+        missing(&available, &enabled).map(|name| format!("+{name}")).collect();
     if wanted.is_empty() {
         return Ok(());
     }
@@ -306,10 +286,7 @@ fn remove(group: &Directory, deadline: Deadline) -> Result<()> {
         }
         match wait::for_event(group, ("populated", 0, "empty"), deadline) {
             Err(CgroupError::Deadline { .. }) => {
-                return Err(CgroupError::InUse {
-                    path: path.to_owned(),
-                    pids: group.pids()?,
-                });
+                return Err(CgroupError::InUse { path: path.to_owned(), pids: group.pids()? });
             }
             Err(CgroupError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),

@@ -13,8 +13,5 @@ pub(super) fn stats(group: &Directory) -> Result<PidsStats> {
         Some(_) => Some(group.read_number("pids.max")?).filter(|&limit| limit != u64::MAX),
         None => None,
     };
-    Ok(PidsStats {
-        current: group.read_number_or_zero("pids.current")?,
-        limit,
-    })
+    Ok(PidsStats { current: group.read_number_or_zero("pids.current")?, limit })
 }
