@@ -4,7 +4,7 @@
 //! noticed now and one that wants it later is told. Nobody ever reads from that socket: the firewall rewrites packets
 //! before they reach it. A port is given in rising order and not again at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
@@ -73,8 +73,8 @@ impl fmt::Display for Binding<'_> {
     }
 }
 
-/// A port of the host: address, protocol, number.
-type Key = (Ipv4Addr, Protocol, u16);
+/// A port of the host: protocol, number, address. In this order all addresses of a port are neighbours.
+type Key = (Protocol, u16, Ipv4Addr);
 
 /// The ports this daemon holds.
 #[derive(Debug, Default)]
@@ -84,19 +84,22 @@ pub(crate) struct PortTable {
 
 #[derive(Debug, Default)]
 struct Held {
-    sockets: HashMap<Key, Option<OwnedFd>>,
+    sockets: BTreeMap<Key, Option<OwnedFd>>,
     /// Where the search for an ephemeral port goes on, so that a port is not given again at once.
     next: HashMap<Protocol, u16>,
 }
 
 impl Held {
     /// Whether a container of ours has the port: on this address, on all, or (for all) on any.
-    fn is_taken(&self, (address, protocol, port): Key) -> bool {
-        if address.is_unspecified() {
-            self.sockets.keys().any(|key| (key.1, key.2) == (protocol, port))
+    fn is_taken(&self, (protocol, port, address): Key) -> bool {
+        let all = Ipv4Addr::UNSPECIFIED;
+        if address == all {
+            let addresses = (protocol, port, all)..=(protocol, port, Ipv4Addr::BROADCAST);
+            self.sockets.range(addresses).next().is_some()
         } else {
-            self.sockets.contains_key(&(address, protocol, port))
-                || self.sockets.contains_key(&(Ipv4Addr::UNSPECIFIED, protocol, port))
+            [address, all]
+                .iter()
+                .any(|address| self.sockets.contains_key(&(protocol, port, *address)))
         }
     }
 }
@@ -162,7 +165,7 @@ impl PortTable {
 }
 
 const fn key(port: &PublishedPort) -> Key {
-    (port.host_address, port.container.protocol, port.host_port)
+    (port.container.protocol, port.host_port, port.host_address)
 }
 
 impl Held {
@@ -250,7 +253,7 @@ impl Held {
     }
 }
 
-fn bind((address, protocol, port): Key) -> rustix::io::Result<OwnedFd> {
+fn bind((protocol, port, address): Key) -> rustix::io::Result<OwnedFd> {
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
