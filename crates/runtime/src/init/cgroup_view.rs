@@ -43,24 +43,19 @@ fn has_version_1(text: &str) -> bool {
     memberships(text).any(|membership| !membership.controllers.is_empty())
 }
 
-/// Whether the view is a folder of mounts that is still writable.
-pub(super) fn is_tmpfs() -> Result<bool, StartError> {
-    Ok(has_version_1(&read()?))
-}
-
-/// Makes the view at the mount's destination.
+/// Makes the view at the mount's destination; whether that is a folder of mounts that is still writable itself.
 pub(super) fn make(
     root: &OwnRoot,
     what: &Described<'_>,
     own_namespace: bool,
-) -> Result<(), StartError> {
+) -> Result<bool, StartError> {
     let target = folder(root, what)?;
     let text = read()?;
     let failed = || what.failed();
     rustix::process::fchdir(&target).at(Stage::Mount, failed)?;
     if !has_version_1(&text) {
         let path = memberships(&text).map(|membership| membership.path).next().unwrap_or("/");
-        return one(what, own_namespace, (Path::new("."), "", path));
+        return one(what, own_namespace, (Path::new("."), "", path)).map(|()| false);
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("tmpfs", ".", "tmpfs", flags, c"mode=755").at(Stage::Mount, failed)?;
@@ -78,7 +73,7 @@ pub(super) fn make(
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// One hierarchy, on a path below the working directory.

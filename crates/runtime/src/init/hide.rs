@@ -36,51 +36,38 @@ pub(super) fn read_only(paths: &[String]) -> Result<(), StartError> {
 
 /// Covers each path that exists: a file with `/dev/null`, a folder with an empty read-only one.
 pub(super) fn mask(paths: &[String]) -> Result<(), StartError> {
-    let mut covers = Covers { null: None, spare: None, empty: None };
+    let mut covers = Covers { null: None, empty: None };
     for path in paths {
-        covers.hide(path).at(Stage::Hide, || format!("mask path {path:?}"))?;
+        match covers.hide(path) {
+            Err(error) if is_missing(&error) => {}
+            result => result.at(Stage::Hide, || format!("mask path {path:?}"))?,
+        }
     }
     Ok(())
 }
 
 struct Covers<'a> {
     null: Option<OwnedFd>,
-    /// A cover for a file that did not find its file.
-    spare: Option<OwnedFd>,
     /// The first folder that was covered, to be shown in the place of the others too.
     empty: Option<&'a Path>,
 }
 
 impl<'a> Covers<'a> {
+    /// Looks first: half of the usual paths do not exist, and closing a mount that was put nowhere waits for a grace
+    /// period of RCU.
     fn hide(&mut self, path: &'a str) -> std::io::Result<()> {
         let path = Path::new(path);
-        let cover = match self.spare.take() {
-            Some(cover) => cover,
-            None => self.null_cover()?,
+        let is_folder = FileType::from_raw_mode(rustix::fs::stat(path)?.st_mode).is_dir();
+        let cover = match self.empty {
+            Some(empty) if is_folder => mount::clone_tree(CWD, empty, Reach::One)?,
+            None if is_folder => {
+                rustix::mount::mount("tmpfs", path, "tmpfs", MountFlags::RDONLY, c"nr_inodes=1")?;
+                self.empty = Some(path);
+                return Ok(());
+            }
+            _file => self.null_cover()?,
         };
-        match mount::attach_at(&cover, CWD, path) {
-            Ok(()) => Ok(()),
-            Err(error) if is_missing(&error) => {
-                self.spare = Some(cover);
-                Ok(())
-            }
-            // A file cannot cover a folder.
-            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                self.spare = Some(cover);
-                self.hide_folder(path)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn hide_folder(&mut self, path: &'a Path) -> std::io::Result<()> {
-        if let Some(empty) = self.empty {
-            let cover = mount::clone_tree(CWD, empty, Reach::One)?;
-            return mount::attach_at(&cover, CWD, path);
-        }
-        rustix::mount::mount("tmpfs", path, "tmpfs", MountFlags::RDONLY, c"nr_inodes=1")?;
-        self.empty = Some(path);
-        Ok(())
+        mount::attach_at(&cover, CWD, path)
     }
 
     fn null_cover(&mut self) -> std::io::Result<OwnedFd> {

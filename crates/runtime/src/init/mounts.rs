@@ -33,8 +33,7 @@ pub(super) fn make(
         if options.bind.is_some() || kind == "bind" {
             bind(root, &what)?;
         } else if kind == "cgroup" || kind == "cgroup2" {
-            cgroup_view::make(root, &what, own_cgroup_namespace)?;
-            if options.is_read_only() && cgroup_view::is_tmpfs()? {
+            if cgroup_view::make(root, &what, own_cgroup_namespace)? && options.is_read_only() {
                 later.push(mount.destination.clone().into());
             }
         } else if fresh(root, &what)? {
