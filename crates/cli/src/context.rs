@@ -53,6 +53,15 @@ struct ContextEndpoint {
     host: String,
 }
 
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Default => "by default",
+            Self::Named => "as named",
+        })
+    }
+}
+
 /// The daemon that is meant.
 pub(crate) fn endpoint(globals: &GlobalFlags) -> Result<Endpoint> {
     let wants_tls = globals.tls

@@ -35,6 +35,13 @@ pub(crate) struct GlobalFlags {
     pub(crate) version: bool,
 }
 
+impl GlobalFlags {
+    /// Whether the user wants to see what the client decides.
+    pub(crate) fn is_debugging(&self) -> bool {
+        self.debug || matches!(self.log_level.as_deref(), Some("debug" | "trace"))
+    }
+}
+
 /// The root command: flags only, and the command with its words as arguments.
 pub(crate) fn command() -> Command {
     GlobalFlags::augment_args(Command::new(crate::PROGRAM))

@@ -29,6 +29,9 @@ impl Session {
             return Ok(client);
         }
         let Endpoint { host, origin } = context::endpoint(&self.globals)?;
+        if self.globals.is_debugging() {
+            self.streams.note(format!("level=debug msg=\"daemon at {host}, {origin}\""));
+        }
         let client = Client::new(host);
         match client.connect().await {
             Err(error)

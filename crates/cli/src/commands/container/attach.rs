@@ -43,11 +43,11 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let container = containers.inspect(input.argument(0)).await?;
     check(&container.state)?;
     let id = &container.id;
-    let tty = Tty::new(container.config.tty);
-    let stdin = Stdin::new(!flags.no_stdin && container.config.open_stdin);
+    let tty = Tty::from(container.config.tty);
+    let stdin = Stdin::from(!flags.no_stdin && container.config.open_stdin);
     attached::check_terminal(tty, stdin)?;
     // As in Docker, a terminal's signals are its keys.
-    let signals = Signals::listen(Forward::new(flags.sig_proxy && tty == Tty::No), tty)?;
+    let signals = Signals::listen(Forward::from(flags.sig_proxy && tty == Tty::No), tty)?;
     let options = AttachOptions {
         stream: true,
         stdin: stdin == Stdin::Attached,

@@ -53,14 +53,14 @@ pub(super) enum Ended {
     Detached,
 }
 
-impl Tty {
-    pub(super) fn new(tty: bool) -> Self {
+impl From<bool> for Tty {
+    fn from(tty: bool) -> Self {
         if tty { Self::Yes } else { Self::No }
     }
 }
 
-impl Stdin {
-    pub(super) fn new(attached: bool) -> Self {
+impl From<bool> for Stdin {
+    fn from(attached: bool) -> Self {
         if attached { Self::Attached } else { Self::Ignored }
     }
 }

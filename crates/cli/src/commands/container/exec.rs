@@ -59,7 +59,7 @@ struct Flags {
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
-    let (tty, stdin) = (Tty::new(flags.tty), Stdin::new(flags.interactive));
+    let (tty, stdin) = (Tty::from(flags.tty), Stdin::from(flags.interactive));
     if !flags.detach {
         attached::check_terminal(tty, stdin)?;
     }

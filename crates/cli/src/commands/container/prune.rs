@@ -3,7 +3,7 @@
 use barge_types::size::human_decimal;
 use clap::Args as _;
 
-use crate::commands::system::prune::{self, PruneFlags};
+use crate::commands::system::prune::PruneFlags;
 use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::filters;
@@ -23,8 +23,7 @@ pub(crate) const VERB: Verb = Verb {
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: PruneFlags = input.flags()?;
-    prune::agreed(
-        flags.force,
+    flags.agreed(
         "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?",
     )?;
     let client = session.client().await?;

@@ -73,7 +73,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         wanted.stdin_once = false;
         None
     } else {
-        let (tty, stdin) = (Tty::new(wanted.tty), Stdin::new(wanted.attach_stdin));
+        let (tty, stdin) = (Tty::from(wanted.tty), Stdin::from(wanted.attach_stdin));
         attached::check_terminal(tty, stdin)?;
         Some(Foreground {
             options: AttachOptions {
@@ -86,7 +86,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
             },
             tty,
             stdin,
-            forward: Forward::new(flags.sig_proxy),
+            forward: Forward::from(flags.sig_proxy),
             until: if request.host_config.auto_remove {
                 WaitFor::Removed
             } else {

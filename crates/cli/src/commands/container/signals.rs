@@ -72,8 +72,8 @@ impl Signals {
     }
 }
 
-impl Forward {
-    pub(super) fn new(forward: bool) -> Self {
+impl From<bool> for Forward {
+    fn from(forward: bool) -> Self {
         if forward { Self::Yes } else { Self::No }
     }
 }

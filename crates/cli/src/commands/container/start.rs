@@ -69,11 +69,11 @@ async fn attach(client: &Client, name: &str, flags: Flags) -> Result<()> {
     let containers = client.containers();
     let container = containers.inspect(name).await?;
     let id = &container.id;
-    let tty = Tty::new(container.config.tty);
-    let stdin = Stdin::new(flags.interactive && container.config.open_stdin);
+    let tty = Tty::from(container.config.tty);
+    let stdin = Stdin::from(flags.interactive && container.config.open_stdin);
     attached::check_terminal(tty, stdin)?;
     // As in Docker, a terminal's signals are its keys.
-    let signals = Signals::listen(Forward::new(tty == Tty::No), tty)?;
+    let signals = Signals::listen(Forward::from(tty == Tty::No), tty)?;
     let options = AttachOptions {
         stream: true,
         stdin: stdin == Stdin::Attached,

@@ -76,10 +76,14 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let id = |image: &ImageSummary| {
         if flags.no_trunc { image.id.clone() } else { short_id(&image.id).to_owned() }
     };
-    let by_digest = flags.digests || listing::uses(flags.format.as_deref(), "Digest");
+    let digests = if flags.digests || listing::uses(flags.format.as_deref(), "Digest") {
+        Digests::Shown
+    } else {
+        Digests::Hidden
+    };
     let mut rows = Vec::new();
     for image in &images {
-        for name in names(image, by_digest) {
+        for name in names(image, digests) {
             rows.push(row(&id(image), image, &name));
         }
     }
@@ -106,8 +110,15 @@ struct Name {
     digest: String,
 }
 
+/// Whether digests are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Digests {
+    Shown,
+    Hidden,
+}
+
 /// One row per tag; digests make rows only where they are shown, or where there is no tag.
-fn names(image: &ImageSummary, by_digest: bool) -> Vec<Name> {
+fn names(image: &ImageSummary, shown: Digests) -> Vec<Name> {
     let mut repositories: BTreeMap<&str, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
     for tag in &image.repo_tags {
         if let Some((repository, tag)) = tag.rsplit_once(':') {
@@ -127,7 +138,8 @@ fn names(image: &ImageSummary, by_digest: bool) -> Vec<Name> {
     };
     let mut names = Vec::new();
     for (repository, (tags, digests)) in repositories {
-        let digests = if digests.is_empty() || !by_digest { vec![NONE] } else { digests };
+        let digests =
+            if digests.is_empty() || shown == Digests::Hidden { vec![NONE] } else { digests };
         let tags = if tags.is_empty() { vec![NONE] } else { tags };
         for tag in tags {
             names.extend(digests.iter().map(|digest| name(repository, tag, digest)));
@@ -167,14 +179,14 @@ fn row(id: &str, image: &ImageSummary, name: &Name) -> Row {
 mod tests {
     use super::*;
 
-    fn shown(tags: &[&str], digests: &[&str], by_digest: bool) -> Vec<String> {
+    fn shown(tags: &[&str], digests: &[&str], seen: Digests) -> Vec<String> {
         let own = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
         let image = ImageSummary {
             repo_tags: own(tags),
             repo_digests: own(digests),
             ..ImageSummary::default()
         };
-        names(&image, by_digest)
+        names(&image, seen)
             .into_iter()
             .map(|name| format!("{} {} {}", name.repository, name.tag, name.digest))
             .collect()
@@ -183,13 +195,16 @@ mod tests {
     #[test]
     fn every_name_is_a_row() {
         assert_eq!(
-            shown(&["a:1", "h:5/b:2", "a:3"], &[], false),
+            shown(&["a:1", "h:5/b:2", "a:3"], &[], Digests::Hidden),
             ["a 1 <none>", "a 3 <none>", "h:5/b 2 <none>"]
         );
-        assert_eq!(shown(&["a:1"], &["a@sha256:x"], false), ["a 1 <none>"]);
-        assert_eq!(shown(&["a:1"], &["a@sha256:x"], true), ["a 1 sha256:x"]);
-        assert_eq!(shown(&[], &["a@sha256:x"], true), ["a <none> sha256:x"]);
-        assert_eq!(shown(&[], &[], false), ["<none> <none> <none>"]);
-        assert_eq!(shown(&["<none>:<none>"], &["<none>@<none>"], false), ["<none> <none> <none>"]);
+        assert_eq!(shown(&["a:1"], &["a@sha256:x"], Digests::Hidden), ["a 1 <none>"]);
+        assert_eq!(shown(&["a:1"], &["a@sha256:x"], Digests::Shown), ["a 1 sha256:x"]);
+        assert_eq!(shown(&[], &["a@sha256:x"], Digests::Shown), ["a <none> sha256:x"]);
+        assert_eq!(shown(&[], &[], Digests::Hidden), ["<none> <none> <none>"]);
+        assert_eq!(
+            shown(&["<none>:<none>"], &["<none>@<none>"], Digests::Hidden),
+            ["<none> <none> <none>"]
+        );
     }
 }

@@ -4,7 +4,7 @@ use barge_types::size::human_decimal;
 use clap::Args as _;
 
 use super::removed;
-use crate::commands::system::prune::{PruneFlags, agreed, list};
+use crate::commands::system::prune::{PruneFlags, list};
 use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::filters;
@@ -40,7 +40,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     };
     let question =
         format!("WARNING! This will remove {which}.\nAre you sure you want to continue?");
-    agreed(flags.prune.force, &question)?;
+    flags.prune.agreed(&question)?;
     let mut filters = filters::collect(flags.prune.filter);
     filters.add("dangling", if flags.all { "false" } else { "true" });
     let pruned = session.client().await?.images().prune(&filters).await?;

@@ -30,7 +30,14 @@ pub(in crate::commands) struct PruneFlags {
     pub(in crate::commands) filter: Vec<(String, String)>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
-    pub(in crate::commands) force: bool,
+    force: bool,
+}
+
+impl PruneFlags {
+    /// Goes on only with the user's consent, which `--force` gives beforehand.
+    pub(in crate::commands) fn agreed(&self, question: &str) -> Result<()> {
+        if self.force { Ok(()) } else { ask(question) }
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -47,7 +54,7 @@ struct Flags {
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
-    agreed(flags.prune.force, &warning(&flags))?;
+    flags.prune.agreed(&warning(&flags))?;
     let all = filters::collect(flags.prune.filter);
     let client = session.client().await?;
     let mut text = String::new();
@@ -97,11 +104,8 @@ pub(in crate::commands) fn list(text: &mut String, title: &str, lines: &[String]
     text.push('\n');
 }
 
-/// Asks on the terminal unless `forced`; no answer is a no.
-pub(in crate::commands) fn agreed(forced: bool, question: &str) -> Result<()> {
-    if forced {
-        return Ok(());
-    }
+/// Asks on the terminal; no answer is a no.
+fn ask(question: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(format!("{question} [y/N] ").as_bytes())
         .and_then(|()| out.flush())

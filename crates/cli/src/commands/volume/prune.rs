@@ -3,7 +3,7 @@
 use barge_types::size::human_decimal;
 use clap::Args as _;
 
-use crate::commands::system::prune::{PruneFlags, agreed, list};
+use crate::commands::system::prune::{PruneFlags, list};
 use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::filters;
@@ -37,7 +37,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         "WARNING! This will remove {which} not used by at least one container.\n\
          Are you sure you want to continue?"
     );
-    agreed(flags.prune.force, &question)?;
+    flags.prune.agreed(&question)?;
     let mut filters = filters::collect(flags.prune.filter);
     if flags.all {
         filters.add("all", "true");
