@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use crate::{
-    build::{cargo, target_folder},
+    build::{self, cargo, target_folder},
     packages,
 };
 
@@ -44,14 +44,19 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let folder = target_folder().join("vm");
     fs::create_dir_all(&folder)?;
     let kernel = kernel::fetch(&folder)?;
-    let built = build()?;
+    let programs = build::programs(&[])?;
+    let built = build_tests()?;
     let mut arguments = arguments.to_vec();
     for name in ABOUT_V1 {
         println!("skipped, because it is about cgroup v1: {name}");
         arguments.extend(["--skip".to_owned(), name.to_owned()]);
     }
     let initramfs = folder.join("initramfs.cpio");
-    guest::write_initramfs(&initramfs, &kernel, &guest::Content { built, arguments: &arguments })?;
+    guest::write_initramfs(
+        &initramfs,
+        &kernel,
+        &guest::Content { built, programs: &programs, arguments: &arguments },
+    )?;
     boot(&kernel.image, &initramfs)
 }
 
@@ -71,7 +76,7 @@ pub(crate) struct Test {
 }
 
 /// Builds the tests of all packages, and what they start.
-fn build() -> anyhow::Result<Built> {
+fn build_tests() -> anyhow::Result<Built> {
     let mut command = cargo();
     command.args(["test", "--no-run", "--message-format=json"]);
     for package in PACKAGES {

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 
 use super::{Built, SENTINEL, cpio::Archive, kernel::Kernel};
+use crate::build::PROGRAMS;
 
 /// What containers and the tests need beyond what is built in.
 const MODULES: [&str; 12] = [
@@ -34,8 +35,13 @@ const FOLDERS: [&str; 15] = [
 /// The first program of the guest. `reboot -f` with `-no-reboot` ends qemu.
 const INIT: &str = include_str!("../../../tests/vm/init.sh");
 
+/// Containers of the whole engine, as a test like the others.
+const CONTAINERS: &str = include_str!("../../../tests/vm/containers.sh");
+
 /// What to run.
 pub(crate) struct Content<'a> {
+    /// The folder with barge's own programs.
+    pub(crate) programs: &'a Path,
     /// Tests, and what they start.
     pub(crate) built: Built,
     /// Arguments for each of them.
@@ -63,6 +69,12 @@ pub(crate) fn write_initramfs(
     for (number, module) in kernel.modules(&MODULES)?.iter().enumerate() {
         archive.program(&format!("modules/{number:02}.ko"), &read(module)?)?;
     }
+    for name in PROGRAMS {
+        archive.program(&format!("usr/bin/{name}"), &read(&content.programs.join(name))?)?;
+    }
+    // In byte order behind the tests of the parts: the whole comes last.
+    archive.program("tests/whole_engine", CONTAINERS.as_bytes())?;
+    archive.program("folders/whole_engine", b"/root")?;
     for test in &content.built.tests {
         let name = test.program.file_name().context("a test without a name")?;
         let name = name.to_string_lossy();
