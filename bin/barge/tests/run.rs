@@ -1,4 +1,5 @@
-//! `run`, `exec` and their kin against a scripted daemon: streams, signals, the terminal, exit codes.
+//! `run`, `exec` and their kin against a scripted daemon: streams, signals, the terminal, exit
+//! codes.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 #![expect(clippy::panic, reason = "a failed helper is a failed test")]

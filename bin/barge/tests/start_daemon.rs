@@ -1,6 +1,8 @@
-//! The client starts a daemon where the default socket has none: one of two clients, once, or tells why not.
+//! The client starts a daemon where the default socket has none: one of two clients, once, or tells
+//! why not.
 //!
-//! In namespaces of their own (mount and process), with an empty `/run`: whatever is started ends with the test.
+//! In namespaces of their own (mount and process), with an empty `/run`: whatever is started ends
+//! with the test.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 #![expect(clippy::panic, reason = "a failed helper is a failed test")]
@@ -29,7 +31,8 @@ fn programs(daemon: &str) -> tempfile::TempDir {
     folder
 }
 
-/// Runs a script of the shell where `/run` is empty and `$1` is the client; kills what is left afterwards.
+/// Runs a script of the shell where `/run` is empty and `$1` is the client; kills what is left
+/// afterwards.
 fn alone(folder: &Path, script: &str) -> Output {
     Command::new("unshare")
         .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"])

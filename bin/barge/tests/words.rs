@@ -1,4 +1,5 @@
-//! What the client says and how it ends without any daemon: Docker's words and exit codes, with our name.
+//! What the client says and how it ends without any daemon: Docker's words and exit codes, with our
+//! name.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 

@@ -1,7 +1,7 @@
 //! From the words of the command line to an exit code.
 //!
-//! Two steps of parsing, as in Docker's client: flags before the command are the program's, flags after it are the
-//! command's, and only that command's table is built.
+//! Two steps of parsing, as in Docker's client: flags before the command are the program's, flags
+//! after it are the command's, and only that command's table is built.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,9 @@
-//! Which daemon is meant: `-H`, `-c`, the environment, the configuration's context, the default socket.
+//! Which daemon is meant: `-H`, `-c`, the environment, the configuration's context, the default
+//! socket.
 //!
-//! Contexts are Docker's own files; of one only the endpoint's host is read. A context or an environment that asks for
-//! TLS is refused: a plain connection must not be taken for a protected one.
+//! Contexts are Docker's own files; of one only the endpoint's host is read. A context or an
+//! environment that asks for TLS is refused: a plain connection must not be taken for a protected
+//! one.
 
 use std::collections::BTreeMap;
 use std::env;

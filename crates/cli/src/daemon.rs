@@ -1,8 +1,9 @@
 //! Starting the daemon when the default socket has none.
 //!
-//! The program beside ours is taken first, so that a build folder works as it is; then `PATH`. A lock makes one daemon
-//! of two clients that start at once. The daemon gets a session of its own: between it and us runs our own program once
-//! more, which only calls `setsid` and becomes the daemon, because nothing may run between fork and exec here.
+//! The program beside ours is taken first, so that a build folder works as it is; then `PATH`. A
+//! lock makes one daemon of two clients that start at once. The daemon gets a session of its own:
+//! between it and us runs our own program once more, which only calls `setsid` and becomes the
+//! daemon, because nothing may run between fork and exec here.
 
 use std::env;
 use std::fs::{self, File};
@@ -24,7 +25,8 @@ pub(crate) const DETACH: &str = "--become-the-daemon";
 const PROGRAM: &str = "barged";
 const FOLDER: &str = "/run/barge";
 
-/// How long a daemon may take until it answers: it repairs what a crash left, and finds its containers again.
+/// How long a daemon may take until it answers: it repairs what a crash left, and finds its
+/// containers again.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How often the socket is tried.

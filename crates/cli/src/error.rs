@@ -1,7 +1,7 @@
 //! Why a command ends otherwise than well, and with which exit code.
 //!
-//! 125 is Docker's code for "the container was never run", and for flags that cannot be understood; everything else is 1
-//! unless a container's own code is passed on.
+//! 125 is Docker's code for "the container was never run", and for flags that cannot be understood;
+//! everything else is 1 unless a container's own code is passed on.
 
 use std::fmt::Write as _;
 use std::io;

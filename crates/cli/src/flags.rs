@@ -1,8 +1,8 @@
 //! Flags the way Docker's client (pflag) reads them, made of clap's parts.
 //!
-//! - `--flag=false` works for every switch, and `-e -x` gives `-x` to `-e`: pflag hands the next word to a flag that wants
-//!   one, whatever it looks like. `allow_hyphen_values` is therefore set on *options only*; on the trailing arguments it
-//!   would swallow unknown flags before IMAGE.
+//! - `--flag=false` works for every switch, and `-e -x` gives `-x` to `-e`: pflag hands the next
+//!   word to a flag that wants one, whatever it looks like. `allow_hyphen_values` is therefore set
+//!   on *options only*; on the trailing arguments it would swallow unknown flags before IMAGE.
 //! - Errors carry pflag's words; the value parsers here say what Go's `strconv` says.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};

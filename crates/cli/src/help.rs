@@ -1,6 +1,8 @@
-//! Help texts in the shape of Docker's: usage, description, aliases, options wrapped to the terminal.
+//! Help texts in the shape of Docker's: usage, description, aliases, options wrapped to the
+//! terminal.
 //!
-//! Wrapping follows pflag's `FlagUsagesWrapped`, so that a terminal of 80 columns shows what Docker's users know.
+//! Wrapping follows pflag's `FlagUsagesWrapped`, so that a terminal of 80 columns shows what
+//! Docker's users know.
 
 use clap::{Arg, Command};
 

@@ -1,8 +1,8 @@
 //! The command line: commands, flags, tables, the terminal.
 //!
-//! Words, help, errors and exit codes are those of Docker's client, with our name in them. Only the command in use is
-//! built as a clap command: start-up does not grow with the number of commands. Nothing here knows the engine; what a
-//! command needs it asks through `barge-client`.
+//! Words, help, errors and exit codes are those of Docker's client, with our name in them. Only the
+//! command in use is built as a clap command: start-up does not grow with the number of commands.
+//! Nothing here knows the engine; what a command needs it asks through `barge-client`.
 
 mod app;
 mod commands;

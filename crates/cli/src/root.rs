@@ -11,8 +11,8 @@ pub(crate) struct GlobalFlags {
     /// Location of client config files (default "~/.docker")
     #[arg(long, value_name = "string")]
     pub(crate) config: Option<String>,
-    /// Name of the context to use to connect to the daemon (overrides BARGE_HOST and DOCKER_HOST env vars and default
-    /// context set with "docker context use")
+    /// Name of the context to use to connect to the daemon (overrides BARGE_HOST and DOCKER_HOST
+    /// env vars and default context set with "docker context use")
     #[arg(short, long, value_name = "string")]
     pub(crate) context: Option<String>,
     /// Enable debug mode

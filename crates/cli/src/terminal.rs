@@ -5,7 +5,8 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
-/// The settings to give back, where a panic hook can find them: a release build aborts without unwinding.
+/// The settings to give back, where a panic hook can find them: a release build aborts without
+/// unwinding.
 static COOKED: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// Raw mode of standard input, for as long as this lives.

@@ -1,4 +1,5 @@
-//! Connections to one daemon: opened when needed, kept for the next request, never more than are in use at once.
+//! Connections to one daemon: opened when needed, kept for the next request, never more than are in
+//! use at once.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! What can go wrong between a client and its daemon.
 //!
-//! The texts for an unreachable daemon and for the daemon's own errors are Docker's, with our name in them: scripts
-//! match on both.
+//! The texts for an unreachable daemon and for the daemon's own errors are Docker's, with our name
+//! in them: scripts match on both.
 
 use std::io;
 

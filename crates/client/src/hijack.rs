@@ -1,7 +1,8 @@
-//! A connection that the daemon has switched to a stream: raw bytes in, raw bytes or stdcopy frames out.
+//! A connection that the daemon has switched to a stream: raw bytes in, raw bytes or stdcopy frames
+//! out.
 //!
-//! Handed over as a blocking socket: the copying threads of a client write to pipes and terminals that may block, which
-//! an async task must not.
+//! Handed over as a blocking socket: the copying threads of a client write to pipes and terminals
+//! that may block, which an async task must not.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -22,7 +23,8 @@ pub struct Hijacked {
     content_type: String,
 }
 
-/// The socket of a hijacked connection, blocking; [`Read`] starts with what came along with the headers.
+/// The socket of a hijacked connection, blocking; [`Read`] starts with what came along with the
+/// headers.
 #[derive(Debug)]
 pub struct HijackedReader {
     early: Bytes,

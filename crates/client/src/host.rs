@@ -1,7 +1,7 @@
 //! Where a daemon listens: `unix:///run/barge/barge.sock` or `tcp://host:port`.
 //!
-//! Other schemes that Docker's client knows are refused by name, so that nobody takes a plain connection for a
-//! protected one.
+//! Other schemes that Docker's client knows are refused by name, so that nobody takes a plain
+//! connection for a protected one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Asks a daemon over its REST API: transport, typed calls, hijacked streams.
 //!
-//! Knows no terminal and no environment; the command line hands in the [`Host`]. One file per noun of the API. There
-//! is no `_ping` before the first call: every path carries a fixed [`API_VERSION`].
+//! Knows no terminal and no environment; the command line hands in the [`Host`]. One file per noun
+//! of the API. There is no `_ping` before the first call: every path carries a fixed
+//! [`API_VERSION`].
 
 mod body;
 mod connection;

@@ -55,7 +55,8 @@ impl Path {
     }
 }
 
-/// Escapes a path segment; `/`, `:` and `@` stay, because image names are paths (`localhost:5000/a/b@sha256:…`).
+/// Escapes a path segment; `/`, `:` and `@` stay, because image names are paths
+/// (`localhost:5000/a/b@sha256:…`).
 fn escape(text: &str, out: &mut String) {
     escape_except(text, b"-._~/:@", out);
 }

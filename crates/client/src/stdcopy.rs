@@ -1,6 +1,8 @@
-//! Docker's frames that carry stdout and stderr over one stream: `{stream, 0, 0, 0, length (big endian)}`, then bytes.
+//! Docker's frames that carry stdout and stderr over one stream: `{stream, 0, 0, 0, length (big
+//! endian)}`, then bytes.
 //!
-//! The splitter is fed whatever arrives and gives out slices of it: nothing is copied, a header may be cut anywhere.
+//! The splitter is fed whatever arrives and gives out slices of it: nothing is copied, a header may
+//! be cut anywhere.
 
 use std::io;
 

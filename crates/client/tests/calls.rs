@@ -1,4 +1,5 @@
-//! The client against a scripted server on a socket: what it asks, and what it makes of the answers.
+//! The client against a scripted server on a socket: what it asks, and what it makes of the
+//! answers.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 

@@ -1,4 +1,5 @@
-//! `barge inspect`: whatever has that name, containers first; and the showing of what was found, for all nouns.
+//! `barge inspect`: whatever has that name, containers first; and the showing of what was found,
+//! for all nouns.
 
 use barge_client::{Client, ClientError, Sizes};
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! The tables of commands: what each is called, what it takes, what it does. One file per noun and verb.
+//! The tables of commands: what each is called, what it takes, what it does. One file per noun and
+//! verb.
 
 use std::pin::Pin;
 

@@ -1,4 +1,5 @@
-//! JSON set out for reading, without understanding it: the daemon's order of fields and its numbers stay as they are.
+//! JSON set out for reading, without understanding it: the daemon's order of fields and its numbers
+//! stay as they are.
 
 /// Four blanks a level, as `docker inspect` prints.
 const INDENT: &str = "    ";

@@ -1,6 +1,7 @@
 //! Columns as Go's `tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)` sets them: Docker's plain tables.
 //!
-//! A column is at least ten wide and three wider than its widest cell; the last cell of a line is not padded.
+//! A column is at least ten wide and three wider than its widest cell; the last cell of a line is
+//! not padded.
 
 const LEAST: usize = 10;
 const PADDING: usize = 3;

@@ -1,4 +1,5 @@
-//! Go templates for `--format`, with Docker's functions, on crate `gotmpl`: the only place that knows it.
+//! Go templates for `--format`, with Docker's functions, on crate `gotmpl`: the only place that
+//! knows it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,7 +130,8 @@ fn functions(template: gotmpl::Template) -> gotmpl::Template {
         })
 }
 
-/// The function behind `.Label "name"`: a label's value; the name itself where there are no labels, as in a header.
+/// The function behind `.Label "name"`: a label's value; the name itself where there are no labels,
+/// as in a header.
 pub(super) const LABEL: &str = "__label";
 
 fn wrong(what: &str) -> TemplateError {

@@ -1,7 +1,8 @@
-//! Being attached: bytes go both ways until the other side closes, signals and window sizes go along.
+//! Being attached: bytes go both ways until the other side closes, signals and window sizes go
+//! along.
 //!
-//! Each direction has a thread, because standard streams block: a full pipe must not hold up a signal. The thread that
-//! reads standard input is never waited for; it ends with the process.
+//! Each direction has a thread, because standard streams block: a full pipe must not hold up a
+//! signal. The thread that reads standard input is never waited for; it ends with the process.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::BorrowedFd;
@@ -19,7 +20,8 @@ use crate::terminal::{self, RawMode, Size};
 /// How much is copied at once.
 const BUFFER: usize = 64 * 1024;
 
-/// How long after the end of a terminal's output an exit may take to be told, before the container is asked for.
+/// How long after the end of a terminal's output an exit may take to be told, before the container
+/// is asked for.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// Whether the process has a terminal.
@@ -216,7 +218,8 @@ impl Attached<'_> {
     }
 }
 
-/// The output of a terminal ends with the process or when the user typed the detach keys: the container tells which.
+/// The output of a terminal ends with the process or when the user typed the detach keys: the
+/// container tells which.
 async fn has_left<F>(
     client: &Client,
     id: &str,
@@ -264,7 +267,8 @@ pub(super) async fn resize(client: &Client, id: &str) {
     }
 }
 
-/// Tells a terminal another size and then ours: its program draws itself anew for who has just come.
+/// Tells a terminal another size and then ours: its program draws itself anew for who has just
+/// come.
 pub(super) async fn redraw(client: &Client, id: &str) {
     if let Some(Size { height, width }) = terminal::size() {
         let (taller, wider) = (height.saturating_add(1), width.saturating_add(1));

@@ -31,7 +31,8 @@ struct Flags {
     /// Follow log output
     #[arg(short, long)]
     follow: bool,
-    /// Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+    /// Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42
+    /// minutes)
     #[arg(long, value_name = "string")]
     since: Option<String>,
     /// Number of lines to show from the end of the logs (default "all")
@@ -40,7 +41,8 @@ struct Flags {
     /// Show timestamps
     #[arg(short, long)]
     timestamps: bool,
-    /// Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+    /// Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42
+    /// minutes)
     #[arg(long, value_name = "string")]
     until: Option<String>,
 }

@@ -1,7 +1,8 @@
 //! `barge run`: create, attach, wait, start, stay.
 //!
-//! Attach and wait are asked for at the same time, over a connection each, and the start goes out when both stand: no
-//! output and no exit is missed, and no round trip waits for another that it does not need.
+//! Attach and wait are asked for at the same time, over a connection each, and the start goes out
+//! when both stand: no output and no exit is missed, and no round trip waits for another that it
+//! does not need.
 
 use std::time::Duration;
 
@@ -143,7 +144,8 @@ async fn stay(client: &Client, id: &str, foreground: Foreground) -> Result<Ended
     })
 }
 
-/// Docker's exit codes for a start that failed: 127 when the command is not there, 126 when it cannot be executed.
+/// Docker's exit codes for a start that failed: 127 when the command is not there, 126 when it
+/// cannot be executed.
 fn not_started(error: ClientError) -> CliError {
     let text = error.to_string();
     let says = |what: &str| text.contains(what);

@@ -27,7 +27,8 @@ pub(super) struct Signals {
     listening: Vec<(Signal, Proxy)>,
 }
 
-/// What makes sense to pass on. Stop signals of the terminal are left alone, so that Ctrl-Z stops the client.
+/// What makes sense to pass on. Stop signals of the terminal are left alone, so that Ctrl-Z stops
+/// the client.
 const FORWARDED: [(SignalKind, &str); 7] = [
     (SignalKind::hangup(), "HUP"),
     (SignalKind::interrupt(), "INT"),

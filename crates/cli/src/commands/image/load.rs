@@ -46,7 +46,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         }
         None => upload(std::io::stdin()),
     };
-    // Without bars there is nothing that `--quiet` would leave out: what was loaded is told either way, as in Docker.
+    // Without bars there is nothing that `--quiet` would leave out: what was loaded is told either
+    // way, as in Docker.
     let progress = session.client().await?.images().load(archive, &flags.platform).await?;
     show(Show::OnStdout, progress).await
 }

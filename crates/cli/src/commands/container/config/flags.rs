@@ -1,7 +1,7 @@
 //! The flags that `run` and `create` share: one field each, in the order of Docker's help.
 //!
-//! What Docker's client refuses while reading flags has a parser here; what it refuses afterwards, and with other words,
-//! is a text here and is looked at when the request is made.
+//! What Docker's client refuses while reading flags has a parser here; what it refuses afterwards,
+//! and with other words, is a text here and is looked at when the request is made.
 
 use barge_api_types::{DeviceRequest, Mount, ThrottleDevice, Ulimit, WeightDevice};
 
@@ -128,7 +128,8 @@ pub(in crate::commands) struct ContainerFlags {
     /// Time between running the check during the start period (ms|s|m|h) (default 0s)
     #[arg(long, value_name = "duration", value_parser = duration::parse, default_value = "0")]
     pub(super) health_start_interval: i64,
-    /// Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)
+    /// Start period for the container to initialize before starting health-retries countdown
+    /// (ms|s|m|h) (default 0s)
     #[arg(long, value_name = "duration", value_parser = duration::parse, default_value = "0")]
     pub(super) health_start_period: i64,
     /// Maximum time to allow one check to run (ms|s|m|h) (default 0s)

@@ -9,7 +9,8 @@ use crate::error::{CliError, Result};
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Security {
     pub(super) options: Vec<String>,
-    /// Empty lists where nothing of `/proc` and `/sys` is to be hidden or protected; none for the daemon's own.
+    /// Empty lists where nothing of `/proc` and `/sys` is to be hidden or protected; none for the
+    /// daemon's own.
     pub(super) masked_paths: Option<Vec<String>>,
     pub(super) readonly_paths: Option<Vec<String>>,
 }
