@@ -1,6 +1,7 @@
-//! System calls by name, with their numbers on x86-64, i386, x32 (without its bit) and arm64, up to Linux 6.18.
+//! Long because it is a flat table: system calls by name, with their numbers.
 //!
-//! A flat table, which is why it is long. Sorted by name in byte order: it is searched by halves.
+//! For x86-64, i386, x32 (without its bit) and arm64, up to Linux 6.18. Sorted by name in byte order: it is searched by
+//! halves.
 
 /// The architecture does not have the call.
 pub(crate) const NONE: u16 = u16::MAX;
