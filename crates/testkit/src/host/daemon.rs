@@ -1,0 +1,150 @@
+//! The daemon's process: started, stopped, killed and started again.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+use std::time::Instant;
+
+use barge_sys::pidfd;
+
+use super::TestHost;
+use crate::{DEADLINE, command, pause, program};
+
+/// A running barged.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    child: Child,
+}
+
+impl Daemon {
+    fn wait(&mut self) -> Result<std::process::ExitStatus, String> {
+        let pid = self.child.id().try_into().unwrap();
+        let pidfd = pidfd::open(pid).expect("a child that was not waited for has a pidfd");
+        let ended = pidfd::wait_gone(&pidfd, Some(DEADLINE)).expect("a pidfd can be polled");
+        if !ended {
+            self.child.kill().ok();
+        }
+        let status = self.child.wait().expect("a child can be waited for");
+        if ended { Ok(status) } else { Err("barged did not end; it was killed".to_owned()) }
+    }
+}
+
+impl TestHost {
+    /// Starts the daemon and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not, with its log.
+    pub fn start(&mut self) {
+        let mut child = self.spawn();
+        let end = Instant::now() + DEADLINE;
+        while !self.answers() {
+            if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                panic!("barged ended at once: {status}\n{}", self.log());
+            }
+            if Instant::now() > end {
+                child.kill().ok();
+                child.wait().ok();
+                panic!("barged does not answer\n{}", self.log());
+            }
+            pause();
+        }
+        self.daemon = Some(Daemon { child });
+    }
+
+    /// Starts the daemon where it must fail, and returns what it said.
+    ///
+    /// # Panics
+    /// When it runs.
+    #[must_use]
+    pub fn start_in_vain(&mut self) -> String {
+        let mut daemon = Daemon { child: self.spawn() };
+        let status = daemon.wait().unwrap_or_else(|complaint| panic!("{complaint}"));
+        assert!(!status.success(), "barged ended with {status}\n{}", self.log());
+        self.log()
+    }
+
+    fn spawn(&self) -> Child {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path());
+        let log: File = log.expect("the scratch folder can be written");
+        let mut barged = command(program("barged"));
+        barged
+            .arg("-H")
+            .arg(format!("unix://{}", self.socket().display()))
+            .arg("--data-root")
+            .arg(&self.data_root)
+            .arg("--exec-root")
+            .arg(&self.exec_root)
+            .arg("--config-file")
+            .arg(self.scratch.join("daemon.json"))
+            .args(["--bridge", self.bridge(), "--cgroup-parent", &self.name])
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        fs::write(self.scratch.join("daemon.json"), "{}").unwrap();
+        self.in_netns(move || barged.spawn().expect("barged can be executed"))
+    }
+
+    fn answers(&self) -> bool {
+        UnixStream::connect(self.socket()).is_ok() && self.api().get("/_ping").status == 200
+    }
+
+    fn log_path(&self) -> std::path::PathBuf {
+        self.scratch.join("barged.log")
+    }
+
+    /// What the daemon has logged, in all of its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The daemon's process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn daemon_pid(&self) -> i32 {
+        let daemon = self.daemon.as_ref().expect("the daemon runs");
+        daemon.child.id().try_into().unwrap()
+    }
+
+    /// Kills the daemon as the kernel does when memory runs out: no clean-up, no goodbye.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill9(&mut self) {
+        let mut daemon = self.daemon.take().expect("the daemon runs");
+        daemon.child.kill().expect("a child can be killed");
+        daemon.wait().expect("a killed process ends");
+    }
+
+    /// Stops the daemon as a service manager does; its containers run on.
+    ///
+    /// # Panics
+    /// When it fails or does not end.
+    pub fn stop(&mut self) {
+        if let Err(complaint) = self.end_daemon() {
+            panic!("{complaint}\n{}", self.log());
+        }
+    }
+
+    /// Stops and starts the daemon.
+    ///
+    /// # Panics
+    /// When either fails.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    pub(super) fn end_daemon(&mut self) -> Result<(), String> {
+        let Some(mut daemon) = self.daemon.take() else {
+            return Ok(());
+        };
+        let pid = daemon.child.id().try_into().unwrap();
+        barge_sys::signal::kill(pid, libc::SIGTERM).expect("a child can be signalled");
+        let status = daemon.wait()?;
+        if status.success() { Ok(()) } else { Err(format!("barged ended with {status}")) }
+    }
+}

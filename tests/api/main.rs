@@ -1,0 +1,10 @@
+//! The Engine API as its clients see it: bytes through a socket, against a daemon of the test's own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a panic with a text is the report"
+)]
+
+mod system;

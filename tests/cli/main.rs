@@ -1,0 +1,12 @@
+//! What users of `barge` and of the stock `docker` client see: programs run to their end, looked at from inside the
+//! containers and from the host.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: a panic with a text is the report"
+)]
+
+mod bad_input;
+mod basics;
