@@ -9,7 +9,7 @@ use barge_api_types::{
 };
 use barge_image::{Held, Image};
 use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
-use barge_types::{ContainerId, ContainerName, Platform};
+use barge_types::{ContainerId, ContainerName, ErrorKind, Platform};
 
 use super::container::Container;
 use super::record::{ContainerRecord, StateRecord, StoppedBy};
@@ -181,8 +181,16 @@ impl Containers {
         }
     }
 
-    /// The containers and networks that the settings name exist.
+    /// The containers and networks that the settings name exist. That they do not is the request's fault: a client
+    /// takes "not found" of a creation for a missing image, and pulls.
     fn check_partners(&self, settings: &Settings) -> Result<()> {
+        self.find_partners(settings).map_err(|error| {
+            let is_missing = error.kind() == ErrorKind::NotFound;
+            if is_missing { invalid(error.message()) } else { error }
+        })
+    }
+
+    fn find_partners(&self, settings: &Settings) -> Result<()> {
         if let NetworkMode::Container(name) = &settings.network {
             self.registry.find(name)?;
         }
