@@ -95,7 +95,10 @@ fn a_running_container_is_not_removed_without_force() {
     host.barge(&["run", "-d", "--name", "busy", "busybox", "sleep", "1000"]).ok();
     for client in Client::both() {
         let refused = host.run(client, &["rm", "busy"]);
-        refused.fails_saying(1, "cannot remove container \"/busy\": container is running: stop the container");
+        refused.fails_saying(
+            1,
+            "cannot remove container \"/busy\": container is running: stop the container",
+        );
         let refused = host.run(client, &["rmi", "busybox"]);
         refused.fails_saying(1, "conflict: unable to remove repository reference \"busybox\"");
     }

@@ -6,13 +6,8 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 /// The programs that make up barge; `barge-hello` is what the built-in image runs.
-pub(crate) const PROGRAMS: [&str; 5] = [
-    "barge",
-    "barged",
-    "barge-shim",
-    "barge-runtime",
-    "barge-hello",
-];
+pub(crate) const PROGRAMS: [&str; 5] =
+    ["barge", "barged", "barge-shim", "barge-runtime", "barge-hello"];
 
 /// The workspace's root: xtask's own folder is one below it.
 pub(crate) fn root() -> PathBuf {
@@ -28,9 +23,7 @@ pub(crate) fn cargo() -> Command {
 
 /// Runs a command to its end and turns a failure into an error that names it.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {
         bail!("{command:?} failed: {status}");
     }
@@ -57,14 +50,9 @@ pub(crate) fn target_folder() -> PathBuf {
 }
 
 fn profile_folder(arguments: &[String]) -> anyhow::Result<String> {
-    let named = arguments
-        .iter()
-        .position(|argument| argument == "--profile");
+    let named = arguments.iter().position(|argument| argument == "--profile");
     Ok(match named {
-        Some(at) => arguments
-            .get(at + 1)
-            .context("--profile needs a name")?
-            .clone(),
+        Some(at) => arguments.get(at + 1).context("--profile needs a name")?.clone(),
         None if arguments.iter().any(|argument| argument == "--release") => "release".to_owned(),
         None => "debug".to_owned(),
     })

@@ -22,10 +22,5 @@ pub(crate) fn run() -> anyhow::Result<()> {
     println!("check: docs");
     let mut docs = build::cargo();
     docs.env("RUSTDOCFLAGS", "-D warnings");
-    build::run(docs.args([
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ]))
+    build::run(docs.args(["doc", "--workspace", "--no-deps", "--document-private-items"]))
 }

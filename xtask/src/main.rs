@@ -1,10 +1,6 @@
 //! The project's own commands, run as `cargo xtask NAME`. `cargo xtask` alone lists them.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program for a terminal"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod build;
 mod check;

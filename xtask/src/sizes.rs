@@ -15,13 +15,7 @@ const REASON: &str = "//! Long because ";
 pub(crate) fn run() -> anyhow::Result<()> {
     let output = Command::new("git")
         .current_dir(root())
-        .args([
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "*.rs",
-        ])
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"])
         .output()
         .context("cannot run git ls-files")?;
     let listing = String::from_utf8(output.stdout).context("git ls-files printed no UTF-8")?;
@@ -32,11 +26,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             continue;
         }
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
-        let limit = if text.contains(REASON) {
-            LIMIT_WITH_REASON
-        } else {
-            LIMIT
-        };
+        let limit = if text.contains(REASON) { LIMIT_WITH_REASON } else { LIMIT };
         let lines = code_lines(&text);
         if lines > limit {
             wrong.push(format!("{name}: {lines} lines of code, at most {limit}"));
@@ -53,8 +43,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn is_test(name: &str) -> bool {
     let path = Path::new(name);
-    path.components()
-        .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "fuzz")
+    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "fuzz")
         || path.file_name().is_some_and(|file| file == "tests.rs")
 }
 

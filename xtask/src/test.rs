@@ -25,9 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let programs = build::programs(&[])?;
     println!("testing the programs in {}", programs.display());
     let mut tests = build::cargo();
-    tests
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(arguments);
+    tests.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     build::run(&mut tests)?;
     vm_test::run(&[])
 }

@@ -19,17 +19,8 @@ fn report() -> String {
     let mut text =
         String::from("Hello from a container that barge made.\n\nWhat I see from in here:\n");
     for (name, value) in [
-        (
-            "pid",
-            rustix::process::getpid().as_raw_nonzero().to_string(),
-        ),
-        (
-            "hostname",
-            rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
-        ),
+        ("pid", rustix::process::getpid().as_raw_nonzero().to_string()),
+        ("hostname", rustix::system::uname().nodename().to_string_lossy().into_owned()),
         ("uid", rustix::process::getuid().as_raw().to_string()),
         ("addresses", addresses()),
         ("root folder", root_folder()),
@@ -58,43 +49,29 @@ fn addresses() -> String {
             found.push(last);
         }
     }
-    if found.is_empty() {
-        "none".to_owned()
-    } else {
-        found.join(", ")
-    }
+    if found.is_empty() { "none".to_owned() } else { found.join(", ") }
 }
 
 fn root_folder() -> String {
     let Ok(entries) = fs::read_dir("/") else {
         return "unreadable".to_owned();
     };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort_unstable();
     names.join(" ")
 }
 
 /// The first of the files (v2, then v1) that can be read.
 fn limit(files: [&str; 2]) -> Option<String> {
-    let text = files
-        .iter()
-        .find_map(|file| fs::read_to_string(file).ok())?;
+    let text = files.iter().find_map(|file| fs::read_to_string(file).ok())?;
     Some(text.trim().to_owned()).filter(|text| text != "max" && text != "-1")
 }
 
 fn memory_limit() -> String {
-    let files = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ];
+    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     // v1 says "no limit" by the largest number of pages that a counter holds.
-    match limit(files)
-        .and_then(|text| text.parse::<u64>().ok())
-        .filter(|bytes| *bytes < 1 << 60)
-    {
+    match limit(files).and_then(|text| text.parse::<u64>().ok()).filter(|bytes| *bytes < 1 << 60) {
         Some(bytes) => format!("{} MiB", bytes >> 20),
         None => "none".to_owned(),
     }

@@ -11,8 +11,6 @@ wire! {
 impl ErrorResponse {
     /// The body for `message`.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-        }
+        Self { message: message.into() }
     }
 }

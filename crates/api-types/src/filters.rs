@@ -60,12 +60,7 @@ impl Filters {
             Form::List(list) => list.into_iter().collect(),
             Form::Null => BTreeSet::new(),
         };
-        Ok(Self(
-            parsed
-                .into_iter()
-                .map(|(key, form)| (key, values(form)))
-                .collect(),
-        ))
+        Ok(Self(parsed.into_iter().map(|(key, form)| (key, values(form))).collect()))
     }
 
     /// The form that clients send; empty filters are an empty text.
@@ -77,10 +72,7 @@ impl Filters {
             .0
             .iter()
             .map(|(key, values)| {
-                (
-                    key.as_str(),
-                    values.iter().map(|value| (value.as_str(), true)).collect(),
-                )
+                (key.as_str(), values.iter().map(|value| (value.as_str(), true)).collect())
             })
             .collect();
         serde_json::to_string(&value).unwrap_or_default()
@@ -121,9 +113,7 @@ impl Filters {
 
     /// Whether `value` is one of the key's values, or the key was not given.
     pub fn matches(&self, key: &str, value: &str) -> bool {
-        self.0
-            .get(key)
-            .is_none_or(|values| values.is_empty() || values.contains(value))
+        self.0.get(key).is_none_or(|values| values.is_empty() || values.contains(value))
     }
 
     /// A yes-or-no key (`dangling`); `None` when it was not given.
@@ -168,10 +158,7 @@ mod tests {
         let new = Filters::parse(r#"{"name":{"x":true},"status":{"running":true,"exited":true}}"#);
         let old = Filters::parse(r#"{"name":["x"],"status":["exited","running"]}"#);
         assert_eq!(new, old);
-        assert_eq!(
-            new.unwrap().values("status").collect::<Vec<_>>(),
-            ["exited", "running"]
-        );
+        assert_eq!(new.unwrap().values("status").collect::<Vec<_>>(), ["exited", "running"]);
     }
 
     #[test]
@@ -184,10 +171,7 @@ mod tests {
     #[test]
     fn malformed_filters_are_refused() {
         for text in ["x", "[]", r#"{"a":1}"#, r#"{"a":"b"}"#] {
-            assert!(
-                matches!(Filters::parse(text), Err(FilterError::Malformed(_))),
-                "{text}"
-            );
+            assert!(matches!(Filters::parse(text), Err(FilterError::Malformed(_))), "{text}");
         }
     }
 
@@ -197,10 +181,7 @@ mod tests {
         assert_eq!(filters.to_query(), "");
         filters.add("name", "x");
         filters.add("status", "running");
-        assert_eq!(
-            filters.to_query(),
-            r#"{"name":{"x":true},"status":{"running":true}}"#
-        );
+        assert_eq!(filters.to_query(), r#"{"name":{"x":true},"status":{"running":true}}"#);
         assert_eq!(Filters::parse(&filters.to_query()).unwrap(), filters);
     }
 
@@ -218,11 +199,9 @@ mod tests {
         assert_eq!(flag(r#"{"dangling":{"true":true}}"#), Ok(Some(true)));
         assert_eq!(flag(r#"{"dangling":{"0":true}}"#), Ok(Some(false)));
         assert_eq!(flag("{}"), Ok(None));
-        for text in [
-            r#"{"dangling":{"x":true}}"#,
-            r#"{"dangling":["0","1"]}"#,
-            r#"{"dangling":{}}"#,
-        ] {
+        for text in
+            [r#"{"dangling":{"x":true}}"#, r#"{"dangling":["0","1"]}"#, r#"{"dangling":{}}"#]
+        {
             assert!(flag(text).is_err(), "{text}");
         }
         let error = flag(r#"{"dangling":{"x":true}}"#).unwrap_err();
@@ -231,15 +210,9 @@ mod tests {
 
     #[test]
     fn every_label_must_match() {
-        let labels = BTreeMap::from([
-            ("a".to_owned(), "1".to_owned()),
-            ("b".to_owned(), String::new()),
-        ]);
-        let matches = |text: &str| {
-            Filters::parse(text)
-                .unwrap()
-                .matches_labels("label", &labels)
-        };
+        let labels =
+            BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+        let matches = |text: &str| Filters::parse(text).unwrap().matches_labels("label", &labels);
         assert!(matches(r#"{"label":["a","b"]}"#));
         assert!(matches(r#"{"label":["a=1"]}"#));
         assert!(!matches(r#"{"label":["a=2"]}"#));

@@ -206,10 +206,7 @@ impl ProgressMessage {
     pub fn error(message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
-            error_detail: Some(ProgressError {
-                code: 0,
-                message: message.clone(),
-            }),
+            error_detail: Some(ProgressError { code: 0, message: message.clone() }),
             error: message,
             ..Self::default()
         }
@@ -217,17 +214,11 @@ impl ProgressMessage {
 
     /// A line of plain text; load and build write those.
     pub fn stream(text: impl Into<String>) -> Self {
-        Self {
-            stream: text.into(),
-            ..Self::default()
-        }
+        Self { stream: text.into(), ..Self::default() }
     }
 
     /// A line that says what happens; import, pull and push write those.
     pub fn status(text: impl Into<String>) -> Self {
-        Self {
-            status: text.into(),
-            ..Self::default()
-        }
+        Self { status: text.into(), ..Self::default() }
     }
 }

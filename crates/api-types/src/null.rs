@@ -17,11 +17,7 @@ where
     S: Serializer,
     T: Serialize + Default + PartialEq,
 {
-    if is_empty(value) {
-        serializer.serialize_none()
-    } else {
-        value.serialize(serializer)
-    }
+    if is_empty(value) { serializer.serialize_none() } else { value.serialize(serializer) }
 }
 
 /// Go's `omitempty`: the zero value of numbers, strings, booleans, lists, maps and options.

@@ -33,35 +33,17 @@ fn create_with_every_flag_round_trips() {
     assert_eq!(host.resources.nano_cpus, 500_000_000);
     assert_eq!(host.resources.memory, 104_857_600);
     assert_eq!(host.resources.pids_limit, Some(10));
-    assert_eq!(
-        host.resources.ulimits[0],
-        Ulimit {
-            name: "nofile".into(),
-            hard: 20,
-            soft: 10
-        }
-    );
+    assert_eq!(host.resources.ulimits[0], Ulimit { name: "nofile".into(), hard: 20, soft: 10 });
     assert_eq!(host.resources.devices[0].path_in_container, "/dev/n");
     assert_eq!(host.resources.blkio_device_read_bps[0].rate, 1_048_576);
-    assert_eq!(
-        host.port_bindings["80/tcp"].as_ref().unwrap()[0].host_port,
-        "8080"
-    );
+    assert_eq!(host.port_bindings["80/tcp"].as_ref().unwrap()[0].host_port, "8080");
     assert_eq!(host.tmpfs["/t"], "size=1m");
     assert_eq!(host.init, Some(true));
     assert_eq!(host.masked_paths, None);
-    assert_eq!(
-        host.mounts[1].tmpfs_options.as_ref().unwrap().size_bytes,
-        1_048_576
-    );
+    assert_eq!(host.mounts[1].tmpfs_options.as_ref().unwrap().size_bytes, 1_048_576);
     assert_eq!(host.mounts.len(), 2);
-    let endpoint = request.networking_config.endpoints_config["bridge"]
-        .as_ref()
-        .unwrap();
-    assert_eq!(
-        endpoint.ipam_config.as_ref().unwrap().ipv4_address,
-        "1.2.3.4"
-    );
+    let endpoint = request.networking_config.endpoints_config["bridge"].as_ref().unwrap();
+    assert_eq!(endpoint.ipam_config.as_ref().unwrap().ipv4_address, "1.2.3.4");
 }
 
 #[test]
@@ -114,14 +96,8 @@ fn null_is_accepted_for_every_kind_of_field() {
     );
     let mut expected = ContainerCreateRequest::default();
     expected.config.image = "x".into();
-    expected
-        .config
-        .exposed_ports
-        .insert("80/tcp".into(), EmptyObject);
-    expected
-        .host_config
-        .port_bindings
-        .insert("80/tcp".into(), None);
+    expected.config.exposed_ports.insert("80/tcp".into(), EmptyObject);
+    expected.host_config.port_bindings.insert("80/tcp".into(), None);
     assert_eq!(request, expected);
     serde_json::from_str::<ContainerCreateRequest>(r#"{"HostConfig":null}"#).unwrap();
 }
@@ -137,15 +113,8 @@ fn a_command_may_be_one_string() {
 
 #[test]
 fn a_type_mismatch_is_an_error() {
-    for text in [
-        r#"{"Image":1}"#,
-        r#"{"HostConfig":{"Memory":"1g"}}"#,
-        r#"{"HostConfig":[]"#,
-    ] {
-        assert!(
-            serde_json::from_str::<ContainerCreateRequest>(text).is_err(),
-            "{text}"
-        );
+    for text in [r#"{"Image":1}"#, r#"{"HostConfig":{"Memory":"1g"}}"#, r#"{"HostConfig":[]"#] {
+        assert!(serde_json::from_str::<ContainerCreateRequest>(text).is_err(), "{text}");
     }
 }
 
@@ -159,14 +128,8 @@ fn emptiness_is_written_as_docker_writes_it() {
     assert_eq!(host["PidsLimit"], Value::Null);
     assert!(host.get("Tmpfs").is_none());
     assert!(host.get("Init").is_none());
-    let masked = HostConfig {
-        masked_paths: Some(Vec::new()),
-        ..HostConfig::default()
-    };
-    assert_eq!(
-        serde_json::to_value(masked).unwrap()["MaskedPaths"],
-        json!([])
-    );
+    let masked = HostConfig { masked_paths: Some(Vec::new()), ..HostConfig::default() };
+    assert_eq!(serde_json::to_value(masked).unwrap()["MaskedPaths"], json!([]));
     let summary = serde_json::to_value(ContainerSummary::default()).unwrap();
     assert!(summary.get("SizeRw").is_none());
     assert_eq!(summary["Ports"], json!([]));
@@ -179,35 +142,17 @@ fn emptiness_is_written_as_docker_writes_it() {
 #[test]
 fn irregular_names_are_dockers() {
     let endpoint = serde_json::to_value(EndpointSettings::default()).unwrap();
-    for key in [
-        "IPAMConfig",
-        "IPAddress",
-        "IPPrefixLen",
-        "GlobalIPv6PrefixLen",
-        "DNSNames",
-    ] {
+    for key in ["IPAMConfig", "IPAddress", "IPPrefixLen", "GlobalIPv6PrefixLen", "DNSNames"] {
         assert!(endpoint.get(key).is_some(), "{key}");
     }
     let info = serde_json::to_value(SystemInfo::default()).unwrap();
-    for key in [
-        "ID",
-        "NCPU",
-        "CPUShares",
-        "CpuCfsQuota",
-        "OSType",
-        "NFd",
-        "NGoroutines",
-        "HttpProxy",
-    ] {
+    for key in
+        ["ID", "NCPU", "CPUShares", "CpuCfsQuota", "OSType", "NFd", "NGoroutines", "HttpProxy"]
+    {
         assert!(info.get(key).is_some(), "{key}");
     }
     let host = serde_json::to_value(HostConfig::default()).unwrap();
-    for key in [
-        "UTSMode",
-        "ContainerIDFile",
-        "BlkioDeviceReadIOps",
-        "IOMaximumBandwidth",
-    ] {
+    for key in ["UTSMode", "ContainerIDFile", "BlkioDeviceReadIOps", "IOMaximumBandwidth"] {
         assert!(host.get(key).is_some(), "{key}");
     }
     let version = serde_json::to_value(SystemVersion::default()).unwrap();
@@ -216,10 +161,7 @@ fn irregular_names_are_dockers() {
         serde_json::to_value(ContainerWaitResponse::default()).unwrap(),
         json!({"StatusCode": 0})
     );
-    assert_eq!(
-        serde_json::to_value(ErrorResponse::new("x")).unwrap(),
-        json!({"message": "x"})
-    );
+    assert_eq!(serde_json::to_value(ErrorResponse::new("x")).unwrap(), json!({"message": "x"}));
 }
 
 #[test]

@@ -38,9 +38,7 @@ impl Digest {
 
     /// Parses 64 hexadecimal digits without the algorithm.
     pub fn from_hex(hex: &str) -> Result<Self, DigestError> {
-        let wrong = || DigestError {
-            text: hex.to_owned(),
-        };
+        let wrong = || DigestError { text: hex.to_owned() };
         let digits = hex.as_bytes();
         if digits.len() != 64 {
             return Err(wrong());
@@ -81,9 +79,7 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, DigestError> {
         text.strip_prefix("sha256:")
             .and_then(|hex| Self::from_hex(hex).ok())
-            .ok_or_else(|| DigestError {
-                text: text.to_owned(),
-            })
+            .ok_or_else(|| DigestError { text: text.to_owned() })
     }
 }
 

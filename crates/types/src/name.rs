@@ -29,9 +29,7 @@ impl ContainerName {
 fn is_valid(name: &str) -> bool {
     let mut bytes = name.bytes();
     name.len() >= 2
-        && bytes
-            .next()
-            .is_some_and(|first| first.is_ascii_alphanumeric())
+        && bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
@@ -43,9 +41,7 @@ impl FromStr for ContainerName {
         if is_valid(name) {
             Ok(Self(name.to_owned()))
         } else {
-            Err(NameError {
-                text: text.to_owned(),
-            })
+            Err(NameError { text: text.to_owned() })
         }
     }
 }

@@ -25,11 +25,7 @@ impl Platform {
     /// The platform of this machine.
     #[must_use]
     pub fn host() -> Self {
-        Self {
-            os: "linux".into(),
-            architecture: host_architecture().into(),
-            variant: None,
-        }
+        Self { os: "linux".into(), architecture: host_architecture().into(), variant: None }
     }
 
     /// The operating system, `linux` for all that barge runs.
@@ -71,9 +67,7 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let wrong = || PlatformError {
-            text: text.to_owned(),
-        };
+        let wrong = || PlatformError { text: text.to_owned() };
         let part_is_valid = |part: &str| {
             !part.is_empty()
                 && part
@@ -100,10 +94,8 @@ impl FromStr for Platform {
 }
 
 fn is_known_architecture(name: &str) -> bool {
-    [
-        "amd64", "arm64", "386", "arm", "ppc64le", "s390x", "riscv64", "loong64", "mips64le",
-    ]
-    .contains(&name)
+    ["amd64", "arm64", "386", "arm", "ppc64le", "s390x", "riscv64", "loong64", "mips64le"]
+        .contains(&name)
 }
 
 impl TryFrom<String> for Platform {
@@ -150,12 +142,7 @@ mod tests {
     #[test]
     fn a_wrong_platform_is_named() {
         for text in ["", "linux/", "a/b/c/d", "li nux/amd64"] {
-            assert!(
-                text.parse::<Platform>()
-                    .unwrap_err()
-                    .to_string()
-                    .contains(text)
-            );
+            assert!(text.parse::<Platform>().unwrap_err().to_string().contains(text));
         }
     }
 }

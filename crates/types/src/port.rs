@@ -75,10 +75,7 @@ impl FromStr for Port {
     fn from_str(text: &str) -> Result<Self, PortError> {
         let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         match number.parse() {
-            Ok(number) if number > 0 => Ok(Self {
-                number,
-                protocol: protocol.parse()?,
-            }),
+            Ok(number) if number > 0 => Ok(Self { number, protocol: protocol.parse()? }),
             _ => Err(PortError::Number(number.to_owned())),
         }
     }
@@ -111,13 +108,7 @@ mod tests {
     #[test]
     fn tcp_is_what_is_meant_without_a_protocol() {
         assert_eq!("80".parse::<Port>().unwrap().to_string(), "80/tcp");
-        assert_eq!(
-            "53/UDP".parse::<Port>().unwrap(),
-            Port {
-                number: 53,
-                protocol: Protocol::Udp
-            }
-        );
+        assert_eq!("53/UDP".parse::<Port>().unwrap(), Port { number: 53, protocol: Protocol::Udp });
     }
 
     #[test]

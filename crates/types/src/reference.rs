@@ -101,23 +101,12 @@ impl Reference {
         if !is_tag(tag) {
             return Err(ReferenceError::Format);
         }
-        Ok(Self {
-            tag: Some(tag.to_owned()),
-            digest: None,
-            ..self.clone()
-        })
+        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
 
     fn suffix(&self) -> String {
-        let tag = self
-            .tag
-            .as_ref()
-            .map(|tag| format!(":{tag}"))
-            .unwrap_or_default();
-        let digest = self
-            .digest
-            .map(|digest| format!("@{digest}"))
-            .unwrap_or_default();
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = self.digest.map(|digest| format!("@{digest}")).unwrap_or_default();
         tag + &digest
     }
 }
@@ -130,23 +119,15 @@ impl FromStr for Reference {
             return Err(ReferenceError::LooksLikeId(text.to_owned()));
         }
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (
-                rest,
-                Some(
-                    digest
-                        .parse::<Digest>()
-                        .map_err(|_| ReferenceError::Format)?,
-                ),
-            ),
+            Some((rest, digest)) => {
+                (rest, Some(digest.parse::<Digest>().map_err(|_| ReferenceError::Format)?))
+            }
             None => (text, None),
         };
         // A colon after the last slash begins a tag; one before it belongs to the registry's port.
         let name_end = rest.rfind('/').map_or(0, |slash| slash + 1);
         let (name, tag) = match rest[name_end..].find(':') {
-            Some(colon) => (
-                &rest[..name_end + colon],
-                Some(&rest[name_end + colon + 1..]),
-            ),
+            Some(colon) => (&rest[..name_end + colon], Some(&rest[name_end + colon + 1..])),
             None => (rest, None),
         };
         let (domain, path) = split_domain(name);
@@ -165,12 +146,7 @@ impl FromStr for Reference {
             (None, None) => Some(DEFAULT_TAG.to_owned()),
             (None, Some(_)) => None,
         };
-        Ok(Self {
-            domain,
-            path,
-            tag,
-            digest,
-        })
+        Ok(Self { domain, path, tag, digest })
     }
 }
 
@@ -187,11 +163,7 @@ fn split_domain(name: &str) -> (String, String) {
         }
         _ => (DEFAULT_DOMAIN, name),
     };
-    let domain = if domain == LEGACY_DEFAULT_DOMAIN {
-        DEFAULT_DOMAIN
-    } else {
-        domain
-    };
+    let domain = if domain == LEGACY_DEFAULT_DOMAIN { DEFAULT_DOMAIN } else { domain };
     let path = if domain == DEFAULT_DOMAIN && !path.contains('/') {
         format!("{OFFICIAL_PREFIX}{path}")
     } else {
@@ -207,16 +179,11 @@ fn is_domain(domain: &str) -> bool {
     };
     let port_is_right =
         port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-    let host_is_right = match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    let host_is_right = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => host.split('.').all(|label| {
             !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         }),
@@ -242,9 +209,7 @@ fn is_path_component(component: &str) -> bool {
 fn is_tag(tag: &str) -> bool {
     let mut bytes = tag.bytes();
     tag.len() <= 128
-        && bytes
-            .next()
-            .is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_')
+        && bytes.next().is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
@@ -284,32 +249,12 @@ mod tests {
             ("debian", "docker.io/library/debian:latest", "debian:latest"),
             ("debian:12", "docker.io/library/debian:12", "debian:12"),
             ("user/app", "docker.io/user/app:latest", "user/app:latest"),
-            (
-                "index.docker.io/library/debian",
-                "docker.io/library/debian:latest",
-                "debian:latest",
-            ),
-            (
-                "localhost:5000/app:v1",
-                "localhost:5000/app:v1",
-                "localhost:5000/app:v1",
-            ),
-            (
-                "localhost/app",
-                "localhost/app:latest",
-                "localhost/app:latest",
-            ),
-            (
-                "ghcr.io/a/b/c:1.0-x_y",
-                "ghcr.io/a/b/c:1.0-x_y",
-                "ghcr.io/a/b/c:1.0-x_y",
-            ),
+            ("index.docker.io/library/debian", "docker.io/library/debian:latest", "debian:latest"),
+            ("localhost:5000/app:v1", "localhost:5000/app:v1", "localhost:5000/app:v1"),
+            ("localhost/app", "localhost/app:latest", "localhost/app:latest"),
+            ("ghcr.io/a/b/c:1.0-x_y", "ghcr.io/a/b/c:1.0-x_y", "ghcr.io/a/b/c:1.0-x_y"),
             ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest"),
-            (
-                "a--b__c.d",
-                "docker.io/library/a--b__c.d:latest",
-                "a--b__c.d:latest",
-            ),
+            ("a--b__c.d", "docker.io/library/a--b__c.d:latest", "a--b__c.d:latest"),
         ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(reference.to_string(), whole);
@@ -354,13 +299,7 @@ mod tests {
             "invalid reference format: repository name (library/Debian) must be lowercase"
         );
         let id = "ab".repeat(32);
-        assert_eq!(
-            id.parse::<Reference>(),
-            Err(ReferenceError::LooksLikeId(id))
-        );
-        assert_eq!(
-            "a".repeat(300).parse::<Reference>(),
-            Err(ReferenceError::TooLong)
-        );
+        assert_eq!(id.parse::<Reference>(), Err(ReferenceError::LooksLikeId(id)));
+        assert_eq!("a".repeat(300).parse::<Reference>(), Err(ReferenceError::TooLong));
     }
 }

@@ -51,11 +51,7 @@ impl RestartPolicy {
             "on-failure" => return Ok(Self::OnFailure { max_retries }),
             other => return Err(RestartPolicyError::UnknownPolicy(other.to_owned())),
         };
-        if max_retries == 0 {
-            Ok(policy)
-        } else {
-            Err(RestartPolicyError::CountNotAllowed)
-        }
+        if max_retries == 0 { Ok(policy) } else { Err(RestartPolicyError::CountNotAllowed) }
     }
 
     /// The name that the API carries.
@@ -97,10 +93,7 @@ impl FromStr for RestartPolicy {
     /// The command line's form: `no`, `always`, `unless-stopped`, `on-failure[:N]`.
     fn from_str(text: &str) -> Result<Self, RestartPolicyError> {
         let (name, count) = match text.split_once(':') {
-            Some((name, count)) => (
-                name,
-                count.parse().map_err(|_| RestartPolicyError::BadCount)?,
-            ),
+            Some((name, count)) => (name, count.parse().map_err(|_| RestartPolicyError::BadCount)?),
             None => (text, 0),
         };
         Self::from_api(name, count)
@@ -110,9 +103,7 @@ impl FromStr for RestartPolicy {
 impl fmt::Display for RestartPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OnFailure {
-                max_retries: count @ 1..,
-            } => write!(f, "on-failure:{count}"),
+            Self::OnFailure { max_retries: count @ 1.. } => write!(f, "on-failure:{count}"),
             Self::OnFailure { .. } | Self::No | Self::Always | Self::UnlessStopped => {
                 f.write_str(self.name())
             }
@@ -135,20 +126,10 @@ mod tests {
 
     #[test]
     fn a_count_belongs_to_on_failure() {
-        assert_eq!(
-            "always:3".parse::<RestartPolicy>(),
-            Err(RestartPolicyError::CountNotAllowed)
-        );
-        assert_eq!(
-            RestartPolicy::from_api("on-failure", -1),
-            Err(RestartPolicyError::BadCount)
-        );
+        assert_eq!("always:3".parse::<RestartPolicy>(), Err(RestartPolicyError::CountNotAllowed));
+        assert_eq!(RestartPolicy::from_api("on-failure", -1), Err(RestartPolicyError::BadCount));
         assert!(
-            "sometimes"
-                .parse::<RestartPolicy>()
-                .unwrap_err()
-                .to_string()
-                .contains("'sometimes'")
+            "sometimes".parse::<RestartPolicy>().unwrap_err().to_string().contains("'sometimes'")
         );
     }
 }

@@ -48,9 +48,7 @@ impl TryFrom<i32> for Signal {
     fn try_from(number: i32) -> Result<Self, SignalError> {
         match u8::try_from(number) {
             Ok(number @ 1..=RTMAX) => Ok(Self(number)),
-            _ => Err(SignalError {
-                text: number.to_string(),
-            }),
+            _ => Err(SignalError { text: number.to_string() }),
         }
     }
 }
@@ -65,9 +63,7 @@ impl FromStr for Signal {
     type Err = SignalError;
 
     fn from_str(text: &str) -> Result<Self, SignalError> {
-        let wrong = || SignalError {
-            text: text.to_owned(),
-        };
+        let wrong = || SignalError { text: text.to_owned() };
         if let Ok(number) = text.parse::<i32>() {
             return Self::try_from(number).map_err(|_| wrong());
         }
@@ -77,23 +73,17 @@ impl FromStr for Signal {
             return Ok(Self(number));
         }
         let offset = |digits: &str| {
-            if digits.is_empty() {
-                Some(0)
-            } else {
-                digits.parse::<u8>().ok()
-            }
+            if digits.is_empty() { Some(0) } else { digits.parse::<u8>().ok() }
         };
         let number = match name {
             "POLL" => Some(29),
             "IOT" => Some(6),
             "CLD" => Some(17),
             _ => {
-                let from_min = name
-                    .strip_prefix("RTMIN")
-                    .map(|rest| rest.strip_prefix('+').unwrap_or(rest));
-                let from_max = name
-                    .strip_prefix("RTMAX")
-                    .map(|rest| rest.strip_prefix('-').unwrap_or(rest));
+                let from_min =
+                    name.strip_prefix("RTMIN").map(|rest| rest.strip_prefix('+').unwrap_or(rest));
+                let from_max =
+                    name.strip_prefix("RTMAX").map(|rest| rest.strip_prefix('-').unwrap_or(rest));
                 match (from_min, from_max) {
                     (Some(rest), _) => offset(rest).and_then(|n| RTMIN.checked_add(n)),
                     (_, Some(rest)) => offset(rest).and_then(|n| RTMAX.checked_sub(n)),

@@ -9,12 +9,8 @@ pub struct SizeError {
 
 /// Bytes of memory: every unit is a power of 1024, also `kB` and `MB`, as Docker's `--memory` has it.
 pub fn parse_bytes(text: &str) -> Result<u64, SizeError> {
-    let wrong = || SizeError {
-        text: text.to_owned(),
-    };
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let wrong = || SizeError { text: text.to_owned() };
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
     let shift = match unit.as_str() {
@@ -51,12 +47,7 @@ pub fn human_decimal(bytes: u64) -> String {
 /// A size with binary units, as `docker stats` prints.
 #[must_use]
 pub fn human_binary(bytes: u64) -> String {
-    human(
-        bytes,
-        1024.0,
-        &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"],
-        4,
-    )
+    human(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 4)
 }
 
 /// A size with decimal units and three significant digits, as `docker ps --size` prints.
@@ -108,16 +99,7 @@ mod tests {
 
     #[test]
     fn other_text_is_refused_by_name() {
-        for text in [
-            "",
-            "m",
-            "-1m",
-            "1x",
-            "1..5m",
-            "99999999999999p",
-            "1 2m",
-            "nan",
-        ] {
+        for text in ["", "m", "-1m", "1x", "1..5m", "99999999999999p", "1 2m", "nan"] {
             assert_eq!(
                 parse_bytes(text).unwrap_err().to_string(),
                 format!("invalid size: '{text}'")

@@ -11,6 +11,7 @@ mod inspect;
 mod kill;
 mod list;
 mod logs;
+mod partners;
 mod pause;
 mod prune;
 mod record;

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::Arc;
 
-use barge_network::{Endpoint, EndpointOptions, Sandbox};
+use barge_network::{Endpoint, Sandbox};
 use barge_shim_api::{
     CgroupConfig, ConsoleSize, Create, Descriptor, InitProcess, Request, Response, StdinMode,
     StdioConfig,
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::container::{Container, Presence, Rest};
 use super::exits::Run;
-use super::settings::{IpcMode, NetworkMode, PidMode};
+use super::settings::NetworkMode;
 use super::spec::{self, Joins};
 use super::state::{FailedStart, Freeze, Running, State};
 use super::{Containers, command, to_the_end};
@@ -285,46 +285,6 @@ impl Containers {
         Ok(rootfs)
     }
 
-    /// An address and ports, in memory and as a record; the kernel work comes later.
-    fn allocate(
-        &self,
-        container: &Arc<Container>,
-        undo: &mut Rollback,
-    ) -> Result<Option<Endpoint>> {
-        let (record, settings) = (container.record(), container.settings());
-        let mode = match &settings.network {
-            NetworkMode::Named(name) => barge_network::NetworkMode::Named(name.clone()),
-            NetworkMode::Host => barge_network::NetworkMode::Named("host".to_owned()),
-            NetworkMode::Container(_) => return Ok(None),
-        };
-        let mut options = EndpointOptions::new(container.id.clone(), record.name.as_str());
-        options.ports.clone_from(&settings.ports);
-        let wanted = super::settings::endpoint_settings(&record.endpoints, &settings.network);
-        let mac = wanted.map_or("", |wanted| &wanted.mac_address);
-        let mac = if mac.is_empty() { &record.config.mac_address } else { mac };
-        if !mac.is_empty() {
-            options.mac = Some(mac.parse()?);
-        }
-        let address = wanted
-            .and_then(|wanted| wanted.ipam_config.as_ref())
-            .map_or("", |ipam| &ipam.ipv4_address);
-        if !address.is_empty() {
-            return Err(EngineError::Invalid(
-                "invalid endpoint settings: user specified IP address is supported on user defined networks only"
-                    .to_owned(),
-            ));
-        }
-        let endpoint = self.network.allocate(&mode, options)?;
-        let (network, id) = (Arc::clone(&self.network), container.id.clone());
-        undo.push(move || {
-            if let Err(error) = network.release(&id) {
-                tracing::warn!(container = %id, %error, "cannot release the network");
-            }
-        });
-        container.inner().endpoint = Some(endpoint.clone());
-        Ok(Some(endpoint))
-    }
-
     fn log_config(&self, container: &Container) -> Result<barge_shim_api::LogConfig> {
         let record = container.record();
         let log = &record.host_config.log_config;
@@ -346,43 +306,6 @@ impl Containers {
             options: log.config.clone(),
             attributes: barge_logdriver::attributes(&log.config, &subject)?,
         })
-    }
-
-    /// The first processes of the containers whose namespaces are joined; they have to run.
-    fn joins(&self, container: &Container) -> Result<Joins> {
-        let settings = container.settings();
-        let pid_of = |name: &str| {
-            let partner = self.registry.find(name)?;
-            let running = partner.state().running();
-            running.map(|running| running.pid).ok_or_else(|| {
-                EngineError::Conflict(format!(
-                    "cannot join the namespaces of container {}: it is not running",
-                    partner.name()
-                ))
-            })
-        };
-        let network = match &settings.network {
-            NetworkMode::Container(name) => Some(pid_of(name)?),
-            NetworkMode::Named(_) | NetworkMode::Host => None,
-        };
-        let pid = match &settings.pid {
-            PidMode::Container(name) => Some(pid_of(name)?),
-            PidMode::Private | PidMode::Host => None,
-        };
-        let ipc = match &settings.ipc {
-            IpcMode::Container(name) => {
-                let partner = self.registry.find(name)?;
-                if partner.settings().ipc != IpcMode::Shareable {
-                    return Err(EngineError::Invalid(format!(
-                        "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
-                        partner.id
-                    )));
-                }
-                Some(pid_of(name)?)
-            }
-            IpcMode::Private | IpcMode::Without | IpcMode::Shareable | IpcMode::Host => None,
-        };
-        Ok(Joins { network, pid, ipc })
     }
 
     /// Keeps why a start failed; a container that goes with its end goes now.
