@@ -10,3 +10,5 @@
 
 mod bad_input;
 mod basics;
+mod flags;
+mod isolation;

@@ -188,14 +188,12 @@ impl TestHost {
 
     /// Runs a client to its end, without input.
     #[track_caller]
-    #[must_use]
     pub fn run(&self, client: Client, arguments: &[&str]) -> Outcome {
         Process::start(&mut self.client(client, arguments)).wait()
     }
 
     /// Runs a client to its end with this input.
     #[track_caller]
-    #[must_use]
     pub fn run_with_input(&self, client: Client, arguments: &[&str], input: &[u8]) -> Outcome {
         let mut process = Process::start(&mut self.client(client, arguments));
         process.send_as_far_as_read(input);
@@ -216,7 +214,6 @@ impl TestHost {
 
     /// Runs `barge` to its end.
     #[track_caller]
-    #[must_use]
     pub fn barge(&self, arguments: &[&str]) -> Outcome {
         self.run(Client::Barge, arguments)
     }
