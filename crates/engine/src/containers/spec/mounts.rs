@@ -80,10 +80,12 @@ fn ipc_mounts(start: &Start<'_>) -> Vec<Mount> {
     let shm_options = ["nosuid", "noexec", "nodev", "mode=1777", &size];
     let queues = mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]);
     match &start.settings.ipc {
-        IpcMode::Host => vec![
-            bind("/dev/mqueue", Path::new("/dev/mqueue"), &["rbind", "nosuid", "noexec", "nodev"]),
-            bind("/dev/shm", Path::new("/dev/shm"), &["rbind", "rprivate"]),
-        ],
+        // Not every host has its queues mounted.
+        IpcMode::Host => ["/dev/mqueue", "/dev/shm"]
+            .into_iter()
+            .filter(|path| Path::new(path).is_dir())
+            .map(|path| bind(path, Path::new(path), &["rbind", "nosuid", "noexec", "nodev"]))
+            .collect(),
         IpcMode::Without => vec![queues],
         IpcMode::Private | IpcMode::Shareable | IpcMode::Container(_) => {
             let shm = match &start.shm {
