@@ -116,6 +116,8 @@ impl System {
         let details = BTreeMap::from([
             ("ApiVersion".to_owned(), API_VERSION.to_owned()),
             ("MinAPIVersion".to_owned(), MIN_API_VERSION.to_owned()),
+            ("KernelVersion".to_owned(), machine.release().to_string_lossy().into_owned()),
+            ("Experimental".to_owned(), "false".to_owned()),
             ("Os".to_owned(), "linux".to_owned()),
             ("Arch".to_owned(), barge_types::Platform::host().architecture().to_owned()),
         ]);

@@ -15,13 +15,14 @@ mod mount_options;
 mod namespaces;
 mod plan;
 pub mod reaper;
-pub mod user;
 mod validate;
 
 pub use create::{CreateOptions, Created, create};
 pub use error::{Failure, Stage, StartError};
 pub use exec::{ExecOptions, Started, exec};
 pub use plan::InitProcess;
+
+pub use barge_types::accounts as user;
 
 use barge_oci::runtime::LinuxSeccomp;
 

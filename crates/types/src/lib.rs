@@ -3,6 +3,7 @@
 //! Pure values, valid by construction, without I/O: whoever holds one need not check it again. Texts that Docker's
 //! clients match on live beside the parser that says them.
 
+pub mod accounts;
 mod digest;
 mod error_kind;
 mod id;

@@ -21,6 +21,7 @@ use super::pause::not_running;
 use super::settings::invalid;
 use super::state::{Freeze, Running, State};
 use super::{Containers, spec, to_the_end};
+use crate::blocking;
 use crate::error::{EngineError, Result};
 
 /// A process that was or is to be started in a container.
@@ -138,7 +139,7 @@ impl Containers {
     }
 
     async fn exec_now(
-        &self,
+        self: &Arc<Self>,
         container: &Arc<Container>,
         exec: &Exec,
         request: &ExecStartRequest,
@@ -162,7 +163,15 @@ impl Containers {
             };
             (Some(ours), vec![streams], vec![theirs])
         };
-        let process = spec::exec_process(&container.record(), &container.settings(), wanted);
+        let record = container.record();
+        let groups = {
+            let (this, container) = (Arc::clone(self), Arc::clone(container));
+            match record.host_config.group_add.as_slice() {
+                [] => Vec::new(),
+                _ => blocking::run(move || this.groups_of_running(&container)).await?,
+            }
+        };
+        let process = spec::exec_process(&record, &container.settings(), &groups, wanted);
         let order =
             ExecRequest { exec_id: exec.id.clone(), process: Box::new(process), stdio, streams };
         let answer = shim.send(&Request::Exec(Box::new(order)), &descriptors).await?;

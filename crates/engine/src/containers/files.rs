@@ -1,14 +1,17 @@
 //! The files that a container gets from the daemon: `/etc/hostname`, `/etc/hosts`, `/etc/resolv.conf`, and its log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use barge_network::{Endpoint, hosts_file, resolv_conf};
+use barge_sys::openat2;
+use barge_types::accounts;
 
 use super::container::Container;
+use super::record::ContainerRecord;
 use super::settings::NetworkMode;
 use super::{Containers, invalid_text};
 use crate::disk::{Durability, write_file};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 
 impl Containers {
     /// Writes the three files and says in which folder they are: the partner's when its network is used, so that both
@@ -85,6 +88,36 @@ impl Containers {
             resolv_conf::Reach::Own
         };
         resolv_conf::to_text(&resolv_conf::read_host(), &asked, reach)
+    }
+
+    /// `--group-add` by number: names are those of the container's own /etc/group.
+    pub(super) fn additional_groups(
+        &self,
+        record: &ContainerRecord,
+        rootfs: &Path,
+    ) -> Result<Vec<u32>> {
+        let wanted = &record.host_config.group_add;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let database = openat2::open_root(rootfs)
+            .and_then(|root| openat2::read(&root, Path::new("etc/group")));
+        let database = match database {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(EngineError::io("read", rootfs.join("etc/group"))(error)),
+        };
+        wanted
+            .iter()
+            .map(|name| accounts::find_group(name, &database).map_err(invalid_text))
+            .collect()
+    }
+
+    /// The same for one that runs: its root is mounted.
+    pub(super) fn groups_of_running(&self, container: &Container) -> Result<Vec<u32>> {
+        let data = self.storage.metadata(&container.layer)?;
+        let rootfs = data.get("MergedDir").map_or_else(PathBuf::new, PathBuf::from);
+        self.additional_groups(&container.record(), &rootfs)
     }
 
     /// Where the container's log is.

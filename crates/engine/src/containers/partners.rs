@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use barge_api_types::EndpointSettings;
 use barge_network::{Endpoint, EndpointOptions};
 
 use super::Containers;
@@ -27,6 +28,7 @@ impl Containers {
         let mut options = EndpointOptions::new(container.id.clone(), record.name.as_str());
         options.ports.clone_from(&settings.ports);
         let wanted = endpoint_settings(&record.endpoints, &settings.network);
+        refuse_unsupported(wanted)?;
         let mac = wanted.map_or("", |wanted| &wanted.mac_address);
         let mac = if mac.is_empty() { &record.config.mac_address } else { mac };
         if !mac.is_empty() {
@@ -87,5 +89,29 @@ impl Containers {
             IpcMode::Private | IpcMode::Without | IpcMode::Shareable | IpcMode::Host => None,
         };
         Ok(Joins { network, pid, ipc })
+    }
+}
+
+/// What may be asked of an endpoint and belongs to networks that users make.
+fn refuse_unsupported(wanted: Option<&EndpointSettings>) -> Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    if !wanted.aliases.is_empty() {
+        return Err(EngineError::Invalid(
+            "invalid endpoint settings: network-scoped alias is supported only for containers in user defined networks"
+                .to_owned(),
+        ));
+    }
+    let ipam = wanted.ipam_config.as_ref();
+    let asked = [
+        (!wanted.links.is_empty(), "--link"),
+        (!wanted.driver_opts.is_empty(), "--network driver-opt"),
+        (ipam.is_some_and(|ipam| !ipam.ipv6_address.is_empty()), "--ip6"),
+        (ipam.is_some_and(|ipam| !ipam.link_local_ips.is_empty()), "--link-local-ip"),
+    ];
+    match asked.iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, option)) => {
+            Err(EngineError::NotImplemented(format!("{option} is not supported by barge")))
+        }
+        None => Ok(()),
     }
 }

@@ -248,6 +248,7 @@ impl Containers {
             mounts,
             shm,
             joins,
+            groups: self.additional_groups(&record, &rootfs)?,
             cgroup: cgroup.clone(),
         })?;
         let create = Create {

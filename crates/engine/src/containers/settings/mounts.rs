@@ -186,6 +186,11 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
     }
     wanted.missing_source = MissingSource::Refuse;
     if let Some(options) = &mount.bind_options {
+        if options.read_only_non_recursive {
+            return Err(EngineError::NotImplemented(
+                "bind-recursive=writable is not supported by barge".to_owned(),
+            ));
+        }
         options.propagation.clone_into(&mut wanted.propagation);
         if options.create_mountpoint {
             wanted.missing_source = MissingSource::Create;

@@ -33,6 +33,8 @@ pub(crate) struct Start<'a> {
     /// The host's folder that is bound on /dev/shm, when it is shared.
     pub(crate) shm: Option<PathBuf>,
     pub(crate) joins: Joins,
+    /// `--group-add`, by number.
+    pub(crate) groups: Vec<u32>,
     pub(crate) cgroup: String,
 }
 
@@ -77,7 +79,7 @@ pub(crate) fn build(start: &Start<'_>) -> Result<Spec> {
     let (nodes, rules) = devices::build(record, settings)?;
     let (masked_paths, readonly_paths) = paths(record, settings);
     let resources = LinuxResources { devices: rules, ..settings.resources.clone() };
-    let process = process::first(record, settings);
+    let process = process::first(record, settings, &start.groups);
     let is_own_uts = settings.uts == UtsMode::Private;
     Ok(Spec {
         oci_version: VERSION.to_owned(),

@@ -136,6 +136,11 @@ fn user_mount(record: &MountRecord, source: &Path) -> Mount {
             };
             let propagation =
                 if record.propagation.is_empty() { "rprivate" } else { &record.propagation };
+            // What is mounted below the source is read-only too, as in Docker since 25.
+            let access = match (record.access, recursion) {
+                (Access::ReadOnly, Recursion::Recursive) => "rro",
+                (Access::ReadOnly | Access::ReadWrite, _) => access,
+            };
             bind(&record.destination, source, &[bind_word, propagation, access])
         }
         MountSource::Volume { .. } => {

@@ -8,13 +8,13 @@ use crate::containers::record::ContainerRecord;
 use crate::containers::settings::{NewPrivileges, Settings};
 
 /// The container's own command.
-pub(super) fn first(record: &ContainerRecord, settings: &Settings) -> Process {
+pub(super) fn first(record: &ContainerRecord, settings: &Settings, groups: &[u32]) -> Process {
     let config = &record.config;
     let (path, arguments) = super::super::command(config);
     let score = record.host_config.oom_score_adj;
     Process {
         terminal: config.tty,
-        user: user(&config.user),
+        user: user(&config.user, groups),
         args: std::iter::once(path).chain(arguments).collect(),
         env: environment::build(&config.env, &config.hostname, config.tty),
         cwd: if config.working_dir.is_empty() {
@@ -31,6 +31,7 @@ pub(super) fn first(record: &ContainerRecord, settings: &Settings) -> Process {
 pub(crate) fn exec(
     record: &ContainerRecord,
     settings: &Settings,
+    groups: &[u32],
     request: &ExecCreateRequest,
 ) -> Process {
     let config = &record.config;
@@ -40,7 +41,7 @@ pub(crate) fn exec(
     let name = if request.user.is_empty() { &config.user } else { &request.user };
     let mut process = Process {
         terminal: request.tty,
-        user: user(name),
+        user: user(name, groups),
         args: request.cmd.to_vec(),
         env: environment::merge(base, &request.env),
         cwd: folder.map_or("/", String::as_str).to_owned(),
@@ -53,9 +54,10 @@ pub(crate) fn exec(
     process
 }
 
-/// The runtime looks the name up in the container's own files.
-fn user(name: &str) -> User {
-    User { username: Some(name.to_owned()).filter(|name| !name.is_empty()), ..User::default() }
+/// The runtime looks the name up in the container's own files; without one it is root with root's groups.
+fn user(name: &str, groups: &[u32]) -> User {
+    let name = if name.is_empty() { "0" } else { name };
+    User { username: Some(name.to_owned()), additional_gids: groups.to_vec(), ..User::default() }
 }
 
 /// What every process of the container may do.

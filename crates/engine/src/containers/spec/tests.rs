@@ -39,6 +39,7 @@ fn spec_with(host: HostConfig, mounts: Vec<(MountRecord, PathBuf)>) -> Spec {
         files: Path::new("/f"),
         mounts,
         shm: None,
+        groups: Vec::new(),
         joins: Joins { network: Some(9), ..Joins::default() },
         cgroup: "barge/x".into(),
     })
