@@ -11,4 +11,9 @@
 mod bad_input;
 mod basics;
 mod flags;
+mod images;
 mod isolation;
+mod lifecycle;
+mod network;
+mod survival;
+mod terminals;

@@ -96,6 +96,7 @@ impl TestHost {
             self.data_root.join("containers"),
             self.exec_root.join("shims"),
             self.exec_root.join("containers"),
+            self.data_root.join("overlay2/trash"),
         ] {
             found.extend(entries(&folder).iter().map(|path| format!("file {}", path.display())));
         }
