@@ -85,8 +85,12 @@ pub(crate) struct Flags {
     /// Execution options: native.cgroupdriver=cgroupfs
     #[arg(long = "exec-opt", value_name = "KEY=VALUE")]
     pub(crate) exec_opts: Vec<String>,
-    /// Ulimits of every container, as NAME=SOFT[:HARD]; may be repeated
-    #[arg(long = "default-ulimit", value_name = "ULIMIT")]
+    /// Ulimits of every container.
+    #[arg(
+        long = "default-ulimit",
+        help = "Ulimits of every container, as NAME=SOFT[:HARD]; may be repeated",
+        value_name = "ULIMIT"
+    )]
     pub(crate) default_ulimits: Vec<String>,
     /// Size of /dev/shm of containers (default 64MiB)
     #[arg(long, value_name = "BYTES")]

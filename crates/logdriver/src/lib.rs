@@ -1,7 +1,7 @@
 //! What happens to a container's output: log drivers, and the reader that `logs` uses.
 //!
 //! The shim writes ([`open`], [`Copier`]), the daemon reads ([`Reader`], [`Watch`]) and checks what
-//! the user asks for ([`validate`], [`attributes`]). Neither waits for the other: what they share
+//! the user asks for ([`validate`], [`attributes()`]). Neither waits for the other: what they share
 //! is the file.
 
 mod attributes;

@@ -1,6 +1,6 @@
 //! Makes a container of a specification: namespaces, mounts, capabilities, seccomp, exec.
 //!
-//! The library has two halves. [`create`] and [`exec`] run in the shim (or in the command-line runtime): they start
+//! The library has two halves. [`create()`] and [`exec()`] run in the shim (or in the command-line runtime): they start
 //! the program `barge-runtime` in new namespaces and tell it what to do. [`init`] runs there: it makes the inside of
 //! the container, step by step, and becomes the user's process. [`reaper`] is the small init of `--init`.
 //!

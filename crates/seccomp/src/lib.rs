@@ -1,7 +1,7 @@
 //! Seccomp profiles compiled to classic BPF, without libseccomp.
 //!
 //! [`Profile`] is Docker's JSON (or [`Profile::docker_default`]); with a container's [`Circumstances`] it becomes the
-//! runtime specification's `linux.seccomp`, and [`compile`] makes one filter of that for all architectures the machine
+//! runtime specification's `linux.seccomp`, and [`compile()`] makes one filter of that for all architectures the machine
 //! runs. [`FilterCache`] keeps filters, so that neither a start nor an exec compiles one. Nothing is installed here:
 //! that is `barge_sys::seccomp::install`.
 //!

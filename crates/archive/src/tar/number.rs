@@ -56,7 +56,7 @@ pub(super) fn write(field: &mut [u8], value: u64) {
     }
 }
 
-/// Whether [`write`] has room for octal digits.
+/// Whether [`write()`] has room for octal digits.
 pub(super) fn fits(length: usize, value: u64) -> bool {
     let bits = 3 * length.saturating_sub(1);
     bits >= 64 || value >> bits == 0

@@ -26,7 +26,7 @@ impl Default for JsonFileConfig {
 }
 
 impl JsonFileConfig {
-    /// Checks the options. Those about attributes are for [`crate::attributes`].
+    /// Checks the options. Those about attributes are for [`crate::attributes()`].
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, LogError> {
         let mut config = Self::default();
         for (option, value) in options {

@@ -25,8 +25,8 @@ pub(crate) const VERB: Verb = Verb {
 /// Of every prune.
 #[derive(clap::Args, Debug)]
 pub(in crate::commands) struct PruneFlags {
-    /// Provide filter values (e.g. "label=<key>=<value>")
-    #[arg(long, value_name = "filter", value_parser = filter)]
+    /// Which objects.
+    #[arg(long, help = "Provide filter values (e.g. \"label=<key>=<value>\")", value_name = "filter", value_parser = filter)]
     pub(in crate::commands) filter: Vec<(String, String)>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
