@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::exec::Exec;
 use super::record::{ContainerRecord, StateRecord, StoppedBy};
 use super::settings::Settings;
-use super::state::State;
+use super::state::{Running, State};
 use crate::error::Result;
 use crate::shims::Connection;
 
@@ -172,15 +172,35 @@ impl Container {
 
     /// Records a state: on disk, then in memory.
     pub(crate) fn set_state(&self, state: State) -> Result<()> {
-        let (restarts, stop) = {
-            let inner = self.inner();
-            (inner.restarts, inner.stop)
-        };
-        let record = StateRecord::new(state, restarts, stop);
+        self.decide(|_| state)
+    }
+
+    /// Decides on a state and records it with nobody in between: an exit and a stop happen one after the other.
+    pub(crate) fn decide(&self, decision: impl FnOnce(&mut Inner) -> State) -> Result<()> {
+        let mut inner = self.inner();
+        let state = decision(&mut inner);
+        let record = StateRecord::new(state, inner.restarts, inner.stop);
         let saved = record.save(&self.folder);
         // An exit has happened whether or not the disk has room for it.
-        self.inner().state = record.state;
+        inner.state = record.state;
         saved
+    }
+
+    /// Notes that its user ends it, also for a daemon that is killed while it waits. None when it does not run (any
+    /// more).
+    pub(crate) fn end_by_user(&self) -> Result<Option<Running>> {
+        if self.state().running().is_none() {
+            return Ok(None);
+        }
+        let mut running = None;
+        self.decide(|inner| {
+            running = inner.state.running();
+            if running.is_some() {
+                inner.stop = StoppedBy::User;
+            }
+            inner.state.clone()
+        })?;
+        Ok(running)
     }
 
     /// What events say of a container: its image, its name and its labels.

@@ -103,8 +103,7 @@ impl Containers {
         let ended = Ended::from_exit(started, exit);
         let ran = ended.finished.duration_since(started).unwrap_or_default();
         let settings = container.settings();
-        let state = {
-            let mut inner = container.inner();
+        let recorded = container.decide(|inner| {
             if ran >= RECOVERED {
                 inner.delay = FIRST_DELAY;
             }
@@ -116,8 +115,8 @@ impl Containers {
                 (_, true) => State::Restarting(ended),
                 (_, false) => State::Exited(ended),
             }
-        };
-        if let Err(error) = container.set_state(state) {
+        });
+        if let Err(error) = recorded {
             tracing::error!(container = %container.id, error = error.message(), "the exit could not be recorded");
         }
         container.advance(|progress| {
@@ -198,11 +197,14 @@ impl Containers {
         if let Err(error) = self.release_mounts(container) {
             report("release volumes", &error.message());
         }
-        let removed = std::fs::remove_dir_all(&container.run_folder);
-        if let Err(error) = removed
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            report("remove the folder of the run", &error);
+        // A shim that was killed could not remove its socket.
+        let socket = std::fs::remove_file(&container.shim_socket);
+        for removed in [socket, std::fs::remove_dir_all(&container.run_folder)] {
+            if let Err(error) = removed
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                report("remove the files of the run", &error);
+            }
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use barge_shim_api::SignalTarget;
 use barge_types::Signal;
 
-use super::record::StoppedBy;
 use super::settings::invalid;
 use super::state::State;
 use super::{Containers, to_the_end};
@@ -31,8 +30,7 @@ impl Containers {
             };
             let is_end = signal == Signal::KILL || signal == container.settings().stop_signal;
             if is_end {
-                container.inner().stop = StoppedBy::User;
-                container.set_state(State::Running(running))?;
+                container.end_by_user()?;
             }
             let exits = container.watch().borrow().exits;
             this.signal(&container, signal, SignalTarget::Init).await?;

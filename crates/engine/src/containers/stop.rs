@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barge_shim_api::{Request, SignalTarget};
+use barge_shim_api::{FailureKind, Request, SignalTarget};
 use barge_types::Signal;
 
 use super::container::Container;
@@ -61,18 +61,10 @@ impl Containers {
             None => settings.stop_signal,
             Some(text) => text.parse().map_err(|error| invalid(format!("{error}")))?,
         };
-        if let State::Restarting(ended) = container.state() {
-            container.inner().stop = StoppedBy::User;
-            container.set_state(State::Exited(ended))?;
-            return Ok(Stopped::Now);
-        }
-        let Some(running) = container.state().running() else {
-            return Ok(Stopped::AlreadyStopped);
-        };
-        container.inner().stop = StoppedBy::User;
-        // Kept for a daemon that is killed while it waits.
-        container.set_state(State::Running(running))?;
         let exits = container.watch().borrow().exits;
+        let Some(running) = container.end_by_user()? else {
+            return self.keep_stopped(container);
+        };
         self.signal(container, signal, SignalTarget::Init).await?;
         if running.freeze == Freeze::Frozen {
             self.resume_now(container).await?;
@@ -89,6 +81,20 @@ impl Containers {
                 self.kill_and_wait(container).await.map(|()| Stopped::Now)
             }
         }
+    }
+
+    /// It does not run; nor will it by its policy, which may have waited for its next try.
+    fn keep_stopped(&self, container: &Container) -> Result<Stopped> {
+        let mut stopped = Stopped::AlreadyStopped;
+        container.decide(|inner| {
+            if let State::Restarting(ended) = inner.state {
+                inner.stop = StoppedBy::User;
+                stopped = Stopped::Now;
+                return State::Exited(ended);
+            }
+            inner.state.clone()
+        })?;
+        Ok(stopped)
     }
 
     /// Kills every process of a running container and waits for the end.
@@ -123,6 +129,10 @@ impl Containers {
         let sent = shim.ask("send a signal", &Request::Signal { signal: number, target }).await;
         match sent {
             Ok(_) => Ok(()),
+            // Its end is told next, or was.
+            Err(EngineError::Shim { source, .. }) if source.kind == FailureKind::WrongState => {
+                Ok(())
+            }
             Err(_) if container.state().running().is_none() => Ok(()),
             Err(error) => Err(error),
         }
