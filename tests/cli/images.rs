@@ -273,9 +273,12 @@ fn links_in_an_archive_are_resolved_inside_the_image() {
 #[test]
 fn a_device_in_an_archive_gives_no_access_to_the_hosts() {
     let host = HOST.host();
-    let tar = busybox_rootfs()
-        .entry("dev/disk", b'4', 0o666, "", b"")
-        .entry("disk", b'4', 0o666, "", b"");
+    let tar = busybox_rootfs().entry("dev/disk", (b'4', 0o666), "", b"").entry(
+        "disk",
+        (b'4', 0o666),
+        "",
+        b"",
+    );
     host.run_with_input(Client::Barge, &["import", "-", "devices"], &tar.finish()).ok();
     for client in Client::both() {
         let read = ["run", "--rm", "devices", "head", "-c", "1", "/disk"];

@@ -16,33 +16,39 @@ impl TarBuilder {
     /// A file of root's.
     #[must_use]
     pub fn file(self, name: &str, mode: u32, content: &[u8]) -> Self {
-        self.entry(name, b'0', mode, "", content)
+        self.entry(name, (b'0', mode), "", content)
     }
 
     /// A folder.
     #[must_use]
     pub fn folder(self, name: &str, mode: u32) -> Self {
-        self.entry(name, b'5', mode, "", &[])
+        self.entry(name, (b'5', mode), "", &[])
     }
 
     /// A symbolic link.
     #[must_use]
     pub fn symlink(self, name: &str, target: &str) -> Self {
-        self.entry(name, b'2', 0o777, target, &[])
+        self.entry(name, (b'2', 0o777), target, &[])
     }
 
     /// A hard link.
     #[must_use]
     pub fn hard_link(self, name: &str, target: &str) -> Self {
-        self.entry(name, b'1', 0o644, target, &[])
+        self.entry(name, (b'1', 0o644), target, &[])
     }
 
-    /// An entry of any type, also of those that do not exist.
+    /// An entry of any type and mode, also of those that do not exist.
     ///
     /// # Panics
     /// When a name is longer than the hundred bytes of an ustar header.
     #[must_use]
-    pub fn entry(mut self, name: &str, kind: u8, mode: u32, link: &str, content: &[u8]) -> Self {
+    pub fn entry(
+        mut self,
+        name: &str,
+        (kind, mode): (u8, u32),
+        link: &str,
+        content: &[u8],
+    ) -> Self {
         assert!(name.len() <= 100 && link.len() <= 100, "{name} does not fit an ustar header");
         let mut header = [0_u8; 512];
         header[..name.len()].copy_from_slice(name.as_bytes());
