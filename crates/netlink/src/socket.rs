@@ -58,6 +58,8 @@ impl Socket {
         let flags = SocketFlags::CLOEXEC;
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)
             .map_err(fail)?;
+        // Without it an error is a number only; kernels before 4.12 have no sentences.
+        barge_sys::netlink::explain_errors(&fd).ok();
         Ok(Self { fd, sequence: 0 })
     }
 

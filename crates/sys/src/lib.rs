@@ -14,6 +14,7 @@ pub mod fds;
 pub mod memfd;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod openat2;
 pub mod pidfd;
 pub mod process;
