@@ -13,6 +13,10 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::stream::Stream;
 
+/// A daemon that was killed while it started a shim listens on in that shim until its exec, which closes the socket.
+const GHOST_TRIES: u32 = 20;
+const GHOST_STEP: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Where to listen: one `-H`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -105,7 +109,7 @@ impl Listener {
     /// Listens at `endpoint`; a unix socket belongs to group `group` (a number) with mode 660.
     pub async fn open(endpoint: &Endpoint, group: Option<u32>) -> Result<Self, ListenError> {
         match endpoint {
-            Endpoint::Unix(path) => open_unix(path, group),
+            Endpoint::Unix(path) => open_unix(path, group).await,
             Endpoint::Tcp(address) => open_tcp(address).await,
         }
     }
@@ -139,11 +143,11 @@ impl Drop for Listener {
     }
 }
 
-fn open_unix(path: &Path, group: Option<u32>) -> Result<Listener, ListenError> {
+async fn open_unix(path: &Path, group: Option<u32>) -> Result<Listener, ListenError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(ListenError::io("create", parent))?;
     }
-    refuse_when_taken(path)?;
+    refuse_when_taken(path).await?;
     // Bound under another name first, so that nobody can connect before owner and mode are right.
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
@@ -172,7 +176,7 @@ fn open_unix(path: &Path, group: Option<u32>) -> Result<Listener, ListenError> {
 }
 
 /// Refuses a path at which another daemon answers, or which is no socket.
-fn refuse_when_taken(path: &Path) -> Result<(), ListenError> {
+async fn refuse_when_taken(path: &Path) -> Result<(), ListenError> {
     use std::os::unix::fs::FileTypeExt as _;
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -182,12 +186,15 @@ fn refuse_when_taken(path: &Path) -> Result<(), ListenError> {
         }
         Ok(_) => {}
     }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(ListenError::InUse(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(ListenError::io("connect to", path)(error)),
+    for _ in 0..GHOST_TRIES {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => tokio::time::sleep(GHOST_STEP).await,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(ListenError::io("connect to", path)(error)),
+        }
     }
+    Err(ListenError::InUse(path.to_owned()))
 }
 
 async fn open_tcp(address: &str) -> Result<Listener, ListenError> {
