@@ -35,7 +35,7 @@ pub use programs::{program, target_folder};
 pub use rootfs::{BUSYBOX, busybox_rootfs, busybox_tar};
 pub use tar::TarBuilder;
 pub use terminal::Terminal;
-pub use wait::{DEADLINE, eventually, pause};
+pub use wait::{DEADLINE, eventually, let_pass, pause};
 
 /// The two clients that most tests run with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,3 +26,9 @@ pub fn pause() {
     // Nothing to poll, so this returns at the end of the step or with a signal; both are fine.
     poll(&mut [], Some(&STEP)).ok();
 }
+
+/// Lets something else get so far, for tests that interrupt it at different moments; nothing may depend on how far.
+pub fn let_pass(milliseconds: u32) {
+    let time = Timespec { tv_sec: 0, tv_nsec: (milliseconds % 1000 * 1_000_000).into() };
+    poll(&mut [], Some(&time)).ok();
+}

@@ -1,6 +1,7 @@
 //! The daemon's process: started, stopped, killed and started again.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::time::Instant;
@@ -86,7 +87,14 @@ impl TestHost {
     }
 
     fn answers(&self) -> bool {
-        UnixStream::connect(self.socket()).is_ok() && self.api().get("/_ping").status == 200
+        let ask = || -> std::io::Result<Vec<u8>> {
+            let mut stream = UnixStream::connect(self.socket())?;
+            stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer.ends_with(b"OK"))
     }
 
     fn log_path(&self) -> std::path::PathBuf {
