@@ -10,10 +10,12 @@
 
 mod bad_input;
 mod basics;
+mod debian;
 mod flags;
 mod images;
 mod isolation;
 mod lifecycle;
 mod network;
+mod quickstart;
 mod survival;
 mod terminals;
