@@ -7,4 +7,9 @@
     reason = "tests: a panic with a text is the report"
 )]
 
+mod containers;
+mod errors;
+mod events;
+mod images;
+mod streams;
 mod system;
