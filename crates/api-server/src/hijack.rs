@@ -7,6 +7,7 @@
 use std::io;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use http::{HeaderValue, StatusCode, header};
 use hyper::ext::ReasonPhrase;
@@ -52,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) replay: Option<BoxStream<'static, io::Result<Bytes>>>,
     /// Output to read, input to write; none when only the replay was asked for.
     pub(crate) container: Option<UnixStream>,
+    /// Between the last output and the end of the client's stream: what the client asks for next is known.
+    pub(crate) end: Option<BoxFuture<'static, ()>>,
     /// What the output looks like.
     pub(crate) output: Output,
     /// Keys that end the session, for a terminal.
@@ -165,11 +168,11 @@ impl Client {
         match &mut self.stream {
             Stream::Unix(stream) => {
                 let (input, output) = stream.split();
-                join((input, self.early), output, container, scanner).await
+                join((input, self.early), output, (container, session.end), scanner).await
             }
             Stream::Tcp(stream) => {
                 let (input, output) = stream.split();
-                join((input, self.early), output, container, scanner).await
+                join((input, self.early), output, (container, session.end), scanner).await
             }
         }
     }
@@ -179,7 +182,7 @@ impl Client {
 async fn join(
     (client_input, early): (impl ClientInput, Vec<u8>),
     mut client_output: impl AsyncWrite + Unpin + Send,
-    mut container: UnixStream,
+    (mut container, end): (UnixStream, Option<BoxFuture<'static, ()>>),
     scanner: Option<Scanner>,
 ) -> io::Result<()> {
     let (from_container, to_container) = container.split();
@@ -195,6 +198,9 @@ async fn join(
                 Ok(Input::HalfClosed) | Err(_) => output.await?,
             },
         }
+    }
+    if let Some(end) = end {
+        end.await;
     }
     client_output.shutdown().await
 }

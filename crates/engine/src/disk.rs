@@ -1,23 +1,14 @@
 //! Records on disk: a temporary name, then a rename, so that a reader finds the old or the new one, never a half.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
+use barge_sys::durable;
+pub(crate) use barge_sys::durable::Durability;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{EngineError, Result};
-
-/// Whether a crash of the machine may lose what is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// On the disk when the call returns: fsync of the file, rename, fsync of the folder.
-    Durable,
-    /// On the disk when the kernel comes to it. For what a crash of the machine would not miss (a container that is
-    /// removed when it ends) or can work out again (which containers run); a crash of the daemon loses nothing.
-    Lazy,
-}
 
 /// Writes one record.
 pub(crate) fn write_record<T: Serialize>(
@@ -32,24 +23,7 @@ pub(crate) fn write_record<T: Serialize>(
 
 /// Writes one file in whole.
 pub(crate) fn write_file(path: &Path, text: &[u8], durability: Durability) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(text)?;
-        if durability == Durability::Durable {
-            file.sync_data()?;
-        }
-        fs::rename(&temporary, path)?;
-        match (durability, path.parent()) {
-            (Durability::Durable, Some(folder)) => File::open(folder)?.sync_all(),
-            (Durability::Durable | Durability::Lazy, _) => Ok(()),
-        }
-    };
-    write().map_err(|source| {
-        // The write's own error is the one to report.
-        fs::remove_file(&temporary).ok();
-        EngineError::io("write", path)(source)
-    })
+    durable::write(path, text, durability).map_err(EngineError::io("write", path))
 }
 
 /// Reads one record; `None` when there is no such file.

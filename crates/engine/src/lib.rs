@@ -25,8 +25,9 @@ pub use barge_image::Removal;
 pub use bridge::{Download, Upload};
 pub use compose::{Engine, EngineConfig};
 pub use containers::{
-    AttachOptions, Attached, ContainerDefaults, Containers, ExecStarted, ListOptions, LogStream,
-    LogsOptions, RemoveOptions, Size, Started, StopOptions, Stopped, WaitCondition, Waiter,
+    AttachOptions, Attached, ContainerDefaults, Containers, ExecEnd, ExecStarted, ListOptions,
+    LogStream, LogsOptions, RemoveOptions, Size, Started, StopOptions, Stopped, WaitCondition,
+    Waiter,
 };
 pub use error::{EngineError, Result};
 pub use events::{EventStream, Events, EventsOptions};

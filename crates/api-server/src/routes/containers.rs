@@ -6,6 +6,7 @@ use barge_engine::{
     Started, StopOptions, Stopped, WaitCondition,
 };
 use bytes::Bytes;
+use futures_util::future::FutureExt as _;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use http::{StatusCode, header};
 
@@ -224,6 +225,7 @@ pub(super) fn session(attached: Attached, keys: DetachKeys) -> Session {
     Session {
         replay: attached.replay.map(|logs| chunks(logs).boxed()),
         container: attached.stream,
+        end: attached.end.map(|end| end.recorded().boxed()),
         output: if attached.tty { Output::Raw } else { Output::Multiplexed },
         detach: attached.tty.then_some(keys),
     }

@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 
 use super::Containers;
 use super::container::Container;
+use super::exec::ExecEnd;
 use super::logs::{LogStream, LogsOptions};
 use super::state::{Freeze, Running, State};
 use crate::error::{EngineError, Result};
@@ -40,6 +41,8 @@ pub struct Attached {
     pub stream: Option<UnixStream>,
     /// What comes before the stream.
     pub replay: Option<LogStream>,
+    /// Of an exec: what to wait for between the last output and the end of the client's stream.
+    pub end: Option<ExecEnd>,
     /// The keys as the user or the daemon chose them.
     pub detach_keys: String,
 }
@@ -65,7 +68,7 @@ impl Containers {
             None
         };
         self.tell(&container, "attach");
-        Ok(Attached { tty, stream, replay, detach_keys: options.detach_keys })
+        Ok(Attached { tty, stream, replay, end: None, detach_keys: options.detach_keys })
     }
 
     async fn attach_stream(

@@ -220,10 +220,8 @@ impl Containers {
     }
 
     fn draw_name(&self) -> Result<ContainerName> {
-        let mut random = [0; 2];
         for draw in 0..=u8::MAX {
-            fill_random(&mut random)?;
-            let mut text = names::generate(random);
+            let mut text = names::generate(random()?);
             if draw > DRAWS {
                 text = format!("{text}{}", draw - DRAWS);
             }
@@ -240,18 +238,14 @@ impl Containers {
     }
 }
 
-pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
-    rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())
-        .map(|_| ())
-        .map_err(|error| EngineError::io("get", "random bytes")(error.into()))
+fn random<const N: usize>() -> Result<[u8; N]> {
+    barge_sys::random::bytes().map_err(EngineError::io("get", "random bytes"))
 }
 
 /// Random, and in its short form never a number.
 pub(crate) fn new_id() -> Result<ContainerId> {
     loop {
-        let mut bytes = [0; 32];
-        fill_random(&mut bytes)?;
-        let id = ContainerId::from_bytes(bytes);
+        let id = ContainerId::from_bytes(random()?);
         if !id.is_number_like() {
             return Ok(id);
         }

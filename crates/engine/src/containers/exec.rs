@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::net::UnixStream as StdStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use barge_api_types::{
@@ -13,6 +13,7 @@ use barge_shim_api::{
     StdioConfig,
 };
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 
 use super::attach::{Attached, stream_pair};
 use super::container::Container;
@@ -29,7 +30,7 @@ use crate::error::{EngineError, Result};
 pub(crate) struct Exec {
     id: String,
     request: ExecCreateRequest,
-    phase: Mutex<Phase>,
+    phase: watch::Sender<Phase>,
 }
 
 /// Where an exec is in its life.
@@ -45,6 +46,25 @@ const KEPT: usize = 64;
 /// How long one is kept after its end.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
+/// How long a client's stream is kept open after the last output for the exit code to be known.
+const END_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The end of an exec. The last of its output and its exit code come by different ways; a client that has read the one
+/// asks for the other.
+#[derive(Debug)]
+pub struct ExecEnd {
+    phase: watch::Receiver<Phase>,
+}
+
+impl ExecEnd {
+    /// Waits until the exit code is known.
+    pub async fn recorded(mut self) {
+        let ended = self.phase.wait_for(|phase| matches!(phase, Phase::Ended { .. }));
+        // A process whose output has ended and that goes on is not waited for.
+        tokio::time::timeout(END_DEADLINE, ended).await.ok();
+    }
+}
+
 /// How an exec was started.
 #[derive(Debug)]
 pub enum ExecStarted {
@@ -55,17 +75,40 @@ pub enum ExecStarted {
 }
 
 impl Exec {
-    fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Takes the right to start it; it is started once.
+    fn begin(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        self.phase.send_if_modified(|phase| {
+            let state = match phase {
+                Phase::Created => {
+                    *phase = Phase::Running { pid: 0 };
+                    return true;
+                }
+                Phase::Running { .. } => "is already running",
+                Phase::Ended { .. } => "has already run",
+            };
+            outcome = Err(EngineError::Conflict(format!("exec {} {state}", self.id)));
+            false
+        });
+        outcome
+    }
+
+    /// Its end, to be waited for.
+    fn end(&self) -> ExecEnd {
+        ExecEnd { phase: self.phase.subscribe() }
     }
 
     fn is_old(&self) -> bool {
-        matches!(*self.phase(), Phase::Ended { at, .. } if at.elapsed() > KEPT_FOR)
+        matches!(self.phase(), Phase::Ended { at, .. } if at.elapsed() > KEPT_FOR)
     }
 
     /// The shim saw it end.
     pub(super) fn ended(&self, exit: &Exit) {
-        *self.phase() = Phase::Ended { code: i64::from(exit.code), at: Instant::now() };
+        self.phase.send_replace(Phase::Ended { code: i64::from(exit.code), at: Instant::now() });
     }
 }
 
@@ -93,7 +136,8 @@ impl Containers {
         }
         let id = new_id()?.to_string();
         let command = request.cmd.join(" ");
-        let exec = Arc::new(Exec { id: id.clone(), request, phase: Mutex::new(Phase::Created) });
+        let exec =
+            Arc::new(Exec { id: id.clone(), request, phase: watch::Sender::new(Phase::Created) });
         self.forget_old_execs(&container);
         container.inner().execs.insert(id.clone(), exec);
         self.execs().insert(id.clone(), Arc::downgrade(&container));
@@ -111,24 +155,7 @@ impl Containers {
         let (container, exec) = self.find_exec(id)?;
         let this = Arc::clone(self);
         to_the_end(async move {
-            {
-                let mut phase = exec.phase();
-                match *phase {
-                    Phase::Created => *phase = Phase::Running { pid: 0 },
-                    Phase::Running { .. } => {
-                        return Err(EngineError::Conflict(format!(
-                            "exec {} is already running",
-                            exec.id
-                        )));
-                    }
-                    Phase::Ended { .. } => {
-                        return Err(EngineError::Conflict(format!(
-                            "exec {} has already run",
-                            exec.id
-                        )));
-                    }
-                }
-            }
+            exec.begin()?;
             let outcome = this.exec_now(&container, &exec, &request).await;
             match outcome {
                 Ok(started) => Ok(started),
@@ -178,11 +205,14 @@ impl Containers {
         drop(descriptors);
         match answer.wait().await? {
             Ok(Response::ExecStarted { pid }) => {
-                let mut phase = exec.phase();
                 // Its end may have been told before its start was answered.
-                if matches!(*phase, Phase::Running { .. }) {
-                    *phase = Phase::Running { pid };
-                }
+                exec.phase.send_if_modified(|phase| {
+                    let runs = matches!(phase, Phase::Running { .. });
+                    if runs {
+                        *phase = Phase::Running { pid };
+                    }
+                    runs
+                });
             }
             Ok(_) => {
                 return Err(EngineError::ShimGone { id: container.id.to_string() });
@@ -203,6 +233,7 @@ impl Containers {
                 tty: wanted.tty,
                 stream: Some(stream),
                 replay: None,
+                end: Some(exec.end()),
                 detach_keys: wanted.detach_keys.clone(),
             }),
         })
@@ -215,7 +246,7 @@ impl Containers {
         error: EngineError,
     ) -> Result<ExecStarted> {
         let code = i64::from(error.exit_code(255));
-        *exec.phase() = Phase::Ended { code, at: Instant::now() };
+        exec.phase.send_replace(Phase::Ended { code, at: Instant::now() });
         let is_about_the_command = matches!(error, EngineError::Exec { .. });
         if request.detach || !is_about_the_command {
             return Err(error);
@@ -225,6 +256,7 @@ impl Containers {
             tty: exec.request.tty,
             stream: Some(stream),
             replay: None,
+            end: None,
             detach_keys: String::new(),
         }))
     }
@@ -240,7 +272,7 @@ impl Containers {
     /// What is known of it.
     pub async fn exec_inspect(&self, id: &str) -> Result<ExecInspect> {
         let (container, exec) = self.find_exec(id)?;
-        let phase = *exec.phase();
+        let phase = exec.phase();
         let request = &exec.request;
         let (program, arguments) =
             request.cmd.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
@@ -312,7 +344,7 @@ impl Containers {
 pub(super) fn running_ids(execs: &BTreeMap<String, Arc<Exec>>) -> Vec<String> {
     execs
         .values()
-        .filter(|exec| matches!(*exec.phase(), Phase::Running { .. }))
+        .filter(|exec| matches!(exec.phase(), Phase::Running { .. }))
         .map(|exec| exec.id.clone())
         .collect()
 }

@@ -43,7 +43,7 @@ use barge_types::ContainerId;
 use barge_volume::VolumeStore;
 
 pub use attach::{AttachOptions, Attached};
-pub use exec::ExecStarted;
+pub use exec::{ExecEnd, ExecStarted};
 pub use inspect::Size;
 pub use list::ListOptions;
 pub use logs::{LogStream, LogsOptions};

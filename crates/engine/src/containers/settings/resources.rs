@@ -280,7 +280,7 @@ pub(crate) fn rlimits(resources: &Resources) -> Result<Vec<Rlimit>> {
         .ulimits
         .iter()
         .map(|limit| {
-            if !ULIMITS.contains(&limit.name.as_str()) {
+            if !barge_types::ulimit::is_known(&limit.name) {
                 return Err(invalid(format!("invalid ulimit type: {}", limit.name)));
             }
             // -1 is no limit, which the kernel writes as the largest number.
@@ -295,21 +295,3 @@ pub(crate) fn rlimits(resources: &Resources) -> Result<Vec<Rlimit>> {
         })
         .collect()
 }
-
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use barge_api_types::HostConfig;
+use barge_sys::caps::Capability;
 
 use super::invalid;
 use crate::error::{EngineError, Result};
@@ -40,51 +41,6 @@ pub(crate) enum SystemPaths {
     Confined,
     Unconfined,
 }
-
-/// All of them, in the kernel's order (capability.h).
-const ALL: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
 
 /// What a container has unless something else is asked: Docker's fourteen.
 const DEFAULT: [&str; 14] = [
@@ -177,7 +133,7 @@ fn capabilities(host: &HostConfig) -> Result<Vec<String>> {
             }
         }
     };
-    Ok(ALL.into_iter().filter(|name| is_in(name)).map(str::to_owned).collect())
+    Ok(known().filter(|name| is_in(name)).map(str::to_owned).collect())
 }
 
 fn names<'a>(list: &[String], field: &str) -> Result<BTreeSet<&'a str>> {
@@ -188,7 +144,7 @@ fn names<'a>(list: &[String], field: &str) -> Result<BTreeSet<&'a str>> {
                 return Ok("ALL");
             }
             let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-            ALL.into_iter()
+            known()
                 .find(|name| *name == full)
                 .ok_or_else(|| invalid(format!("invalid {field}: unknown capability: \"{full}\"")))
         })
@@ -197,5 +153,10 @@ fn names<'a>(list: &[String], field: &str) -> Result<BTreeSet<&'a str>> {
 
 /// Every capability, for a privileged exec.
 pub(crate) fn all_capabilities() -> Vec<String> {
-    ALL.into_iter().map(str::to_owned).collect()
+    known().map(str::to_owned).collect()
+}
+
+/// All of them, in the kernel's order.
+fn known() -> impl Iterator<Item = &'static str> {
+    Capability::all().map(Capability::name)
 }
