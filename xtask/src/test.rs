@@ -22,8 +22,9 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         bail!("the tests make namespaces, mounts and links: run them as root");
     }
     packages::install(&PACKAGES)?;
-    let programs = build::programs(&[])?;
-    println!("testing the programs in {}", programs.display());
+    // The programs under test, and those that tests run inside containers. With the whole workspace's features, so that
+    // nothing is built a second time for the tests.
+    build::run(build::cargo().args(["build", "--workspace", "--bins"]))?;
     let mut tests = build::cargo();
     tests.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     build::run(&mut tests)?;
