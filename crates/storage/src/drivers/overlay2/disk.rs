@@ -214,8 +214,13 @@ impl Disk {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound
             );
             if is_dangling && let Some(link) = entry.file_name().to_str() {
-                rustix::fs::unlinkat(&self.root, format!("l/{link}"), AtFlags::empty())
-                    .map_err(StorageError::io("remove link", &entry.path()))?;
+                match rustix::fs::unlinkat(&self.root, format!("l/{link}"), AtFlags::empty()) {
+                    // The thread that deletes what was removed before the crash has come first.
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(error) => {
+                        return Err(StorageError::io("remove link", &entry.path())(error));
+                    }
+                }
             }
         }
         Ok(())
