@@ -55,6 +55,8 @@ pub(crate) async fn serve<S>(
     }
     for task in accepting {
         task.abort();
+        // Its end is the end of its socket's file; that it was cut off is no news.
+        task.await.ok();
     }
 }
 
