@@ -104,7 +104,11 @@ fn hello_runs_on_a_fresh_machine_and_says_what_it_sees() {
         panic!("one daemon runs now: {:?}", machine.daemons());
     };
     machine.run(&[barge, "run", "--rm", "hello"]).ok();
-    assert_eq!(machine.daemons(), [daemon.clone()], "the second run uses the first one's");
+    assert_eq!(
+        machine.daemons(),
+        std::slice::from_ref(daemon),
+        "the second run uses the first one's"
+    );
     let images = machine.run(&[barge, "images", "--format", "{{.Repository}}:{{.Tag}}"]);
     assert_eq!(images.text(), "hello:latest");
     assert_eq!(machine.run(&[barge, "ps", "-aq"]).text(), "");
