@@ -2,25 +2,6 @@
 
 use barge_api_types::Ulimit;
 
-/// The limits that Linux has.
-const NAMES: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
-
 /// Why a text is no ulimit.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UlimitError {
@@ -47,7 +28,7 @@ pub(crate) enum UlimitError {
 pub(crate) fn parse(text: &str) -> Result<Ulimit, UlimitError> {
     let (name, values) =
         text.split_once('=').ok_or_else(|| UlimitError::Malformed(text.to_owned()))?;
-    if !NAMES.contains(&name) {
+    if !barge_types::ulimit::is_known(name) {
         return Err(UlimitError::Unknown(name.to_owned()));
     }
     let number =

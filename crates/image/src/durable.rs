@@ -1,22 +1,14 @@
-//! Files that are either there as a whole or not at all: temporary name, fsync, rename, fsync of
-//! the folder.
+//! Where this crate's files are written: [`barge_sys::durable`] with this crate's errors, and with the points at which
+//! its tests make the process die.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+use barge_sys::durable::{self, Durability};
 
 use crate::error::{ImageError, Result};
 use crate::faults;
-
-/// What temporary names begin with; [`sweep`] removes them.
-const TEMPORARY: &str = ".tmp-";
-
-/// A random name, for temporary files and cache ids.
-pub(crate) fn random_hex<const N: usize>() -> io::Result<String> {
-    let mut bytes = [0_u8; N];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
 
 /// Makes a folder and its parents.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -25,15 +17,7 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
 
 /// A new file under a temporary name in a folder.
 pub(crate) fn temporary(folder: &Path) -> Result<(File, PathBuf)> {
-    let name = random_hex::<8>().map_err(ImageError::io("name a file in", folder))?;
-    let path = folder.join(format!("{TEMPORARY}{name}"));
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)
-        .map_err(ImageError::io("create", &path))?;
-    Ok((file, path))
+    durable::create_temporary(folder).map_err(ImageError::io("create a file in", folder))
 }
 
 /// A new file without a name: it goes when it is closed, however that happens.
@@ -46,11 +30,10 @@ pub(crate) fn nameless(folder: &Path) -> Result<File> {
 /// Gives a written temporary file its name.
 pub(crate) fn publish(file: &File, temporary: &Path, path: &Path) -> Result<()> {
     file.sync_all().map_err(ImageError::io("sync", temporary))?;
-    faults::point("written").map_err(ImageError::io("rename", temporary))?;
-    fs::rename(temporary, path).map_err(ImageError::io("rename", temporary))?;
-    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    sync_folder(folder)?;
-    faults::point("renamed").map_err(ImageError::io("rename", temporary))
+    faults::point("written")
+        .and_then(|()| durable::rename(temporary, path, Durability::Durable))
+        .and_then(|()| faults::point("renamed"))
+        .map_err(ImageError::io("rename", temporary))
 }
 
 /// Replaces a file's content.
@@ -71,17 +54,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Removes a file that may be gone already.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     faults::point("remove").map_err(ImageError::io("remove", path))?;
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(ImageError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Makes renames in a folder survive a power cut.
-pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(ImageError::io("sync", path))
+    durable::remove(path).map_err(ImageError::io("remove", path))
 }
 
 /// Names in a folder, without temporary ones.
@@ -90,7 +63,7 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
     for entry in fs::read_dir(folder).map_err(ImageError::io("list", folder))? {
         let entry = entry.map_err(ImageError::io("list", folder))?;
         if let Ok(name) = entry.file_name().into_string()
-            && !name.starts_with(TEMPORARY)
+            && !durable::is_temporary(&name)
         {
             names.push(name);
         }
@@ -101,11 +74,5 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
 
 /// Removes the temporary files that a killed process left.
 pub(crate) fn sweep(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(ImageError::io("list", folder))? {
-        let entry = entry.map_err(ImageError::io("list", folder))?;
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
+    durable::sweep(folder).map_err(ImageError::io("sweep", folder))
 }

@@ -354,8 +354,6 @@ fn enable_forwarding() -> Result<()> {
 }
 
 fn random() -> Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(NetworkError::errno("read", Path::new("the kernel's random numbers")))?;
-    Ok(bytes)
+    barge_sys::random::bytes()
+        .map_err(NetworkError::io("read", Path::new("the kernel's random numbers")))
 }

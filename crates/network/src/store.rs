@@ -4,10 +4,10 @@
 //! reboot anyway: its record is written under another name and renamed, so that a killed daemon leaves no half of it,
 //! and nothing is waited for.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use barge_sys::durable::{self, Durability};
 use barge_types::{ContainerId, NetworkId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,13 +23,6 @@ pub(crate) struct FileStore {
     endpoints: PathBuf,
 }
 
-/// Whether a record must survive a power cut.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Durability {
-    Durable,
-    UntilReboot,
-}
-
 impl FileStore {
     /// Opens the folders, making them where needed, and removes what was being written when a daemon was killed.
     pub(crate) fn open(data_root: &Path, exec_root: &Path) -> Result<Self> {
@@ -37,11 +30,7 @@ impl FileStore {
             Self { networks: data_root.join("networks"), endpoints: exec_root.join("endpoints") };
         for folder in [&store.networks, &store.endpoints] {
             fs::create_dir_all(folder).map_err(NetworkError::io("create", folder))?;
-            for path in entries(folder)? {
-                if path.extension().is_some_and(|extension| extension == "tmp") {
-                    fs::remove_file(&path).map_err(NetworkError::io("remove", &path))?;
-                }
-            }
+            durable::sweep(folder).map_err(NetworkError::io("sweep", folder))?;
         }
         Ok(store)
     }
@@ -63,7 +52,7 @@ impl FileStore {
     }
 
     pub(crate) fn save_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
-        save(&self.endpoints, endpoint.container.as_str(), endpoint, Durability::UntilReboot)
+        save(&self.endpoints, endpoint.container.as_str(), endpoint, Durability::Lazy)
     }
 
     pub(crate) fn remove_endpoint(&self, container: &ContainerId) -> Result<()> {
@@ -92,30 +81,13 @@ fn load_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
 
 fn save(folder: &Path, name: &str, value: &impl Serialize, durability: Durability) -> Result<()> {
     let path = folder.join(format!("{name}.json"));
-    let temporary = folder.join(format!("{name}.tmp"));
     let bytes = serde_json::to_vec(value)
         .map_err(|source| NetworkError::Record { path: path.clone(), source })?;
-    let mut file = File::create(&temporary).map_err(NetworkError::io("create", &temporary))?;
-    file.write_all(&bytes).map_err(NetworkError::io("write", &temporary))?;
-    if durability == Durability::Durable {
-        file.sync_all().map_err(NetworkError::io("write", &temporary))?;
-    }
-    fs::rename(&temporary, &path).map_err(NetworkError::io("rename", &temporary))?;
-    if durability == Durability::Durable {
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(NetworkError::io("write", folder))?;
-    }
-    Ok(())
+    durable::write(&path, &bytes, durability).map_err(NetworkError::io("write", &path))
 }
 
 fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(NetworkError::io("remove", path)(error))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    durable::remove(path).map_err(NetworkError::io("remove", path))
 }
 
 #[cfg(test)]
@@ -151,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || FileStore::open(folder.path(), folder.path());
         let store = open().unwrap();
-        fs::write(store.endpoints.join("half.tmp"), "{").unwrap();
+        fs::write(store.endpoints.join(".tmp-half.json"), "{").unwrap();
         open().unwrap();
         assert!(entries(&store.endpoints).unwrap().is_empty());
         fs::write(store.endpoints.join("broken.json"), "{").unwrap();

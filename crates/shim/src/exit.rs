@@ -1,10 +1,10 @@
 //! The exit status of a container, on disk before anyone is told.
 
-use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
 use barge_shim_api::{EXIT_FILE, Exit, ExitRecord, UnixTime};
+use barge_sys::durable::{self, Durability};
 use barge_sys::pidfd;
 
 use crate::error::ShimError;
@@ -28,14 +28,14 @@ pub(crate) fn exit_of(status: pidfd::Exit) -> Exit {
 /// and so there is nothing to wait for the disk for.
 pub(crate) fn record(state_dir: &Path, record: &ExitRecord) -> Result<(), ShimError> {
     let path = state_dir.join(EXIT_FILE);
-    let temporary = state_dir.join(".exit.json.new");
     let text = serde_json::to_vec(record).map_err(|source| ShimError::Record { source })?;
-    fs::write(&temporary, text).map_err(ShimError::io("write", &temporary))?;
-    fs::rename(&temporary, &path).map_err(ShimError::io("write", &path))
+    durable::write(&path, &text, Durability::Lazy).map_err(ShimError::io("write", &path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

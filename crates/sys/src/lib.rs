@@ -7,6 +7,7 @@
 pub mod bpf;
 pub mod caps;
 pub mod copy;
+pub mod durable;
 pub mod exe;
 pub mod exec;
 pub mod fdpass;
@@ -19,6 +20,7 @@ pub mod openat2;
 pub mod pidfd;
 pub mod process;
 pub mod pty;
+pub mod random;
 pub mod seccomp;
 pub mod signal;
 pub mod signalfd;

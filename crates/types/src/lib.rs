@@ -14,6 +14,7 @@ mod reference;
 mod restart_policy;
 mod signal;
 pub mod size;
+pub mod ulimit;
 
 pub use digest::{Digest, DigestError};
 pub use error_kind::ErrorKind;

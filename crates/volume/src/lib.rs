@@ -10,7 +10,6 @@ mod conformance;
 mod copy_up;
 mod driver;
 pub mod drivers;
-mod durable;
 mod error;
 mod name;
 mod record;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use barge_sys::durable::{self, Durability};
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 
@@ -56,25 +56,23 @@ impl Records {
         let path = self.path(name);
         let text = serde_json::to_vec(record)
             .map_err(|source| VolumeError::Record { path: path.clone(), source })?;
-        durable::write(&path, &text)
+        durable::write(&path, &text, Durability::Durable).map_err(VolumeError::io("write", &path))
     }
 
     pub(crate) fn remove(&self, name: &VolumeName) -> Result<()> {
-        durable::remove(&self.path(name))
+        let path = self.path(name);
+        durable::remove(&path).map_err(VolumeError::io("remove", &path))
     }
 
     /// All records; half-written ones of a killed process are swept.
     pub(crate) fn load(&self) -> Result<BTreeMap<VolumeName, VolumeRecord>> {
+        durable::sweep(&self.0).map_err(VolumeError::io("sweep", &self.0))?;
         let mut records = BTreeMap::new();
         for entry in fs::read_dir(&self.0).map_err(VolumeError::io("list", &self.0))? {
             let entry = entry.map_err(VolumeError::io("list", &self.0))?;
             let Ok(file) = entry.file_name().into_string() else {
                 continue;
             };
-            if durable::is_temporary(&file) {
-                durable::remove(&entry.path())?;
-                continue;
-            }
             let name = file.strip_suffix(".json").and_then(|name| name.parse().ok());
             let Some(name) = name else { continue };
             let path = entry.path();

@@ -14,7 +14,6 @@ use barge_types::ContainerId;
 use crate::copy_up::copy_up;
 use crate::driver::{Scope, VolumeDriver};
 use crate::drivers::Local;
-use crate::durable;
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::record::{Records, VolumeRecord};
@@ -333,7 +332,7 @@ impl VolumeStore {
 }
 
 fn anonymous_name() -> Result<VolumeName> {
-    let hex = durable::random_hex::<32>();
+    let hex = barge_sys::random::hex::<32>();
     hex.map_err(VolumeError::io("name a volume in", Path::new("volumes")))?.parse()
 }
 

@@ -14,13 +14,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use barge_sys::durable::{self, Durability};
 use barge_sys::mount::{self, Attributes, Change, Filesystem, Reach};
 use rustix::fs::{AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{Scope, VolumeDriver};
-use crate::durable;
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 
@@ -148,6 +148,16 @@ impl Local {
         self.folder.join(name.as_str())
     }
 
+    /// Nothing under this name is a volume: it is made there, or thrown away.
+    fn temporary(&self) -> Result<PathBuf> {
+        durable::temporary_name(&self.folder)
+            .map_err(VolumeError::io("name a folder in", &self.folder))
+    }
+
+    fn sync(&self) -> Result<()> {
+        durable::sync_folder(&self.folder).map_err(VolumeError::io("sync", &self.folder))
+    }
+
     fn users(&self) -> MutexGuard<'_, HashMap<VolumeName, BTreeSet<String>>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,9 +189,10 @@ impl Local {
             let path = place.join(OPTIONS);
             let text = serde_json::to_vec(filling)
                 .map_err(|source| VolumeError::Record { path: path.clone(), source })?;
-            durable::write(&path, &text)?;
+            durable::write(&path, &text, Durability::Durable)
+                .map_err(VolumeError::io("write", &path))?;
         }
-        durable::sync_folder(place)
+        durable::sync_folder(place).map_err(VolumeError::io("sync", place))
     }
 }
 
@@ -197,7 +208,7 @@ impl VolumeDriver for Local {
     fn create(&self, name: &VolumeName, options: &BTreeMap<String, String>) -> Result<()> {
         let filling = Filling::parse(name, options)?;
         let place = self.place(name);
-        let temporary = durable::temporary(&self.folder)?;
+        let temporary = self.temporary()?;
         let done =
             Self::build(&temporary, filling.as_ref()).and_then(
                 |()| match rustix::fs::renameat_with(
@@ -213,7 +224,7 @@ impl VolumeDriver for Local {
                 },
             );
         match done {
-            Ok(Made::Now) => durable::sync_folder(&self.folder),
+            Ok(Made::Now) => self.sync(),
             done => {
                 // The first error is the one to tell; what stays is swept at the next start.
                 fs::remove_dir_all(&temporary).ok();
@@ -231,11 +242,11 @@ impl VolumeDriver for Local {
         }
         users.remove(name);
         drop(users);
-        let temporary = durable::temporary(&self.folder)?;
+        let temporary = self.temporary()?;
         match fs::rename(&place, &temporary) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(VolumeError::io("rename", &place)(error)),
-            Ok(()) => durable::sync_folder(&self.folder)?,
+            Ok(()) => self.sync()?,
         }
         fs::remove_dir_all(&temporary).map_err(VolumeError::io("remove", &temporary))
     }

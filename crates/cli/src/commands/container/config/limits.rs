@@ -1,29 +1,10 @@
 //! Sizes, CPUs and ulimits.
 
 use barge_api_types::Ulimit;
-use barge_types::size;
+use barge_types::{size, ulimit as limits};
 
 use super::text::Refused;
 use crate::flags::{ParseError, integer};
-
-/// Names that `--ulimit` takes.
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
 
 /// `--memory` and the like.
 pub(super) fn bytes(text: &str) -> Result<i64, Refused> {
@@ -75,7 +56,7 @@ pub(super) fn nano_cpus(text: &str) -> Result<i64, Refused> {
 pub(super) fn ulimit(text: &str) -> Result<Ulimit, Refused> {
     let (name, all) =
         text.split_once('=').ok_or_else(|| Refused(format!("invalid ulimit argument: {text}")))?;
-    if !ULIMITS.contains(&name) {
+    if !limits::is_known(name) {
         return Err(Refused(format!("invalid ulimit type: {name}")));
     }
     let number = |text: &str| integer(text).map_err(|error: ParseError| Refused(error.to_string()));
