@@ -73,19 +73,12 @@ impl Containers {
 
     /// The shim was killed: what it wrote before that counts; otherwise its container cannot be kept, for nobody has
     /// its output and its exit any more.
-    async fn exit_without_shim(&self, container: &Arc<Container>) -> Exit {
+    async fn exit_without_shim(self: &Arc<Self>, container: &Arc<Container>) -> Exit {
         let path = container.run_folder.join(EXIT_FILE);
-        let manager = self.cgroup(container);
+        let (this, target) = (Arc::clone(self), Arc::clone(container));
         let found = blocking::run(move || {
             let found = disk::read_record::<ExitRecord>(&path);
-            if !matches!(found, Ok(Some(_)))
-                && let Err(error) = manager.and_then(|cgroup| Ok(cgroup.kill_all()?))
-            {
-                tracing::warn!(
-                    error = error.message(),
-                    "cannot kill the processes of a container without a shim"
-                );
-            }
+            this.clear_cgroup(&target);
             found
         })
         .await;
@@ -169,12 +162,17 @@ impl Containers {
             tracing::warn!(container = %container.id, "the shim does not end: it is killed");
         }
         if let Some(mut child) = run.child {
+            let (this, target) = (Arc::clone(self), Arc::clone(container));
             let reaped = blocking::run(move || {
                 if !is_gone {
                     // It may have ended meanwhile.
                     child.kill().ok();
                 }
-                child.wait().map(|_| ()).map_err(EngineError::io("wait for", "a shim"))
+                child.wait().map_err(EngineError::io("wait for", "a shim"))?;
+                if !is_gone {
+                    this.clear_cgroup(&target);
+                }
+                Ok(())
             })
             .await;
             if let Err(error) = reaped {
@@ -252,6 +250,24 @@ impl Containers {
             if let Err(error) = container.set_state(State::Exited(ended)) {
                 tracing::error!(container = %container.id, error = error.message(), "the state could not be recorded");
             }
+        }
+    }
+
+    /// Kills what is left in a container's cgroup and removes it, where there is no shim (any more) to do so.
+    pub(super) fn clear_cgroup(&self, container: &Container) {
+        let cleared = self.cgroup(container).and_then(|cgroup| {
+            if cgroup.exists() {
+                cgroup.kill_all()?;
+                if cgroup.is_frozen()? {
+                    // On v1 a frozen process takes its SIGKILL only when it is thawed.
+                    cgroup.thaw()?;
+                }
+                cgroup.destroy()?;
+            }
+            Ok(())
+        });
+        if let Err(error) = cleared {
+            tracing::warn!(container = %container.id, error = error.message(), "cannot end the processes of a container without a shim");
         }
     }
 

@@ -6,7 +6,6 @@ use barge_shim_api::SignalTarget;
 use barge_types::Signal;
 
 use super::settings::invalid;
-use super::state::State;
 use super::{Containers, to_the_end};
 use crate::error::{EngineError, Result};
 
@@ -21,18 +20,18 @@ impl Containers {
         };
         let this = Arc::clone(self);
         to_the_end(async move {
-            let State::Running(running) = container.state() else {
+            // Counted before the look at the state: an end between the two is the one to wait for.
+            let exits = container.watch().borrow().exits;
+            let is_end = signal == Signal::KILL || signal == container.settings().stop_signal;
+            let running =
+                if is_end { container.end_by_user()? } else { container.state().running() };
+            let Some(running) = running else {
                 return Err(EngineError::Conflict(format!(
                     "cannot kill container: {}: container {} is not running",
                     container.name(),
                     container.id
                 )));
             };
-            let is_end = signal == Signal::KILL || signal == container.settings().stop_signal;
-            if is_end {
-                container.end_by_user()?;
-            }
-            let exits = container.watch().borrow().exits;
             this.signal(&container, signal, SignalTarget::Init).await?;
             this.tell_with(&container, "kill", &[("signal", signal.number().to_string())]);
             if signal == Signal::KILL {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barge_shim_api::Request;
+use barge_shim_api::{FailureKind, Request};
 
 use super::container::Container;
 use super::state::{Freeze, Running, State};
@@ -22,7 +22,7 @@ impl Containers {
                 ),
                 State::Running(_) => {
                     this.ask(&container, "pause", &Request::Pause).await?;
-                    this.set_freeze(&container, Freeze::Frozen)?;
+                    set_freeze(&container, Freeze::Frozen)?;
                     this.tell(&container, "pause");
                     Ok(())
                 }
@@ -61,8 +61,13 @@ impl Containers {
 
     /// Thaws a container for a verb that needs it to react.
     pub(super) async fn resume_now(&self, container: &Container) -> Result<()> {
-        self.ask(container, "resume", &Request::Resume).await?;
-        self.set_freeze(container, Freeze::Thawed)
+        match self.ask(container, "resume", &Request::Resume).await {
+            // It ended meanwhile, or was thawed to take its SIGKILL.
+            Err(EngineError::Shim { source, .. }) if source.kind == FailureKind::WrongState => {}
+            Err(EngineError::ShimGone { .. }) => {}
+            answer => answer?,
+        }
+        set_freeze(container, Freeze::Thawed)
     }
 
     /// Asks the shim of a running container.
@@ -75,18 +80,14 @@ impl Containers {
         let shim = container.shim().ok_or_else(|| not_running(container))?;
         shim.ask(action, request).await.map(|_| ())
     }
+}
 
-    fn set_freeze(&self, container: &Container, freeze: Freeze) -> Result<()> {
-        match container.state() {
-            State::Running(running) => {
-                container.set_state(State::Running(Running { freeze, ..running }))
-            }
-            // It ended meanwhile.
-            State::Created(_) | State::Restarting(_) | State::Exited(_) | State::Removing(_) => {
-                Ok(())
-            }
-        }
-    }
+/// Unless it ended meanwhile, which must not be undone.
+fn set_freeze(container: &Container, freeze: Freeze) -> Result<()> {
+    container.decide(|inner| match inner.state.running() {
+        Some(running) => State::Running(Running { freeze, ..running }),
+        None => inner.state.clone(),
+    })
 }
 
 /// The refusal of verbs that need a running container.

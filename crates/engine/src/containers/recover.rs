@@ -281,7 +281,6 @@ impl Containers {
         let (this, container) = (Arc::clone(self), Arc::clone(container));
         tokio::spawn(async move {
             let _verb = container.verb.lock().await;
-            container.inner().stop = StoppedBy::Itself;
             if let Err(error) = Box::pin(this.start_locked(&container)).await {
                 tracing::warn!(container = %container.id, error = error.message(), "the restart policy could not start it");
             }

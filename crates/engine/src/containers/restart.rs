@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::record::StoppedBy;
 use super::stop::StopOptions;
 use super::{Containers, to_the_end};
 use crate::error::Result;
@@ -16,7 +15,6 @@ impl Containers {
             let _verb = container.verb.lock().await;
             this.stop_locked(&container, &options).await?;
             this.start_locked(&container).await?;
-            container.inner().stop = StoppedBy::Itself;
             this.tell(&container, "restart");
             Ok(())
         })

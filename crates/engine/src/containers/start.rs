@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use barge_network::{Endpoint, Sandbox};
 use barge_shim_api::{
-    CgroupConfig, ConsoleSize, Create, Descriptor, InitProcess, Request, Response, StdinMode,
-    StdioConfig,
+    AttachStreams, CgroupConfig, ConsoleSize, Create, Descriptor, InitProcess, Request, Response,
+    StdinMode, StdioConfig,
 };
 use barge_storage::MountOptions;
 use tokio::sync::mpsc;
 
 use super::container::{Container, Presence, Rest};
 use super::exits::Run;
+use super::record::StoppedBy;
 use super::settings::NetworkMode;
 use super::spec::{self, Joins};
 use super::state::{FailedStart, Freeze, Running, State};
@@ -111,10 +112,14 @@ impl Containers {
         let (shim, running) = match outcome {
             Ok(done) => done,
             Err(error) => {
-                // The shim takes back its own; this takes back ours, after it is gone.
+                // The shim takes back its own, unless it had to be killed; this takes back ours, after it is gone.
+                let (this, target) = (Arc::clone(self), Arc::clone(container));
                 blocking::run(move || {
                     child.kill().ok();
                     child.wait().ok();
+                    this.clear_cgroup(&target);
+                    // There only when the shim could not remove it itself.
+                    fs::remove_file(&target.shim_socket).ok();
                     drop(undo);
                     Ok(())
                 })
@@ -123,12 +128,19 @@ impl Containers {
             }
         };
         undo.commit();
-        container.inner().shim = Some(Arc::clone(&shim));
         container.advance(|progress| progress.rest = Rest::InUse);
-        let recorded = container.set_state(State::Running(running));
+        let mut late = Vec::new();
+        let recorded = container.decide(|inner| {
+            inner.shim = Some(Arc::clone(&shim));
+            // Who stopped it before has nothing to do with how this run ends.
+            inner.stop = StoppedBy::Itself;
+            late = std::mem::take(&mut inner.streams);
+            State::Running(running)
+        });
         if let Err(error) = recorded {
             tracing::warn!(container = %container.id, error = error.message(), "the start could not be recorded");
         }
+        attach_late(&shim, late).await;
         self.tell(container, "start");
         let run = Run { shim, child: Some(child), started: running.since };
         tokio::spawn(Arc::clone(self).supervise(Arc::clone(container), heard, run));
@@ -347,6 +359,14 @@ impl Container {
                 super::exits::TEAR_DOWN_DEADLINE.as_secs()
             ))),
         }
+    }
+}
+
+/// Streams that were attached while the container was being made, after its shim had been given those of before.
+async fn attach_late(shim: &Connection, late: Vec<(AttachStreams, OwnedFd)>) {
+    for (streams, socket) in late {
+        // Of a container that has ended already the stream is at its end: dropped, it says so.
+        shim.send(&Request::Attach(streams), &[socket]).await.ok();
     }
 }
 

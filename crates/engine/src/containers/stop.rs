@@ -133,6 +133,8 @@ impl Containers {
             Err(EngineError::Shim { source, .. }) if source.kind == FailureKind::WrongState => {
                 Ok(())
             }
+            // A container whose shim was killed is killed by who supervises it.
+            Err(EngineError::ShimGone { .. }) => Ok(()),
             Err(_) if container.state().running().is_none() => Ok(()),
             Err(error) => Err(error),
         }
