@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
 
 use barge_shim_api::{AttachStreams, Request};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::UnixStream;
 
 use super::Containers;
@@ -109,6 +110,8 @@ impl Containers {
             match (&inner.shim, inner.state.running().is_some()) {
                 (Some(shim), true) => Arc::clone(shim),
                 _ => {
+                    // Those whose client went away before the start are not kept.
+                    inner.streams.retain(|(_, socket)| !is_abandoned(socket));
                     inner.streams.push((streams, theirs));
                     return Ok(ours);
                 }
@@ -120,6 +123,13 @@ impl Containers {
     }
 }
 
+/// Whether the other end of a stream is closed.
+fn is_abandoned(socket: &OwnedFd) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut asked, Some(&Timespec::default())).is_ok()
+        && asked[0].revents().contains(PollFlags::HUP)
+}
+
 /// The daemon's end of a stream, and the shim's.
 pub(super) fn stream_pair() -> Result<(UnixStream, OwnedFd)> {
     let make = || {
@@ -128,4 +138,19 @@ pub(super) fn stream_pair() -> Result<(UnixStream, OwnedFd)> {
         Ok((UnixStream::from_std(ours)?, OwnedFd::from(theirs)))
     };
     make().map_err(EngineError::io("make", "a socket pair"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_is_abandoned_when_its_client_is_gone_and_not_when_it_has_said_all() {
+        let (mut ours, theirs) = stream_pair().unwrap();
+        assert!(!is_abandoned(&theirs));
+        tokio::io::AsyncWriteExt::shutdown(&mut ours).await.unwrap();
+        assert!(!is_abandoned(&theirs));
+        drop(ours);
+        assert!(is_abandoned(&theirs));
+    }
 }

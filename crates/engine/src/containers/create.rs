@@ -11,8 +11,9 @@ use barge_image::{Held, Image};
 use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
 use barge_types::{ContainerId, ContainerName, ErrorKind, Platform};
 
-use super::container::Container;
+use super::container::{Container, Presence};
 use super::record::{ContainerRecord, StateRecord, StoppedBy};
+use super::registry::ReservedName;
 use super::settings::{IpcMode, NetworkMode, Settings, UtsMode, invalid, parse_mounts};
 use super::state::State;
 use super::{Containers, command, spec, to_the_end};
@@ -61,11 +62,10 @@ impl Containers {
         let wanted = parse_mounts(&config, &host_config)?;
 
         let id = new_id()?;
-        let name = match name {
-            Some(name) => name,
-            None => self.draw_name()?,
+        let (name, reserved) = match name {
+            Some(name) => (name.clone(), self.registry.reserve(&name, &id)?),
+            None => self.draw_name(&id)?,
         };
-        let reserved = self.registry.reserve(&name, &id)?;
         add_hostname(&mut config, &settings, &id, self)?;
         let mut undo = Rollback::default();
         self.make_layers(&id, &image, &mut undo)?;
@@ -90,7 +90,10 @@ impl Containers {
         let container = self.record_new(record, settings, undo)?;
         reserved.keep();
         drop(image);
-        self.copy_up(&container)?;
+        if let Err(error) = self.copy_up(&container) {
+            self.forget_new(&container);
+            return Err(error);
+        }
         self.tell(&container, "create");
         Ok(ContainerCreateResponse { id: id.to_string(), warnings: Vec::new() })
     }
@@ -116,6 +119,21 @@ impl Containers {
         self.registry.insert(Arc::clone(&container));
         undo.commit();
         Ok(container)
+    }
+
+    /// Takes a container back that was recorded and could not be completed.
+    fn forget_new(&self, container: &Container) {
+        let _verb = container.verb.blocking_lock();
+        if container.state().running().is_some() {
+            // Somebody has found it already and uses it as it is.
+            return;
+        }
+        if let Err(error) = self.remove_from_disk(container, true) {
+            tracing::error!(container = %container.id, error = error.message(), "cannot remove a container that was not made");
+            return;
+        }
+        self.registry.remove(&container.id);
+        container.advance(|progress| progress.presence = Presence::Removed);
     }
 
     /// Held until the container is known, so that nobody removes its layers in between.
@@ -219,7 +237,7 @@ impl Containers {
         Ok(())
     }
 
-    fn draw_name(&self) -> Result<ContainerName> {
+    fn draw_name(&self, id: &ContainerId) -> Result<(ContainerName, ReservedName<'_>)> {
         for draw in 0..=u8::MAX {
             let mut text = names::generate(random()?);
             if draw > DRAWS {
@@ -227,9 +245,9 @@ impl Containers {
             }
             // The lists hold nothing but valid names.
             if let Ok(name) = text.parse::<ContainerName>()
-                && !self.registry.is_name_taken(&name)
+                && let Ok(reserved) = self.registry.reserve(&name, id)
             {
-                return Ok(name);
+                return Ok((name, reserved));
             }
         }
         Err(EngineError::Conflict(

@@ -9,6 +9,7 @@ use super::remove::RemoveOptions;
 use super::settings::invalid;
 use super::state::State;
 use super::{Containers, time_filter};
+use crate::blocking;
 use crate::error::Result;
 
 impl Containers {
@@ -30,7 +31,9 @@ impl Containers {
             if !is_stopped || !is_old || is_kept || !filters.matches_labels("label", labels) {
                 continue;
             }
-            let (size, _) = self.sizes(&container)?;
+            let (this, target) = (Arc::clone(self), Arc::clone(&container));
+            // What cannot be measured can be removed all the same.
+            let (size, _) = blocking::run(move || this.sizes(&target)).await.unwrap_or_default();
             // One that was started or removed meanwhile is not ours to remove.
             if self.remove(container.id.as_str(), RemoveOptions::default()).await.is_ok() {
                 response.containers_deleted.push(container.id.to_string());

@@ -4,15 +4,17 @@
 //! survive a crash of the machine, the second with each start and exit and is worked out again after one.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use barge_api_types::{ContainerConfig, EndpointSettings, HostConfig};
+use barge_sys::durable;
 use barge_types::{ContainerId, ContainerName, ImageId};
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
 use crate::disk::{Durability, read_record, write_record};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 
 const VERSION: u32 = 1;
 const RECORD: &str = "container.json";
@@ -162,6 +164,15 @@ impl StateRecord {
 
     pub(crate) fn save(&self, folder: &Path) -> Result<()> {
         write_record(&folder.join(STATE), self, Durability::Lazy)
+    }
+
+    /// Makes what was saved last survive a crash of the machine.
+    pub(crate) fn sync(folder: &Path) -> Result<()> {
+        let path = folder.join(STATE);
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| durable::sync_folder(folder))
+            .map_err(EngineError::io("sync", &path))
     }
 
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>> {

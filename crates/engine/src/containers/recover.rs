@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use barge_shim_api::{EXIT_FILE, Exit, ExitRecord, Request, Response, State as ShimState, Status};
+use barge_shim_api::{EXIT_FILE, ExitRecord, Request, Response, State as ShimState, Status};
 use barge_storage::{LayerId, MountOptions};
 use barge_types::{ContainerId, RestartPolicy};
 use tokio::sync::mpsc;
@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use super::container::{Container, Rest};
 use super::exits::Run;
 use super::record::{ContainerRecord, MountSource, StateRecord, StoppedBy};
-use super::settings::Settings;
+use super::settings::{Host, Settings};
 use super::state::{Ended, Freeze, Oom, Running, State};
+use super::volumes::SHARED_MEMORY;
 use super::{Containers, Folders};
 use crate::error::{EngineError, Result};
 use crate::shims::{Connection, ShimEvent};
@@ -42,13 +43,17 @@ impl Containers {
             let entry = entry.map_err(EngineError::io("read", &self.folder))?;
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             if name.ends_with(".removing") {
-                fs::remove_dir_all(&path).map_err(EngineError::io("remove", &path))?;
+                remove_leftover(&path);
+                continue;
+            }
+            if name.parse::<ContainerId>().is_err() {
+                // Not ours: lost+found, or what a person put there.
                 continue;
             }
             match self.load_one(&path) {
                 Ok(Some(container)) => self.registry.insert(Arc::new(container)),
                 // Killed before the record was written: the container never was.
-                Ok(None) => fs::remove_dir_all(&path).map_err(EngineError::io("remove", &path))?,
+                Ok(None) => remove_leftover(&path),
                 Err(error) => {
                     tracing::error!(folder = %path.display(), error = error.message(), "cannot load a container: it is left alone");
                 }
@@ -73,9 +78,11 @@ impl Containers {
             fs::read_dir(&self.run_folder).map_err(EngineError::io("read", &self.run_folder))?
         {
             let entry = entry.map_err(EngineError::io("read", &self.run_folder))?;
-            if self.registry.find(&entry.file_name().to_string_lossy()).is_err() {
-                let path = entry.path();
-                fs::remove_dir_all(&path).map_err(EngineError::io("remove", &path))?;
+            let name = entry.file_name();
+            // One whose record cannot be read may be running.
+            if !self.folder.join(&name).exists() {
+                super::volumes::unmount(&entry.path().join(SHARED_MEMORY));
+                remove_leftover(&entry.path());
             }
         }
         Ok(())
@@ -85,10 +92,20 @@ impl Containers {
         let Some(record) = ContainerRecord::load(folder)? else {
             return Ok(None);
         };
-        let state = StateRecord::load(folder).ok().flatten();
-        let state =
-            state.unwrap_or_else(|| StateRecord::new(State::Created(None), 0, StoppedBy::Itself));
-        let settings = Settings::parse(&record.config, &record.host_config, &self.machine)?;
+        barge_sys::durable::sweep(folder).map_err(EngineError::io("sweep", folder))?;
+        let state = match StateRecord::load(folder) {
+            Ok(Some(record)) => record,
+            Ok(None) => StateRecord::new(State::Created(None), 0, StoppedBy::Itself),
+            // A crash of the machine took it: it was written with a start, and its end is not known.
+            Err(error) => {
+                tracing::warn!(container = %record.id, error = error.message(), "the state cannot be read");
+                let now = SystemTime::now();
+                StateRecord::new(State::Exited(unknown_end(now)), 0, StoppedBy::Itself)
+            }
+        };
+        // A machine that has fewer CPUs than it had does not make its containers unknown.
+        let machine = Host { cpus: u32::MAX, ..self.machine.clone() };
+        let settings = Settings::parse(&record.config, &record.host_config, &machine)?;
         let folders = Folders { data: folder.to_owned(), ..self.folders(&record.id)? };
         Ok(Some(Container::new(record, settings, state, folders)))
     }
@@ -128,7 +145,7 @@ impl Containers {
                 None => ended.push(container),
             }
         }
-        self.restore_networks(&live).await?;
+        self.restore_networks(&live).await;
         for found in live {
             self.go_on(found).await;
         }
@@ -165,17 +182,21 @@ impl Containers {
         }
     }
 
-    async fn restore_networks(&self, live: &[Live]) -> Result<()> {
+    async fn restore_networks(&self, live: &[Live]) {
         let ids: HashSet<ContainerId> =
             live.iter().map(|found| found.container.id.clone()).collect();
         let network = Arc::clone(&self.network);
-        let endpoints = blocking::run(move || Ok(network.restore(&ids)?)).await?;
+        let restored = blocking::run(move || Ok(network.restore(&ids)?)).await;
+        let endpoints = restored.unwrap_or_else(|error| {
+            // What could not be undone of those that ended must not keep the others from going on.
+            tracing::error!(error = error.message(), "cannot restore the networks as they were");
+            live.iter().filter_map(|found| self.network.endpoint(&found.container.id)).collect()
+        });
         for endpoint in endpoints {
             if let Ok(container) = self.registry.find(endpoint.container.as_str()) {
                 container.inner().endpoint = Some(endpoint);
             }
         }
-        Ok(())
     }
 
     async fn go_on(self: &Arc<Self>, found: Live) {
@@ -208,9 +229,7 @@ impl Containers {
 
     /// A container without a shim: says how it ended if it ran, cleans up after it, and heeds its policy.
     async fn end_after_absence(self: &Arc<Self>, container: &Arc<Container>) {
-        let state = container.state();
-        if let State::Running(running) = state {
-            let exit = self.last_exit(container, running).await;
+        if let Some(exit) = self.last_exit(container).await {
             container.advance(|progress| progress.code = exit.code);
             if let Err(error) = container.set_state(State::Exited(exit)) {
                 tracing::warn!(container = %container.id, error = error.message(), "the exit could not be recorded");
@@ -218,19 +237,15 @@ impl Containers {
         }
         let (this, target) = (Arc::clone(self), Arc::clone(container));
         let cleaned = blocking::run(move || {
+            this.clear_cgroup(&target);
             this.release(&target);
-            let cgroup = this.cgroup(&target)?;
-            if cgroup.exists() {
-                cgroup.kill_all()?;
-                cgroup.destroy()?;
-            }
             Ok(())
         })
         .await;
         if let Err(error) = cleaned {
             tracing::warn!(container = %container.id, error = error.message(), "cannot clean up after a container");
         }
-        let was_started = !matches!(state, State::Created(_));
+        let was_started = !matches!(container.state(), State::Created(_));
         if container.record().host_config.auto_remove && was_started {
             self.remove_ended(container).await;
             return;
@@ -242,21 +257,25 @@ impl Containers {
         self.start_by_policy(container, was_started);
     }
 
-    async fn last_exit(&self, container: &Arc<Container>, running: Running) -> Ended {
+    /// How a container ended that the records do not know to have ended: it ran, or was killed with the daemon
+    /// between its start and the record of that.
+    async fn last_exit(&self, container: &Arc<Container>) -> Option<Ended> {
+        let state = container.state();
         let path = container.run_folder.join(EXIT_FILE);
         let found = blocking::run(move || disk::read_record::<ExitRecord>(&path)).await;
-        match found {
-            Ok(Some(record)) => {
+        let found = found.ok().flatten();
+        match (state.running(), found) {
+            (Some(running), Some(record)) => {
                 let started = record.started_at.map_or(running.since, SystemTime::from);
-                let exit: Exit = record.exit;
-                Ended::from_exit(started, &exit)
+                Some(Ended::from_exit(started, &record.exit))
             }
-            Ok(None) | Err(_) => Ended {
-                started: running.since,
-                finished: SystemTime::now(),
-                code: UNKNOWN_EXIT,
-                oom: Oom::Spared,
-            },
+            (Some(running), None) => Some(unknown_end(running.since)),
+            (None, Some(ExitRecord { started_at: Some(started), exit, .. })) => {
+                let ended = Ended::from_exit(started.into(), &exit);
+                let is_known = state.ended().is_some_and(|known| known.finished == ended.finished);
+                (!is_known).then_some(ended)
+            }
+            (None, Some(_) | None) => None,
         }
     }
 
@@ -285,5 +304,16 @@ impl Containers {
                 tracing::warn!(container = %container.id, error = error.message(), "the restart policy could not start it");
             }
         });
+    }
+}
+
+fn unknown_end(started: SystemTime) -> Ended {
+    Ended { started, finished: SystemTime::now(), code: UNKNOWN_EXIT, oom: Oom::Spared }
+}
+
+/// What stays is no container, and no reason not to serve those that are.
+fn remove_leftover(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(folder = %path.display(), %error, "cannot remove what a killed daemon left");
     }
 }

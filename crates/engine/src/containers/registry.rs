@@ -69,10 +69,6 @@ impl Registry {
         Ok(ReservedName { registry: self, name: name.clone(), id: id.clone(), is_kept: false })
     }
 
-    pub(crate) fn is_name_taken(&self, name: &ContainerName) -> bool {
-        self.read().names.contains_key(name.as_str())
-    }
-
     /// Makes a container known, under a name that was reserved for it or that a record gives it.
     pub(crate) fn insert(&self, container: Arc<Container>) {
         let mut maps = self.write();
@@ -145,7 +141,7 @@ mod tests {
         );
         drop(held);
         registry.reserve(&name, &id).unwrap().keep();
-        assert!(registry.is_name_taken(&name));
+        registry.reserve(&name, &id).unwrap_err();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use barge_storage::remove_container_layers;
 
 use super::container::{Container, Presence};
-use super::record::{MountSource, Origin, StoppedBy};
+use super::record::{MountSource, Origin};
 use super::state::State;
 use super::{Containers, to_the_end};
 use crate::blocking;
@@ -33,7 +33,17 @@ impl Containers {
         }
         let this = Arc::clone(self);
         to_the_end(async move {
-            let _verb = container.verb.lock().await;
+            let _verb = match container.verb.try_lock() {
+                Ok(verb) => verb,
+                Err(_) => {
+                    // A stop may wait for ever for what is killed here.
+                    if options.force {
+                        container.end_by_user()?;
+                        this.kill_and_wait(&container).await?;
+                    }
+                    container.verb.lock().await
+                }
+            };
             if container.watch().borrow().presence == Presence::Removed {
                 return Err(EngineError::NoSuchContainer(container.id.to_string()));
             }
@@ -55,12 +65,8 @@ impl Containers {
     ) -> Result<()> {
         match container.state() {
             State::Running(_) if options.force => {
-                container.inner().stop = StoppedBy::User;
-                let killed = self.kill_and_wait(container).await;
-                match killed {
-                    Err(EngineError::ShimGone { .. }) => Ok(()),
-                    other => other,
-                }
+                container.end_by_user()?;
+                self.kill_and_wait(container).await
             }
             State::Running(_) => Err(EngineError::Conflict(format!(
                 "cannot remove container \"/{}\": container is {}: stop the container before removing or force remove",
@@ -98,13 +104,14 @@ impl Containers {
         let (this, target) = (Arc::clone(self), Arc::clone(container));
         blocking::run(move || this.remove_from_disk(&target, volumes)).await?;
         self.registry.remove(&container.id);
+        self.forget_execs(container);
         container.inner().streams.clear();
         container.advance(|progress| progress.presence = Presence::Removed);
         self.events.tell("container", "destroy", container.id.as_str(), attributes);
         Ok(())
     }
 
-    fn remove_from_disk(&self, container: &Container, volumes: bool) -> Result<()> {
+    pub(super) fn remove_from_disk(&self, container: &Container, volumes: bool) -> Result<()> {
         let folder = &container.folder;
         // Out of sight with one step, so that a crash leaves a container or none.
         let leaving = self.folder.join(format!("{}.removing", container.id));
@@ -122,7 +129,13 @@ impl Containers {
             }
         }
         self.leave_volumes(container, volumes);
-        std::fs::remove_dir_all(&leaving).map_err(EngineError::io("remove", &leaving))
+        // The container is gone with the rename; what cannot be removed of it is swept at the next start.
+        if let Err(error) = std::fs::remove_dir_all(&leaving)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %leaving.display(), %error, "cannot remove the folder of a removed container");
+        }
+        Ok(())
     }
 
     /// The container's volumes are no longer in use by it; those that nobody named go when they are asked to.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use barge_types::ContainerName;
 
+use super::container::Presence;
 use super::settings::invalid;
 use super::{Containers, to_the_end};
-use crate::error::Result;
+use crate::blocking;
+use crate::error::{EngineError, Result};
 
 impl Containers {
     /// Gives a container another name.
@@ -17,6 +19,9 @@ impl Containers {
         let this = Arc::clone(self);
         to_the_end(async move {
             let _verb = container.verb.lock().await;
+            if container.watch().borrow().presence == Presence::Removed {
+                return Err(EngineError::NoSuchContainer(container.id.to_string()));
+            }
             let old_name = container.name();
             if old_name == new_name {
                 return Err(invalid("Renaming a container with the same name as its current name"));
@@ -24,8 +29,10 @@ impl Containers {
             let reserved = this.registry.reserve(&new_name, &container.id)?;
             let mut record = (*container.record()).clone();
             record.name = new_name;
-            record.save(&container.folder)?;
-            container.inner().record = Arc::new(record);
+            let record = Arc::new(record);
+            let (saved, folder) = (Arc::clone(&record), container.folder.clone());
+            blocking::run(move || saved.save(&folder)).await?;
+            container.inner().record = record;
             reserved.keep();
             this.registry.forget_name(&old_name, &container.id);
             this.tell_with(&container, "rename", &[("oldName", format!("/{old_name}"))]);

@@ -15,11 +15,12 @@ use barge_shim_api::{
     StdinMode, StdioConfig,
 };
 use barge_storage::MountOptions;
+use barge_types::RestartPolicy;
 use tokio::sync::mpsc;
 
 use super::container::{Container, Presence, Rest};
 use super::exits::Run;
-use super::record::StoppedBy;
+use super::record::{StateRecord, StoppedBy};
 use super::settings::NetworkMode;
 use super::spec::{self, Joins};
 use super::state::{FailedStart, Freeze, Running, State};
@@ -140,6 +141,7 @@ impl Containers {
         if let Err(error) = recorded {
             tracing::warn!(container = %container.id, error = error.message(), "the start could not be recorded");
         }
+        sync_state(container);
         attach_late(&shim, late).await;
         self.tell(container, "start");
         let run = Run { shim, child: Some(child), started: running.since };
@@ -360,6 +362,20 @@ impl Container {
             ))),
         }
     }
+}
+
+/// That a container is to be started again after a crash of the machine is in its state alone. Nobody waits for the
+/// disk.
+fn sync_state(container: &Arc<Container>) {
+    if container.settings().restart == RestartPolicy::No {
+        return;
+    }
+    let container = Arc::clone(container);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = StateRecord::sync(&container.folder) {
+            tracing::warn!(container = %container.id, error = error.message(), "the state may not survive a crash of the machine");
+        }
+    });
 }
 
 /// Streams that were attached while the container was being made, after its shim had been given those of before.

@@ -16,6 +16,9 @@ use super::{Containers, spec};
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
 
+/// The folder of a shareable /dev/shm, in the container's folder below the exec root.
+pub(super) const SHARED_MEMORY: &str = "shm";
+
 impl Containers {
     /// Names and makes the volumes of a new container, makes the folders that `-v` may make, and takes over what
     /// `--volumes-from` names.
@@ -196,7 +199,7 @@ impl Containers {
     ) -> Result<Option<PathBuf>> {
         match &container.settings().ipc {
             IpcMode::Shareable => {
-                let path = container.run_folder.join("shm");
+                let path = container.run_folder.join(SHARED_MEMORY);
                 std::fs::create_dir_all(&path).map_err(EngineError::io("create", &path))?;
                 let size = match container.record().host_config.shm_size {
                     0 => spec::SHM_SIZE,
@@ -207,7 +210,9 @@ impl Containers {
                 undo.push(move || unmount(&target));
                 Ok(Some(path))
             }
-            IpcMode::Container(name) => Ok(Some(self.registry.find(name)?.run_folder.join("shm"))),
+            IpcMode::Container(name) => {
+                Ok(Some(self.registry.find(name)?.run_folder.join(SHARED_MEMORY)))
+            }
             IpcMode::Private | IpcMode::Without | IpcMode::Host => Ok(None),
         }
     }
@@ -215,7 +220,7 @@ impl Containers {
     /// Lets go of what a run had mounted on the host.
     pub(super) fn release_mounts(&self, container: &Container) -> Result<()> {
         if container.settings().ipc == IpcMode::Shareable {
-            unmount(&container.run_folder.join("shm"));
+            unmount(&container.run_folder.join(SHARED_MEMORY));
         }
         for mount in &container.record().mounts {
             if let MountSource::Volume { name, .. } = &mount.source {
@@ -247,7 +252,7 @@ fn mount_tmpfs(path: &Path, size: i64) -> Result<()> {
         .map_err(|error| EngineError::io("mount a tmpfs at", path)(error.into()))
 }
 
-fn unmount(path: &Path) {
+pub(super) fn unmount(path: &Path) {
     // Not mounted is as good.
     rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH).ok();
 }
