@@ -17,5 +17,6 @@ mod isolation;
 mod lifecycle;
 mod network;
 mod quickstart;
+mod recovery;
 mod survival;
 mod terminals;

@@ -157,7 +157,12 @@ impl Containers {
         }
         let root = self.storage.mount(&container.layer, &MountOptions::default())?;
         let copied = wanted.into_iter().try_for_each(|(name, destination)| {
-            Ok(self.volumes.copy_up(&name.parse()?, &root, Path::new(destination))?)
+            let name: VolumeName = name.parse()?;
+            // What is to be mounted there gets the content, not the folder below.
+            self.volumes.mount(&name, &container.id)?;
+            let copied = self.volumes.copy_up(&name, &root, Path::new(destination));
+            self.volumes.unmount(&name, &container.id)?;
+            Ok(copied?)
         });
         self.storage.unmount(&container.layer)?;
         copied
