@@ -84,8 +84,11 @@ fn a_login_shell_works_in_a_terminal() {
     for client in Client::both() {
         let mut terminal =
             host.terminal(client, &["run", "-it", "--rm", "-h", "box", "debian", "bash", "-l"]);
-        terminal.expect("root@box:/# ").send("sleep 1000 &\n").expect("# ");
-        terminal.send("jobs; fg\n").expect("sleep 1000").send("\u{3}").expect("root@box:/# ");
+        terminal.expect("root@box:/# ").send("sleep 0.1 & fg; echo over-$((40+2))\n");
+        terminal.expect("over-42").expect("# ");
+        let armed =
+            "sh -c 'trap \"echo caught; exit\" INT; echo armed; while :; do sleep 0.1; done'\n";
+        terminal.send(armed).expect("armed\r\n").send("\u{3}").expect("caught").expect("# ");
         terminal.send("stty -a | head -1\n").expect("rows 24; columns 80").expect("# ");
         terminal.send("exit 12\n");
         assert_eq!(terminal.wait(), 12, "{}", terminal.screen());

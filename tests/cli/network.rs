@@ -161,9 +161,15 @@ fn what_leaves_the_host_has_the_hosts_address() {
     host.busybox();
     let neighbour = Neighbour::of(&host);
     let listener = neighbour.run(|| TcpListener::bind("192.0.2.2:7000").unwrap());
+    listener.set_nonblocking(true).unwrap();
     for client in Client::both() {
         let run = host.start_client(client, &["run", "--rm", "busybox", "nc", "192.0.2.2", "7000"]);
-        let (mut stream, peer) = listener.accept().unwrap();
+        let mut accepted = None;
+        eventually("the container connects", || {
+            accepted = listener.accept().ok();
+            accepted.is_some()
+        });
+        let (mut stream, peer) = accepted.unwrap();
         assert_eq!(peer.ip().to_string(), "192.0.2.1", "{client:?}");
         stream.write_all(b"hello\n").unwrap();
         drop(stream);

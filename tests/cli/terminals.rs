@@ -23,14 +23,16 @@ fn a_shell_in_a_terminal_echoes_runs_and_passes_its_exit_code() {
 fn the_size_is_the_users_and_follows_it() {
     let host = HOST.host();
     for client in Client::both() {
-        let script =
-            "stty size; trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.1; done";
-        let mut terminal =
-            host.terminal(client, &["run", "-it", "--rm", "busybox", "sh", "-c", script]);
-        terminal.expect("ready");
-        terminal.resize(33, 111);
-        terminal.expect("33 111");
-        assert_eq!(terminal.wait(), 0, "{}", terminal.screen());
+        // The client tells the size once more after the start: that is no change, and a signal all the same.
+        let script = "trap 'stty size' WINCH; trap 'exit 7' INT; echo ready; stty size; \
+                      while :; do sleep 0.1; done";
+        let arguments = ["run", "-it", "--rm", "busybox", "sh", "-c", script];
+        let mut terminal = host.terminal(client, &arguments);
+        terminal.expect("ready").expect("24 80");
+        // A client may begin to listen to its terminal's size only when the container has started.
+        terminal.try_until("33 1", |terminal, count| terminal.resize(33, 100 + count % 50));
+        terminal.send("\u{3}");
+        assert_eq!(terminal.wait(), 7, "{}", terminal.screen());
     }
 }
 
@@ -45,11 +47,10 @@ fn an_exec_in_a_terminal_has_the_users_size_from_the_start() {
     assert_eq!(terminal.wait(), 0);
     for client in Client::both() {
         let mut terminal = host.terminal(client, &["exec", "-it", &name, "sh"]);
-        terminal.expect("# ").resize(40, 120);
+        terminal.expect("# ");
+        terminal.resize(40, 120);
         // The resize is a request of its own beside the stream.
-        while !terminal.screen().contains("40 120") {
-            terminal.send("stty size\n").expect("# ");
-        }
+        terminal.insist("stty size\n", "40 120").expect("# ");
         terminal.send("exit 3\n");
         assert_eq!(terminal.wait(), 3);
     }

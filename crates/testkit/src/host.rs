@@ -196,7 +196,7 @@ impl TestHost {
     #[track_caller]
     pub fn run_with_input(&self, client: Client, arguments: &[&str], input: &[u8]) -> Outcome {
         let mut process = Process::start(&mut self.client(client, arguments));
-        process.send_as_far_as_read(input);
+        process.feed(input);
         process.wait()
     }
 

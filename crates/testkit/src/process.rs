@@ -175,12 +175,12 @@ impl Process {
         self
     }
 
-    /// Writes to the standard input of a program that may end without reading it.
-    pub fn send_as_far_as_read(&mut self, bytes: &[u8]) {
-        if let Some(stdin) = self.stdin.as_mut() {
-            // Its outcome says why it did not read.
-            stdin.write_all(bytes).and_then(|()| stdin.flush()).ok();
-        }
+    /// Writes to the standard input and ends it, while the caller goes on: the program may end without reading it, and
+    /// may not read before it has written.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let (mut stdin, bytes) = (self.stdin.take().expect("the input is open"), bytes.to_vec());
+        // Its outcome says why it did not read.
+        std::thread::spawn(move || stdin.write_all(&bytes).ok());
     }
 
     /// Ends its standard input.

@@ -107,6 +107,44 @@ impl Terminal {
         }
     }
 
+    /// Types this again and again until this text is on the screen: for keys that mean nothing before somebody listens.
+    ///
+    /// # Panics
+    /// At the deadline, with what is there instead.
+    #[track_caller]
+    pub fn insist(&mut self, keys: &str, text: &str) -> &mut Self {
+        self.try_until(text, |terminal, _| {
+            terminal.send(keys);
+        })
+    }
+
+    /// Tries something, told how often it was tried before, until this text is on the screen.
+    ///
+    /// # Panics
+    /// At the deadline, with what is there instead.
+    #[track_caller]
+    pub fn try_until(&mut self, text: &str, mut attempt: impl FnMut(&mut Self, u16)) -> &mut Self {
+        const PATIENCE: u32 = 40;
+        let end = Instant::now() + DEADLINE;
+        let from = self.seen;
+        for count in 0.. {
+            attempt(self, count);
+            for _ in 0..PATIENCE {
+                if self.screen_from(from).contains(text) {
+                    return self.expect(text);
+                }
+                crate::pause();
+            }
+            assert!(Instant::now() < end, "{}: no {text:?}: {:?}", self.name, self.screen());
+        }
+        self
+    }
+
+    fn screen_from(&self, from: usize) -> String {
+        let text = self.screen.text.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text[from..]).into_owned()
+    }
+
     /// Everything that has been on the screen.
     #[must_use]
     pub fn screen(&self) -> String {
