@@ -40,7 +40,8 @@ pub struct Waiter {
     condition: WaitCondition,
     /// How often it had ended when the wait began.
     exits: u64,
-    is_over: bool,
+    /// The exit code, when there is nothing to wait for.
+    known: Option<i32>,
 }
 
 impl Containers {
@@ -49,16 +50,15 @@ impl Containers {
         let container = self.registry.find(name)?;
         let progress = container.watch();
         let exits = progress.borrow().exits;
-        let is_at_rest = match container.state() {
+        let state = container.state();
+        let is_at_rest = match &state {
             State::Created(_) | State::Exited(_) | State::Removing(_) => true,
             State::Running(_) | State::Restarting(_) => false,
         };
-        Ok(Waiter {
-            progress,
-            condition,
-            exits,
-            is_over: is_at_rest && condition == WaitCondition::NotRunning,
-        })
+        let is_over = is_at_rest && condition == WaitCondition::NotRunning;
+        // Of the state itself: who waits on the progress is told a moment later.
+        let known = is_over.then(|| state.exit_code());
+        Ok(Waiter { progress, condition, exits, known })
     }
 }
 
@@ -72,8 +72,8 @@ impl Waiter {
             }
             WaitCondition::Removed => progress.presence == Presence::Removed,
         };
-        let code = if self.is_over {
-            self.progress.borrow().code
+        let code = if let Some(code) = self.known {
+            code
         } else {
             // The sender is dropped with the container, which is then removed.
             let last = self.progress.wait_for(is_met).await.map(|progress| progress.code);
