@@ -151,6 +151,52 @@ impl<T> Table<T> {
         state.is_removed = true;
         result
     }
+
+    /// Removes a layer, unless somebody has taken it into use since, or removed it.
+    pub(crate) fn remove_if_unused(
+        &self,
+        layer: &Layer<T>,
+        erase: impl FnOnce(&Layer<T>) -> Result<()>,
+    ) -> Result<()> {
+        match self.remove(layer, erase) {
+            Err(
+                StorageError::HasChildren { .. }
+                | StorageError::NoSuchLayer(_)
+                | StorageError::Mounted(_),
+            ) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Removes the layer of mount points that stands on a layer, if nothing stands on it. When it is in use, the
+    /// removal of the layer itself will tell.
+    pub(crate) fn remove_unused_init(
+        &self,
+        id: &LayerId,
+        erase: impl FnOnce(&Layer<T>) -> Result<()>,
+    ) -> Result<()> {
+        if id.is_init() || self.children(id) == 0 {
+            return Ok(());
+        }
+        match self.get(&id.init()) {
+            Ok(init) => self.remove_if_unused(&init, erase),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The layers that are neither in `in_use` nor below one that is, children before parents.
+    pub(crate) fn unused(&self, in_use: &HashSet<LayerId>) -> Vec<Arc<Layer<T>>> {
+        let inner = self.inner();
+        let mut kept = HashSet::new();
+        for layer in in_use.iter().filter_map(|id| inner.layers.get(id)) {
+            kept.extend(layer.parents().map(|parent| &parent.id));
+            kept.insert(&layer.id);
+        }
+        let mut unused: Vec<_> =
+            inner.layers.values().filter(|layer| !kept.contains(&layer.id)).cloned().collect();
+        unused.sort_by_key(|layer| std::cmp::Reverse(layer.depth));
+        unused
+    }
 }
 
 /// An id that is taken while its layer is made.
@@ -191,15 +237,4 @@ impl<T> Drop for Making<'_, T> {
             inner.remove_child(self.parent.as_ref().map(|parent| &parent.id));
         }
     }
-}
-
-/// Every layer of `in_use`, those below, and their layers of mount points.
-pub(crate) fn kept<T>(table: &Table<T>, in_use: &HashSet<LayerId>) -> HashSet<LayerId> {
-    let mut kept = HashSet::new();
-    for id in in_use {
-        let Ok(layer) = table.get(id) else { continue };
-        kept.extend(layer.parents().map(|parent| parent.id.clone()));
-        kept.insert(id.clone());
-    }
-    kept
 }

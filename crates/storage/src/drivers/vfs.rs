@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use crate::driver::{MountOptions, ReadWriteOptions, StorageDriver};
 use crate::error::{Result, StorageError};
 use crate::layer_id::LayerId;
-use crate::table::{Making, Table, kept};
+use crate::table::{Making, Table};
 use crate::trash::Trash;
 use crate::{fault, naive_diff};
 
@@ -186,25 +186,6 @@ impl Vfs {
             Err(error) => Err(StorageError::io("remove parent of", &self.tree(id))(error)),
         }
     }
-
-    /// Removes the layer of mount points that stands on a layer, if nothing stands on it.
-    fn remove_unused_init(&self, id: &LayerId) -> Result<()> {
-        if id.is_init() || self.layers.children(id) == 0 {
-            return Ok(());
-        }
-        let Ok(init) = self.layers.get(&id.init()) else {
-            return Ok(());
-        };
-        match self.layers.remove(&init, |layer| self.erase(&layer.id)) {
-            // In use, or gone: the removal of the layer itself will tell.
-            Err(
-                StorageError::HasChildren { .. }
-                | StorageError::NoSuchLayer(_)
-                | StorageError::Mounted(_),
-            ) => Ok(()),
-            result => result,
-        }
-    }
 }
 
 impl StorageDriver for Vfs {
@@ -253,7 +234,7 @@ impl StorageDriver for Vfs {
 
     fn remove(&self, id: &LayerId) -> Result<()> {
         let layer = self.layers.get(id)?;
-        self.remove_unused_init(id)?;
+        self.layers.remove_unused_init(id, |layer| self.erase(&layer.id))?;
         self.layers.remove(&layer, |layer| self.erase(&layer.id))
     }
 
@@ -306,26 +287,8 @@ impl StorageDriver for Vfs {
     }
 
     fn sweep(&self, in_use: &HashSet<LayerId>) -> Result<()> {
-        let kept = kept(&self.layers, in_use);
-        let mut unused: Vec<_> = self
-            .layers
-            .ids()
-            .into_iter()
-            .filter(|id| !kept.contains(id))
-            .filter_map(|id| self.layers.get(&id).ok())
-            .collect();
-        // Children before parents.
-        unused.sort_by_key(|layer| std::cmp::Reverse(layer.depth));
-        for layer in unused {
-            match self.layers.remove(&layer, |layer| self.erase(&layer.id)) {
-                // Taken into use since.
-                Err(
-                    StorageError::HasChildren { .. }
-                    | StorageError::NoSuchLayer(_)
-                    | StorageError::Mounted(_),
-                ) => {}
-                result => result?,
-            }
+        for layer in self.layers.unused(in_use) {
+            self.layers.remove_if_unused(&layer, |layer| self.erase(&layer.id))?;
         }
         for id in self.ids_in("new")?.into_iter().filter(|id| !self.layers.is_taken(id)) {
             self.throw("new", &id)?;

@@ -21,7 +21,7 @@ use barge_archive::pack;
 use crate::driver::{MountOptions, ReadWriteOptions, StorageDriver};
 use crate::error::{Result, StorageError};
 use crate::layer_id::LayerId;
-use crate::table::{Layer, Making, Table, kept};
+use crate::table::{Layer, Making, Table};
 use crate::{fault, naive_diff};
 use disk::{Disk, Parts};
 use stack::{Mounter, Stack};
@@ -186,25 +186,6 @@ impl Overlay2 {
         let link = Some(self.disk.short(&layer.own));
         self.disk.trash.take_with(self.disk.root.as_fd(), layer.id.as_str(), link)
     }
-
-    /// Removes the layer of mount points that stands on a layer, if nothing stands on it.
-    fn remove_unused_init(&self, id: &LayerId) -> Result<()> {
-        if id.is_init() || self.layers.children(id) == 0 {
-            return Ok(());
-        }
-        let Ok(init) = self.layers.get(&id.init()) else {
-            return Ok(());
-        };
-        match self.layers.remove(&init, |layer| self.erase(layer)) {
-            // In use, or gone: the removal of the layer itself will tell.
-            Err(
-                StorageError::HasChildren { .. }
-                | StorageError::NoSuchLayer(_)
-                | StorageError::Mounted(_),
-            ) => Ok(()),
-            result => result,
-        }
-    }
 }
 
 /// A layer and the view of everything below it.
@@ -312,7 +293,7 @@ impl StorageDriver for Overlay2 {
 
     fn remove(&self, id: &LayerId) -> Result<()> {
         let layer = self.layers.get(id)?;
-        self.remove_unused_init(id)?;
+        self.layers.remove_unused_init(id, |layer| self.erase(layer))?;
         // A mount that a former daemon left counts too.
         if disk::is_mounted(&self.disk.path(id).join("merged"))? {
             return Err(StorageError::Mounted(id.clone()));
@@ -399,27 +380,9 @@ impl StorageDriver for Overlay2 {
     }
 
     fn sweep(&self, in_use: &HashSet<LayerId>) -> Result<()> {
-        let kept = kept(&self.layers, in_use);
-        let mut unused: Vec<_> = self
-            .layers
-            .ids()
-            .into_iter()
-            .filter(|id| !kept.contains(id))
-            .filter_map(|id| self.layers.get(&id).ok())
-            .collect();
-        // Children before parents.
-        unused.sort_by_key(|layer| std::cmp::Reverse(layer.depth));
-        for layer in unused {
+        for layer in self.layers.unused(in_use) {
             disk::unmount(&self.disk.path(&layer.id).join("merged"))?;
-            match self.layers.remove(&layer, |layer| self.erase(layer)) {
-                // Taken into use since.
-                Err(
-                    StorageError::HasChildren { .. }
-                    | StorageError::NoSuchLayer(_)
-                    | StorageError::Mounted(_),
-                ) => {}
-                result => result?,
-            }
+            self.layers.remove_if_unused(&layer, |layer| self.erase(layer))?;
         }
         let is_known = |id: &LayerId| self.layers.is_taken(id) || in_use.contains(id);
         self.disk.sweep(&is_known)
