@@ -86,6 +86,8 @@ pub(crate) enum Rest {
 pub(crate) enum Presence {
     /// It does.
     Present,
+    /// It does, although it was to go with its end: that failed, and can be tried again.
+    Stuck,
     /// It was removed.
     Removed,
 }

@@ -78,9 +78,6 @@ impl Containers {
                 container.name()
             ))),
             State::Restarting(ended) => container.set_state(State::Exited(ended)),
-            State::Removing(_) if container.watch().borrow().presence == Presence::Present => {
-                Ok(())
-            }
             State::Created(_) | State::Exited(_) | State::Removing(_) => Ok(()),
         }
     }
@@ -89,6 +86,7 @@ impl Containers {
     pub(super) async fn remove_ended(self: &Arc<Self>, container: &Arc<Container>) {
         if let Err(error) = self.remove_locked(container, true).await {
             tracing::error!(container = %container.id, error = error.message(), "cannot remove the container after its end");
+            container.advance(|progress| progress.presence = Presence::Stuck);
         }
     }
 
