@@ -1,9 +1,11 @@
 //! `inspect`: everything that is known of a container.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barge_api_types::{ContainerInspect, ContainerState, GraphDriverInfo, NetworkSettings};
 use barge_network::Endpoint;
+use barge_storage::StorageError;
 
 use super::container::Container;
 use super::exec::running_ids;
@@ -68,7 +70,7 @@ impl Containers {
             exec_ids,
             host_config: record.host_config.clone(),
             graph_driver: GraphDriverInfo {
-                data: self.storage.metadata(&container.layer)?,
+                data: self.layer_facts(container)?,
                 name: record.driver.clone(),
             },
             size_rw,
@@ -78,6 +80,14 @@ impl Containers {
             network_settings: self.network_settings(container),
             ..ContainerInspect::default()
         })
+    }
+
+    /// Nothing for a container that is being removed, whose layer goes before it does.
+    fn layer_facts(&self, container: &Container) -> Result<BTreeMap<String, String>> {
+        match self.storage.metadata(&container.layer) {
+            Err(StorageError::NoSuchLayer(_)) => Ok(BTreeMap::new()),
+            facts => Ok(facts?),
+        }
     }
 
     fn network_settings(&self, container: &Container) -> NetworkSettings {
