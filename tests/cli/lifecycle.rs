@@ -75,10 +75,12 @@ fn rm_by_force_leaves_nothing() {
         let flags = [
             "run", "-d", "--name", "all", "-p", "8080:80", "-v", "/data", "--tmpfs", "/t", "--init",
         ];
-        host.run(client, &[&flags[..], &["busybox", "sleep", "1000"]].concat()).ok();
+        host.run(client, &[&flags[..], &["busybox", "sh", "-c", "echo up; sleep 1000"]].concat())
+            .ok();
         host.run(client, &["exec", "-d", "all", "sleep", "2000"]).ok();
         let id = host.id("all");
         let following = host.start_client(client, &["logs", "-f", "all"]);
+        following.expect("up");
         host.run(client, &["rm", "-f", "-v", "all"]).ok();
         following.wait().ok();
         host.assert_nothing_of_containers();
