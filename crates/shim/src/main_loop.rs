@@ -1,5 +1,6 @@
 //! The loop: waits until something can be done somewhere, and does one step there.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -39,6 +40,19 @@ pub(crate) struct Shim {
     /// Whether a daemon has said that nobody needs this shim any more.
     pub(crate) is_released: bool,
     scratch: Vec<u8>,
+    pages: Cell<Pages>,
+}
+
+/// How long nothing must have happened before the program's pages are given back.
+const REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+
+/// Whether the program's own pages are mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pages {
+    /// Those that were needed since the last rest, and what the kernel mapped with them.
+    Used,
+    /// Hardly any.
+    Forgotten,
 }
 
 impl Shim {
@@ -51,6 +65,7 @@ impl Shim {
             container: None,
             is_released: false,
             scratch: vec![0; SCRATCH],
+            pages: Cell::new(Pages::Used),
         };
         shim.connect(control).map_err(ShimError::setup("use the control connection"))?;
         Ok(shim)
@@ -78,8 +93,17 @@ impl Shim {
         let asked = self.questions();
         let mut fds: Vec<_> =
             asked.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        match poll(&mut fds, self.time_left().as_ref()) {
-            Ok(_) => {}
+        let left = self.time_left();
+        let patience =
+            if left.is_none() && self.pages.get() == Pages::Used { Some(REST) } else { left };
+        match poll(&mut fds, patience.as_ref()) {
+            Ok(0) if left.is_none() => {
+                // What this saves is memory alone.
+                barge_sys::program::forget_pages().ok();
+                self.pages.set(Pages::Forgotten);
+                return Ok(Vec::new());
+            }
+            Ok(_) => self.pages.set(Pages::Used),
             Err(Errno::INTR) => return Ok(Vec::new()),
             Err(errno) => return Err(ShimError::setup("wait for events")(errno.into())),
         }

@@ -19,6 +19,7 @@ pub mod netlink;
 pub mod openat2;
 pub mod pidfd;
 pub mod process;
+pub mod program;
 pub mod pty;
 pub mod random;
 pub mod seccomp;
