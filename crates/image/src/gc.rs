@@ -8,7 +8,7 @@ use barge_types::Digest;
 use crate::durable;
 use crate::error::{ImageError, Result};
 use crate::index::Index;
-use crate::layers;
+use crate::layers::{self, Layer};
 use crate::remove::ImageUsage;
 use crate::store::{ImageStore, State};
 
@@ -29,27 +29,40 @@ impl ImageStore {
     ) -> Result<Vec<Digest>> {
         let mut removed = Vec::new();
         for chain_id in top_first {
-            let layer = {
-                let state = self.read();
-                match state.layers.get(chain_id) {
-                    Some(layer) if !needed(&state).contains(chain_id) => layer.clone(),
-                    _ => continue,
-                }
-            };
-            if in_use.contains(&layer.cache_id) {
+            let Some(layer) = self.take_unneeded(chain_id, in_use) else {
                 continue;
-            }
+            };
             match self.driver.remove(&layer.cache_id) {
                 Ok(()) | Err(StorageError::NoSuchLayer(_)) => {}
-                Err(StorageError::HasChildren { .. } | StorageError::Mounted(_)) => continue,
-                Err(error) => return Err(ImageError::storage("remove a layer")(error)),
+                Err(StorageError::HasChildren { .. } | StorageError::Mounted(_)) => {
+                    self.put_back(layer);
+                    continue;
+                }
+                Err(error) => {
+                    self.put_back(layer);
+                    return Err(ImageError::storage("remove a layer")(error));
+                }
             }
             self.layer_folder.remove(chain_id)?;
-            self.write().layers.remove(chain_id);
             removed.push(*chain_id);
             self.remove_blob_if_unneeded(&layer.blob.digest)?;
         }
         Ok(removed)
+    }
+
+    /// Takes a layer that nothing needs out of what is known, in one step: a load that comes a moment later does not
+    /// build on it, but unpacks its own.
+    fn take_unneeded(&self, chain_id: &Digest, in_use: &HashSet<LayerId>) -> Option<Layer> {
+        let mut state = self.write();
+        let layer = state.layers.get(chain_id)?;
+        if in_use.contains(&layer.cache_id) || needed(&state).contains(chain_id) {
+            return None;
+        }
+        state.layers.remove(chain_id)
+    }
+
+    fn put_back(&self, layer: Layer) {
+        self.write().layers.insert(layer.chain_id, layer);
     }
 
     /// Removes a blob that no image or layer of this store names, unless another driver's store
