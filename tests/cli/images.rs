@@ -332,3 +332,23 @@ fn files_of_the_engine_are_not_committed_to_the_layer() {
     assert!(fs::read_to_string(hosts).unwrap().ends_with("x\n"));
     host.barge(&["rm", &name]).ok();
 }
+
+#[test]
+fn images_that_share_layers_come_and_go_at_once() {
+    let host = HOST.host();
+    let images: Vec<_> =
+        (0..4).map(|_| layered(&format!("{}:1", host.unique("sharing")))).collect();
+    std::thread::scope(|scope| {
+        for image in &images {
+            let host = &host;
+            scope.spawn(move || {
+                for layout in [Layout::Legacy, Layout::Oci, Layout::Oci, Layout::Legacy] {
+                    host.run_with_input(Client::Barge, &["load"], &image.save(layout)).ok();
+                    let outcome = host.barge(&["run", "--rm", &image.name]);
+                    assert_eq!(outcome.text(), SEEN);
+                    host.barge(&["rmi", &image.name]).ok();
+                }
+            });
+        }
+    });
+}

@@ -62,8 +62,10 @@ impl FreshMachine {
     fn daemons(&self) -> Vec<String> {
         let listed = self.run(&["ps", "-e", "-o", "pid=", "-o", "stat=", "-o", "comm="]);
         let words = listed.text().lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        // A dead one stays a zombie here: the first process of this machine waits for nobody.
-        let daemons = words.filter(|words| words[2] == "barged" && !words[1].starts_with('Z'));
+        // A dead one stays a zombie here: the first process of this machine waits for nobody. It keeps its sockets while
+        // it has other threads.
+        let is_dead = |stat: &str| stat.starts_with('Z') && !stat.contains('l');
+        let daemons = words.filter(|words| words[2] == "barged" && !is_dead(words[1]));
         daemons.map(|words| words[0].to_owned()).collect()
     }
 }

@@ -40,7 +40,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 /// Gives what happens in the background its time; returns what is there after the deadline all the same.
 fn settled(mut look: impl FnMut() -> Vec<String>) -> Vec<String> {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let end = std::time::Instant::now() + crate::DEADLINE;
     loop {
         let found = look();
         if found.is_empty() || std::time::Instant::now() > end {
