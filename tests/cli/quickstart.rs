@@ -13,6 +13,8 @@ use barge_testkit::{Outcome, Process, command, eventually, need, program};
 /// A machine on which nobody ever ran barge: a process that holds its namespaces.
 struct FreshMachine {
     holder: Process,
+    /// A daemon of the machine's own may be at work.
+    has_cgroups_of_others: bool,
     /// The cgroups are the machine's, and the default parent is the same for all.
     _alone: MutexGuard<'static, ()>,
 }
@@ -22,6 +24,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 impl FreshMachine {
     fn new() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_cgroups_of_others = !default_cgroups().is_empty();
         let script = "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && ip link set lo up && echo ready && exec cat";
         let mut unshare = command("unshare");
         // A pid namespace: when its first process ends, so does whatever the test has started in it.
@@ -39,7 +42,7 @@ impl FreshMachine {
         ]);
         let holder = Process::start(&mut unshare);
         holder.expect("ready");
-        Self { holder, _alone: alone }
+        Self { holder, has_cgroups_of_others, _alone: alone }
     }
 
     /// The first process inside.
@@ -70,14 +73,29 @@ impl FreshMachine {
     }
 }
 
+/// The cgroups that the default daemon makes its containers' in.
+fn default_cgroups() -> Vec<PathBuf> {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let folders = hierarchies.map(|entry| entry.path().join("barge"));
+    folders.filter(|folder| folder.is_dir()).collect()
+}
+
 impl Drop for FreshMachine {
     fn drop(&mut self) {
-        // Removing what is in the way of the cgroups; the rest goes with the namespaces.
-        let cgroups = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        let folders: Vec<PathBuf> = cgroups.map(|entry| entry.path().join("barge")).collect();
-        for folder in folders {
-            fs::remove_dir(folder).ok();
+        self.holder.signal(libc::SIGKILL);
+        if self.has_cgroups_of_others {
+            return;
         }
+        // The end of the machine is the end of its processes, but not at once.
+        eventually("the cgroups can be removed", || {
+            for folder in default_cgroups() {
+                for child in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                    fs::remove_dir(child.path()).ok();
+                }
+                fs::remove_dir(&folder).ok();
+            }
+            default_cgroups().is_empty()
+        });
     }
 }
 
