@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
+mod bench;
 mod build;
 mod check;
 mod layers;
@@ -21,6 +22,7 @@ usage: cargo xtask COMMAND
   check-layers   only: no crate depends on one above it
   check-sizes    only: no source file is longer than it may be
   test           install what the tests need and run them all (as root)
+  bench          measure barge beside docker and podman (--rounds N, --only TEXT, --profile NAME)
   vm-test        only: the tests that need a kernel with cgroup v2 alone, in a virtual machine
 ";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         None => ("help", [].as_slice()),
     };
     let outcome = match command {
+        "bench" => bench::run(rest),
         "quickstart" => build::quickstart(),
         "build" => build::programs(rest).map(|_| ()),
         "check" => check::run(),
