@@ -1,6 +1,6 @@
 //! What one user does with one container: each case is one row, measured for everyone in turn, round after round.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -110,7 +110,7 @@ fn remove(client: &Client) -> anyhow::Result<Duration> {
     client.run(&["rm", "-f", "shortlived"])
 }
 
-fn api(socket: &PathBuf, network: &str) -> anyhow::Result<Duration> {
+fn api(socket: &Path, network: &str) -> anyhow::Result<Duration> {
     let body =
         json!({ "Image": "busybox", "Cmd": ["true"], "HostConfig": { "NetworkMode": network } });
     let body = body.to_string();

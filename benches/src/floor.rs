@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -60,11 +60,9 @@ impl Floor {
     /// One container with a veth, an address and a default route.
     pub(crate) fn bridged(&mut self) -> anyhow::Result<Duration> {
         let before = Instant::now();
-        // Each dies with its namespace, a while after we have let go of that: the next has another name.
-        let name = format!("floor{}", self.made.fetch_add(1, Ordering::Relaxed));
         let netns = namespace::make_netns()?;
         let veth = link::Veth {
-            name: &name,
+            name: "floorveth",
             peer: "eth0",
             peer_mac: [2, 0, 0, 0, 0, 2],
             netns: netns.as_fd(),
@@ -75,13 +73,7 @@ impl Floor {
         namespace::in_netns(&netns, || -> anyhow::Result<()> {
             let mut socket = Socket::open(Family::Route)?;
             let eth0 = link::by_name(&mut socket, "eth0")?.context("the veth has no peer")?.index;
-            let route = route::Route {
-                destination: (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-                gateway: Some(GATEWAY.into()),
-                link: eth0,
-                source: None,
-                scope: route::Scope::Universe,
-            };
+            let route = route::Route::default_through(GATEWAY.into(), eth0);
             Ok(socket.send(&[add_address(eth0, ADDRESS), link::up(eth0), route::add(&route)])?)
         })??;
         self.run(Some(&netns))?;

@@ -37,7 +37,7 @@ fn split(arguments: &[String]) -> anyhow::Result<(String, Vec<String>)> {
         match argument.as_str() {
             "--release" => "release".clone_into(&mut profile),
             "--profile" => {
-                arguments.next().context("--profile needs a name")?.clone_into(&mut profile)
+                arguments.next().context("--profile needs a name")?.clone_into(&mut profile);
             }
             "--json" => {
                 let file = arguments.next().context("--json needs a file")?;
