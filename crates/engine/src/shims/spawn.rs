@@ -46,14 +46,15 @@ fn find(program: &str) -> Option<PathBuf> {
 
 /// Starts a shim and returns the daemon's end of its control connection, which the shim has as its stdin.
 ///
-/// Without anything to run between fork and exec, the standard library uses `posix_spawn`, which copies no page
-/// tables; the shim leaves the daemon's session by itself.
+/// Without anything to do between fork and exec, the standard library uses `posix_spawn`, which copies no page tables: a
+/// fork takes longer the larger the daemon is, and slows down the threads that write to its pages afterwards. So no
+/// folder is set here (a static program's `posix_spawn` could not); the shim leaves the daemon's session and folder
+/// by itself.
 pub(crate) fn spawn(program: &Path, id: &str) -> Result<(UnixStream, Child)> {
     let (ours, theirs) = UnixStream::pair().map_err(EngineError::io("make", "a socket pair"))?;
     let child = Command::new(program)
         .arg(id)
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
