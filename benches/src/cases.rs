@@ -100,14 +100,14 @@ pub(crate) fn prepare(peers: &Peers) -> anyhow::Result<()> {
 /// Ends what [`prepare`] has started.
 pub(crate) fn finish(peers: &Peers) -> anyhow::Result<()> {
     for client in peers.clients.iter().filter(|client| client.who != Who::DockerToBarge) {
-        client.run(&["rm", "-f", RESIDENT])?;
+        client.remove(RESIDENT)?;
     }
     Ok(())
 }
 
 fn remove(client: &Client) -> anyhow::Result<Duration> {
     client.run(&["run", "-d", "--name", "shortlived", "busybox", "sleep", "100000"])?;
-    client.run(&["rm", "-f", "shortlived"])
+    client.remove("shortlived")
 }
 
 fn api(socket: &Path, network: &str) -> anyhow::Result<Duration> {

@@ -7,28 +7,30 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::memory;
-use crate::peers::{Client, Peers, Who};
+use crate::peers::{Client, Peers, Who, rest};
 use crate::table::Table;
 use crate::timed;
 
 /// Containers started in one go, and how many of the starts happen at the same time.
 const BURST: usize = 50;
+const BURST_SHARE: f64 = 50.0;
 const WORKERS: usize = 8;
 /// Containers that run while memory and restarts are looked at.
 const CROWD: usize = 20;
+/// After that long without work, everybody has given back what a start needs for moments.
+const SETTLED: Duration = Duration::from_secs(2);
 /// How often a daemon is restarted for one figure.
 const RESTARTS: usize = 3;
 
-/// 50 starts, 8 at a time, with the bridge.
+/// 50 starts, 8 at a time, with the bridge; and the end of all of them.
 pub(crate) fn burst(peers: &Peers, table: &mut Table) -> anyhow::Result<()> {
     let clients = [Who::Barge, Who::Docker, Who::Podman];
     for client in clients.iter().filter_map(|who| peers.client(*who)) {
+        let share = |time: Duration| time.as_secs_f64() * 1e3 / BURST_SHARE;
         let time = timed::time(|| start(client, BURST))?;
-        let starts = f64::from(u32::try_from(BURST)?) / time.as_secs_f64();
-        table.note("50 starts, 8 at a time (containers/s)", client.who, starts);
-        let time = timed::time(|| each(client, BURST, &|name| vec!["rm", "-f", name]))?;
-        let removals = f64::from(u32::try_from(BURST)?) / time.as_secs_f64();
-        table.note("50 × rm -f, 8 at a time (containers/s)", client.who, removals);
+        table.note("50 starts, 8 at a time: ms each", client.who, share(time));
+        let time = timed::time(|| remove(client, BURST))?;
+        table.note("50 × rm -f, 8 at a time: ms each", client.who, share(time));
     }
     Ok(())
 }
@@ -49,9 +51,10 @@ pub(crate) fn memory(peers: &mut Peers, table: &mut Table) -> anyhow::Result<()>
             (CROWD, "per container, 20 running, PSS (MB)"),
         ] {
             start(&client, count)?;
+            rest(SETTLED);
             let total = memory::keepers(who)?;
             table.note(row, who, total / f64::from(u32::try_from(count)?));
-            each(&client, count, &|name| vec!["rm", "-f", name])?;
+            remove(&client, count)?;
         }
     }
     Ok(())
@@ -75,37 +78,39 @@ pub(crate) fn restarts(peers: &mut Peers, table: &mut Table) -> anyhow::Result<(
                 table.add(row, who, daemon.start()?);
             }
         }
-        each(&client, count, &|name| vec!["rm", "-f", name])?;
+        remove(&client, count)?;
     }
     Ok(())
 }
 
 fn start(client: &Client, count: usize) -> anyhow::Result<()> {
-    each(client, count, &|name| vec!["run", "-d", "--name", name, "busybox", "sleep", "100000"])
+    each(count, &|name| client.run(&["run", "-d", "--name", name, "busybox", "sleep", "100000"]))
 }
 
-/// Runs the client once for each name, several at the same time.
+fn remove(client: &Client, count: usize) -> anyhow::Result<()> {
+    each(count, &|name| client.remove(name))
+}
+
+/// Does it once for each name, several at the same time.
 fn each(
-    client: &Client,
     count: usize,
-    line: &(dyn for<'a> Fn(&'a str) -> Vec<&'a str> + Sync),
+    work: &(dyn Fn(&str) -> anyhow::Result<Duration> + Sync),
 ) -> anyhow::Result<()> {
     let next = AtomicUsize::new(0);
-    let work = || -> anyhow::Result<Duration> {
-        let mut total = Duration::ZERO;
+    let worker = || -> anyhow::Result<()> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= count {
-                return Ok(total);
+                return Ok(());
             }
-            total += client.run(&line(&format!("many{number}")))?;
+            work(&format!("many{number}"))?;
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS.min(count)).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..WORKERS.min(count)).map(|_| scope.spawn(worker)).collect();
         for worker in workers {
             match worker.join() {
-                Ok(done) => done.map(drop)?,
+                Ok(done) => done?,
                 Err(_) => bail!("a worker panicked"),
             }
         }

@@ -68,6 +68,16 @@ impl Client {
     pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<Duration> {
         timed::run(&mut self.command(arguments))
     }
+
+    /// Kills and removes at once; podman first asks nicely and waits for ten seconds unless it is told not to.
+    pub(crate) fn remove(&self, container: &str) -> anyhow::Result<Duration> {
+        match self.who {
+            Who::Podman => self.run(&["rm", "-f", "-t", "0", container]),
+            Who::Barge | Who::DockerToBarge | Who::Docker | Who::Floor => {
+                self.run(&["rm", "-f", container])
+            }
+        }
+    }
 }
 
 /// A daemon that we have started.
@@ -122,9 +132,14 @@ impl Daemon {
 
 /// Between two looks at something that tells nobody when it is there.
 fn pause() {
-    let patience = rustix::event::Timespec { tv_sec: 0, tv_nsec: 500_000 };
+    rest(Duration::from_micros(500));
+}
+
+/// Lets the measured programs come to rest.
+pub(crate) fn rest(time: Duration) {
     // Nothing can come on no descriptors: it only waits.
-    rustix::event::poll(&mut [], Some(&patience)).ok();
+    let time = rustix::event::Timespec::try_from(time).ok();
+    rustix::event::poll(&mut [], time.as_ref()).ok();
 }
 
 /// Everyone.
