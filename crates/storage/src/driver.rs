@@ -43,6 +43,10 @@ pub trait StorageDriver: Send + Sync + Debug {
     /// The word users type: `overlay2`.
     fn name(&self) -> &'static str;
 
+    /// Whether a layer's own files can be applied before its parents' are there: the parent must exist, its content may
+    /// come later or at the same time. `false` where a new layer starts as a copy or a snapshot of its parent.
+    fn layers_are_independent(&self) -> bool;
+
     /// Makes an empty layer on `parent`, to be filled by [`StorageDriver::apply_diff`].
     ///
     /// # Errors

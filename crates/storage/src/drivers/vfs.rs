@@ -193,6 +193,10 @@ impl StorageDriver for Vfs {
         "vfs"
     }
 
+    fn layers_are_independent(&self) -> bool {
+        false
+    }
+
     fn create(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
         self.make(id, parent, &mut |_| Ok(()))
     }

@@ -213,6 +213,10 @@ impl StorageDriver for Overlay2 {
         "overlay2"
     }
 
+    fn layers_are_independent(&self) -> bool {
+        true
+    }
+
     fn create(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
         self.make(id, parent, Parts::ReadOnly)
     }
