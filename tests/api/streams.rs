@@ -94,6 +94,26 @@ fn attach_with_logs_shows_what_was_before() {
 }
 
 #[test]
+fn attach_with_logs_in_the_middle_loses_and_doubles_nothing() {
+    let host = HOST.host();
+    let counts = "i=0; while [ $i -lt 4000 ]; do echo $i; i=$((i+1)); done; read x";
+    let wanted = json!({"Image": "busybox", "Cmd": ["sh", "-c", counts], "OpenStdin": true});
+    let id = create(&host, wanted);
+    start(&host, &id);
+    let attach = || {
+        let path = format!("/containers/{id}/attach?stream=1&logs=1&stdin=1&stdout=1");
+        host.api().hijack(&path, &Value::Null)
+    };
+    let mut attached = [attach(), attach(), attach()];
+    attached[0].write(b"\n");
+    let all: String = (0..4000).map(|number| format!("{number}\n")).collect();
+    for stream in &mut attached {
+        assert!(split(&stream.rest()).0 == all);
+    }
+    remove(&host, &id);
+}
+
+#[test]
 fn a_terminal_has_no_frames() {
     let host = HOST.host();
     let id = create(

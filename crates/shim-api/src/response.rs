@@ -20,6 +20,11 @@ pub enum Response {
         /// Since when.
         at: UnixTime,
     },
+    /// The stream is attached: it gets what is written after this moment, the log has what was written before.
+    Attached {
+        /// By the clock that stamps the log.
+        at: UnixTime,
+    },
     /// The exec's command runs.
     ExecStarted {
         /// Its process id on the host.

@@ -152,12 +152,18 @@ impl Container {
         Ok(pid)
     }
 
-    pub(crate) fn attach(&mut self, socket: OwnedFd, what: AttachStreams) -> Result<(), Failure> {
+    /// Returns the moment that parts what is in the log from what the stream gets.
+    pub(crate) fn attach(
+        &mut self,
+        socket: OwnedFd,
+        what: AttachStreams,
+    ) -> Result<UnixTime, Failure> {
         let first = self.living(None)?;
         first
             .stdio
             .attach(socket, what)
-            .map_err(launch::os_failure("attach", "cannot attach stream"))
+            .map_err(launch::os_failure("attach", "cannot attach stream"))?;
+        Ok(UnixTime::from(SystemTime::now()))
     }
 
     pub(crate) fn resize(

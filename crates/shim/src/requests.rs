@@ -45,7 +45,7 @@ impl Shim {
                 let Some(socket) = descriptors.into_iter().next() else {
                     return Err(invalid("attach", "no stream was sent"));
                 };
-                container.attach(socket, what).map(|()| Response::Ok)
+                container.attach(socket, what).map(|at| Response::Attached { at })
             }),
             Request::Resize { exec_id, size } => {
                 self.done(|container| container.resize(exec_id.as_deref(), size.height, size.width))

@@ -3,8 +3,9 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use barge_shim_api::{AttachStreams, Request};
+use barge_shim_api::{AttachStreams, Request, Response, UnixTime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::UnixStream;
 
@@ -14,6 +15,7 @@ use super::exec::ExecEnd;
 use super::logs::{LogStream, LogsOptions};
 use super::state::{Freeze, Running, State};
 use crate::error::{EngineError, Result};
+use crate::time;
 
 /// What to attach.
 #[derive(Clone, Debug, Default)]
@@ -53,18 +55,21 @@ impl Containers {
     pub async fn attach(self: &Arc<Self>, name: &str, options: AttachOptions) -> Result<Attached> {
         let container = self.registry.find(name)?;
         let tty = container.record().config.tty;
+        // The stream first: what is written between the two would be in neither.
+        let (stream, since) = if options.stream {
+            let (stream, since) = self.attach_stream(&container, &options).await?;
+            (Some(stream), Some(since))
+        } else {
+            (None, None)
+        };
         let replay = if options.logs {
             let logs = LogsOptions {
                 stdout: options.stdout,
                 stderr: options.stderr,
+                until: since.map(|since| time::rfc3339(since.into())),
                 ..LogsOptions::default()
             };
             Some(self.logs(name, logs).await?)
-        } else {
-            None
-        };
-        let stream = if options.stream {
-            Some(self.attach_stream(&container, &options).await?)
         } else {
             None
         };
@@ -72,11 +77,12 @@ impl Containers {
         Ok(Attached { tty, stream, replay, end: None, detach_keys: options.detach_keys })
     }
 
+    /// The stream, and the moment from which on it gets what the container writes.
     async fn attach_stream(
         &self,
         container: &Container,
         options: &AttachOptions,
-    ) -> Result<UnixStream> {
+    ) -> Result<(UnixStream, UnixTime)> {
         let open_stdin = container.record().config.open_stdin;
         let streams = AttachStreams {
             stdin: options.stdin && open_stdin,
@@ -113,13 +119,17 @@ impl Containers {
                     // Those whose client went away before the start are not kept.
                     inner.streams.retain(|(_, socket)| !is_abandoned(socket));
                     inner.streams.push((streams, theirs));
-                    return Ok(ours);
+                    return Ok((ours, UnixTime::from(SystemTime::now())));
                 }
             }
         };
         let answer = shim.send(&Request::Attach(streams), &[theirs]).await?.wait().await?;
-        answer.map_err(|source| EngineError::Shim { action: "attach", source })?;
-        Ok(ours)
+        let answer = answer.map_err(|source| EngineError::Shim { action: "attach", source })?;
+        if let Response::Attached { at } = answer {
+            return Ok((ours, at));
+        }
+        // A shim of an older version does not say when.
+        Ok((ours, UnixTime::from(SystemTime::now())))
     }
 }
 

@@ -208,17 +208,20 @@ impl Bridge {
         socket.send(&requests).map_err(fail())
     }
 
-    /// Waits until the bridge's port carries packets.
+    /// Waits until the bridge's port and the bridge carry packets.
     ///
     /// The end of a pair that was switched on first drops what it should send until the kernel's link watch has seen
-    /// the other end; a container's first packets would be lost, and a lost ARP request costs a second. Since Linux 6.8
-    /// asking for the link makes the link watch run; before, its work is waited for.
+    /// the other end, and so does a bridge whose first port this is; a container's first packets would be lost, and a
+    /// lost ARP request costs a second. Since Linux 6.8 asking for a link makes the link watch run for it; before, its
+    /// work is waited for.
     fn await_port(&self, link: &Link) -> Result<()> {
         let name = link.host_interface.as_str();
         let fail = || NetworkError::netlink(format!("wait for the interface {name}"));
+        let carries = |found: Option<link::Link>| found.is_none_or(|link| link.is_operational);
         let is_ready = || {
-            let found = link::by_name(&mut self.socket(), name).map_err(fail())?;
-            Ok(found.is_none_or(|port| port.is_operational))
+            let mut socket = self.socket();
+            Ok(carries(link::by_name(&mut socket, name).map_err(fail())?)
+                && carries(link::by_index(&mut socket, self.index).map_err(fail())?))
         };
         if is_ready()? {
             return Ok(());
