@@ -5,6 +5,7 @@
 //! rule of ours (looking up paths inside a container's root, changing namespaces only on a thread of its own).
 
 pub mod bpf;
+pub mod btrfs;
 pub mod caps;
 pub mod copy;
 pub mod durable;
@@ -21,6 +22,7 @@ pub mod pidfd;
 pub mod process;
 pub mod program;
 pub mod pty;
+pub mod quota;
 pub mod random;
 pub mod seccomp;
 pub mod signal;

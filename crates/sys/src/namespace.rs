@@ -73,6 +73,22 @@ pub fn unshare(kinds: ThreadNameSpaceType) -> io::Result<()> {
     Ok(result?)
 }
 
+/// Runs `work` on a new thread that has this working folder: relative names there are shorter than any absolute ones.
+/// The rest of the process stays where it is.
+pub fn in_folder<T, F>(folder: impl AsFd, work: F) -> io::Result<T>
+where
+    T: Send,
+    F: FnOnce() -> T + Send,
+{
+    let folder = folder.as_fd();
+    on_own_thread(move || {
+        // SAFETY: CLONE_FS gives this thread a working folder of its own; what makes unshare(2) unsafe is CLONE_FILES.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }?;
+        rustix::process::fchdir(folder)?;
+        Ok(work())
+    })?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +109,15 @@ mod tests {
         assert_ne!(there, before);
         assert_eq!(links, 1);
         assert_eq!(own(), before);
+    }
+
+    #[test]
+    fn a_working_folder_is_the_threads_own() {
+        let before = std::env::current_dir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let fd = std::fs::File::open(folder.path()).unwrap();
+        in_folder(&fd, || std::fs::write("here", "x")).unwrap().unwrap();
+        assert!(folder.path().join("here").exists());
+        assert_eq!(std::env::current_dir().unwrap(), before);
     }
 }
