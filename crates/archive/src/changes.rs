@@ -13,7 +13,7 @@ use rustix::fs::{FileType, Stat};
 
 use crate::error::Result;
 use crate::path;
-use crate::tree::{self, Node, View};
+use crate::tree::{self, Marks, Node, View};
 
 /// How a path changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,11 +122,14 @@ pub fn between(old: Option<&Path>, new: &Path) -> Result<Vec<Change>> {
 }
 
 /// What the upper folder of an overlay changes in `lower`, the view of everything below.
-pub fn of_upper(upper: &Path, lower: Option<BorrowedFd<'_>>) -> Result<Vec<Change>> {
+pub fn of_upper(
+    (upper, marks): (&Path, Marks),
+    lower: Option<BorrowedFd<'_>>,
+) -> Result<Vec<Change>> {
     let upper = tree::open_root(upper)?;
-    let mut view = View::new(lower);
+    let mut view = View::with_marks(lower, marks);
     let mut found = Found::default();
-    tree::walk(upper.as_fd(), &mut |node| {
+    tree::walk_upper(upper.as_fd(), marks, &mut |node| {
         if file_is_left_out(node) {
             return Ok(());
         }

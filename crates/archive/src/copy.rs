@@ -13,7 +13,7 @@ use crate::error::{ArchiveError, Result};
 use crate::extract::{ApplyOptions, Extractor};
 use crate::holes::stored_parts;
 use crate::tar::{EntryKind, Segment};
-use crate::tree::{self, Node};
+use crate::tree::{self, Marks, Node};
 
 /// Copies everything in `from`, and its own attributes, into the folder `to`: owners, modes, times, extended attributes,
 /// devices. Sockets are left out. What is in `to` already stays unless a name is the same.
@@ -22,7 +22,8 @@ pub fn tree(from: &Path, to: &Path) -> Result<()> {
     let mut extractor = Extractor::open(to, ApplyOptions::default())?;
     let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
     if let Some(stat) = Node::stat_of(from.as_fd(), b".", b"")? {
-        let root = Node { folder: from.as_fd(), name: b".", path: b"", stat };
+        let marks = Marks::Trusted;
+        let root = Node { folder: from.as_fd(), name: b".", path: b"", stat, marks };
         if let Some(header) = root.header()? {
             extractor.root(&header)?;
         }

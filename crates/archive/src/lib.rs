@@ -20,3 +20,4 @@ mod tree;
 pub use digester::{DigestReader, DigestWriter, Digester};
 pub use error::{ArchiveError, Result};
 pub use read_ahead::ReadAhead;
+pub use tree::Marks;

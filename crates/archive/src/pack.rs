@@ -18,7 +18,7 @@ use crate::error::{ArchiveError, Result};
 use crate::holes::stored_parts;
 use crate::path;
 use crate::tar::{EntryKind, Header, Segment, Writer};
-use crate::tree::{self, Node, View};
+use crate::tree::{self, Marks, Node, View};
 
 /// Prefix of the name that removes a name.
 pub const WHITEOUT: &[u8] = b".wh.";
@@ -39,11 +39,15 @@ pub fn tree(root: &Path, out: impl Write) -> Result<()> {
 }
 
 /// Writes the upper folder of an overlay over `lower`, the view of everything below.
-pub fn upper(upper: &Path, lower: Option<BorrowedFd<'_>>, out: impl Write) -> Result<()> {
+pub fn upper(
+    (upper, marks): (&Path, Marks),
+    lower: Option<BorrowedFd<'_>>,
+    out: impl Write,
+) -> Result<()> {
     let root = tree::open_root(upper)?;
-    let mut view = View::new(lower);
+    let mut view = View::with_marks(lower, marks);
     let mut packer = Packer::new(out);
-    tree::walk(root.as_fd(), &mut |node| {
+    tree::walk_upper(root.as_fd(), marks, &mut |node| {
         if tree::is_whiteout(&node.stat) {
             return packer.removed(node.path, &node.stat);
         }

@@ -17,7 +17,31 @@ pub(crate) const OPEN_FOLDERS: usize = 32;
 pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-pub(crate) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+/// Which attributes carry overlayfs' own marks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Marks {
+    /// `trusted.overlay.…`: needs the rights of the host's root.
+    #[default]
+    Trusted,
+    /// `user.overlay.…`: the mount option `userxattr`, for user namespaces.
+    User,
+}
+
+impl Marks {
+    /// The attribute of a folder that shows nothing from below.
+    pub(crate) fn opaque(self) -> &'static [u8] {
+        match self {
+            Self::Trusted => b"trusted.overlay.opaque",
+            Self::User => b"user.overlay.opaque",
+        }
+    }
+
+    /// Whether an attribute is overlayfs' and no part of a layer. Those that only the host's root can set never are one.
+    pub(crate) fn has(self, name: &[u8]) -> bool {
+        name.starts_with(b"trusted.overlay.")
+            || (self == Self::User && name.starts_with(b"user.overlay."))
+    }
+}
 
 /// Opens the root of a tree, through whatever links lead to it.
 pub(crate) fn open_root(root: &Path) -> Result<OwnedFd> {
@@ -73,12 +97,12 @@ pub(crate) fn proc_path(folder: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
 pub(crate) fn xattrs(
     folder: BorrowedFd<'_>,
     name: &[u8],
-    at: &[u8],
+    (at, marks): (&[u8], Marks),
 ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let target = proc_path(folder, name);
     for name in xattr_names(&target, at)? {
-        let is_ours = !name.starts_with(b"trusted.overlay.")
+        let is_ours = !marks.has(&name)
             && !matches!(name.as_slice(), b"security.selinux" | b"security.ima" | b"security.evm");
         if is_ours
             && let Some(value) =
@@ -122,8 +146,12 @@ fn xattr(target: &[u8], name: &[u8]) -> rustix::io::Result<Option<Vec<u8>>> {
 }
 
 /// Whether overlayfs shows nothing of the layers below this folder.
-pub(crate) fn is_opaque(folder: BorrowedFd<'_>, name: &[u8], at: &[u8]) -> Result<bool> {
-    let value = xattr(&proc_path(folder, name), OPAQUE)
+pub(crate) fn is_opaque(
+    folder: BorrowedFd<'_>,
+    name: &[u8],
+    (at, marks): (&[u8], Marks),
+) -> Result<bool> {
+    let value = xattr(&proc_path(folder, name), marks.opaque())
         .map_err(ArchiveError::io("read attribute of", at))?;
     Ok(value.as_deref() == Some(b"y"))
 }
@@ -137,11 +165,13 @@ pub(crate) struct Node<'a> {
     /// Its clean path from the root.
     pub(crate) path: &'a [u8],
     pub(crate) stat: Stat,
+    /// Whose marks are no part of the tree.
+    pub(crate) marks: Marks,
 }
 
 impl Node<'_> {
     pub(crate) fn xattrs(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-        xattrs(self.folder, self.name, self.path)
+        xattrs(self.folder, self.name, (self.path, self.marks))
     }
 
     /// What an archive says of it; nothing for a socket. A regular file is never a link here.
@@ -181,7 +211,7 @@ impl Node<'_> {
     }
 
     pub(crate) fn is_opaque(&self) -> Result<bool> {
-        is_opaque(self.folder, self.name, self.path)
+        is_opaque(self.folder, self.name, (self.path, self.marks))
     }
 
     pub(crate) fn stat_of(folder: BorrowedFd<'_>, name: &[u8], at: &[u8]) -> Result<Option<Stat>> {
@@ -204,6 +234,15 @@ pub(crate) fn walk(
     root: BorrowedFd<'_>,
     visit: &mut dyn FnMut(&Node<'_>) -> Result<()>,
 ) -> Result<()> {
+    walk_upper(root, Marks::Trusted, visit)
+}
+
+/// The same in the upper folder of an overlay with these marks.
+pub(crate) fn walk_upper(
+    root: BorrowedFd<'_>,
+    marks: Marks,
+    visit: &mut dyn FnMut(&Node<'_>) -> Result<()>,
+) -> Result<()> {
     let mut frames = vec![enter(root, Vec::new())?];
     while let Some(frame) = frames.last_mut() {
         let Some(name) = frame.names.next() else {
@@ -223,7 +262,7 @@ pub(crate) fn walk(
         let Some(stat) = Node::stat_of(folder.as_fd(), &name, &path)? else {
             continue;
         };
-        visit(&Node { folder: folder.as_fd(), name: &name, path: &path, stat })?;
+        visit(&Node { folder: folder.as_fd(), name: &name, path: &path, stat, marks })?;
         if is_folder(&stat) {
             let child = enter(root, path)?;
             frames.push(child);
@@ -245,13 +284,19 @@ fn enter(root: BorrowedFd<'_>, path: Vec<u8>) -> Result<Frame> {
 /// Looks names of another tree up while one is walked; the last folder stays open.
 pub(crate) struct View<'a> {
     root: Option<BorrowedFd<'a>>,
+    marks: Marks,
     last: Option<(Vec<u8>, Option<OwnedFd>)>,
 }
 
 impl<'a> View<'a> {
     /// Without a root nothing is found.
     pub(crate) fn new(root: Option<BorrowedFd<'a>>) -> Self {
-        Self { root, last: None }
+        Self::with_marks(root, Marks::Trusted)
+    }
+
+    /// A view in which these marks are no part of the tree.
+    pub(crate) fn with_marks(root: Option<BorrowedFd<'a>>, marks: Marks) -> Self {
+        Self { root, marks, last: None }
     }
 
     fn folder(&mut self, path: &[u8]) -> Result<Option<BorrowedFd<'_>>> {
@@ -279,8 +324,9 @@ impl<'a> View<'a> {
 
     pub(crate) fn xattrs(&mut self, path: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let (folder, name) = path::split(path);
+        let marks = self.marks;
         match self.folder(folder)? {
-            Some(fd) => xattrs(fd, name, path),
+            Some(fd) => xattrs(fd, name, (path, marks)),
             None => Ok(BTreeMap::new()),
         }
     }
@@ -292,11 +338,12 @@ impl<'a> View<'a> {
         visit: &mut dyn FnMut(&Node<'_>) -> Result<()>,
     ) -> Result<()> {
         let (folder, name) = path::split(path);
+        let marks = self.marks;
         let Some(folder) = self.folder(folder)? else {
             return Ok(());
         };
         match Node::stat_of(folder, name, path)? {
-            Some(stat) => visit(&Node { folder, name, path, stat }),
+            Some(stat) => visit(&Node { folder, name, path, stat, marks }),
             None => Ok(()),
         }
     }

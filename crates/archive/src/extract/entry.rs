@@ -1,6 +1,7 @@
 //! Makes one entry: file, folder, link or device, with its attributes.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags};
@@ -12,7 +13,7 @@ use super::{Extractor, Whiteouts, times};
 use crate::error::{ArchiveError, Result};
 use crate::path;
 use crate::tar::{EntryKind, Header, Timestamp};
-use crate::tree::{self, FOLDER, Node};
+use crate::tree::{self, FOLDER, Marks, Node};
 
 /// Where an entry goes.
 struct Place<'a> {
@@ -41,6 +42,14 @@ impl Extractor<'_> {
         self.dress(&folder.fd, header)?;
         self.times.insert(Vec::new(), header.mtime);
         Ok(())
+    }
+
+    /// Whose attributes are refused.
+    fn marks(&self) -> Marks {
+        match self.options.whiteouts {
+            Whiteouts::Overlay(marks) => marks,
+            Whiteouts::Plain | Whiteouts::Names => Marks::Trusted,
+        }
     }
 
     /// Makes the entry at `clean`, in place of what is there; `content` writes a regular file's bytes.
@@ -75,13 +84,23 @@ impl Extractor<'_> {
     pub(super) fn folder(&mut self, clean: &[u8]) -> Result<Arc<Folder>> {
         let lowers = self.options.lowers;
         let times = &mut self.times;
+        let implied = &mut self.implied;
         self.folders.open(clean, &mut |missing| {
-            let time = make_parent(missing, lowers)?;
-            if let Some(time) = time {
+            implied.insert(missing.path.to_vec());
+            if let Some(time) = make_parent(missing, lowers)? {
                 times.insert(missing.path.to_vec(), time);
             }
             Ok(())
         })
+    }
+
+    /// Looks again for the attributes of a folder that was made for what is in it.
+    pub(super) fn inherit(&mut self, clean: &[u8]) -> Result<()> {
+        let folder = self.folders.existing(clean)?;
+        if let Some(time) = attributes_from_below(&folder.fd, clean, self.options.lowers)? {
+            self.times.insert(clean.to_vec(), time);
+        }
+        Ok(())
     }
 
     fn regular(
@@ -102,7 +121,7 @@ impl Extractor<'_> {
             chown(&fd, uid, gid).map_err(ArchiveError::io("change owner of", place.path))?;
         }
         chmod(&fd, header).map_err(ArchiveError::io("change mode of", place.path))?;
-        set_xattrs(header, |name, value| {
+        set_xattrs((header, self.marks()), |name, value| {
             rustix::fs::fsetxattr(&fd, name, value, XattrFlags::empty())
         })?;
         rustix::fs::futimens(&fd, &times(header.mtime))
@@ -119,8 +138,8 @@ impl Extractor<'_> {
                 stat => {
                     self.replacing(place, mkdir)?;
                     let was_removed = stat.as_ref().is_some_and(tree::is_whiteout);
-                    if was_removed && self.options.whiteouts == Whiteouts::Overlay {
-                        set_opaque(place.fd(), place.name, place.path)?;
+                    if was_removed && let Whiteouts::Overlay(marks) = self.options.whiteouts {
+                        set_opaque(place.fd(), place.name, (place.path, marks))?;
                     }
                 }
             },
@@ -130,6 +149,7 @@ impl Extractor<'_> {
             .map_err(ArchiveError::io("open", place.path))?;
         self.dress(&fd, header)?;
         self.times.insert(place.path.to_vec(), header.mtime);
+        self.implied.remove(place.path);
         Ok(())
     }
 
@@ -197,7 +217,7 @@ impl Extractor<'_> {
         let (uid, gid) = owner(header)?;
         chown(fd, uid, gid).map_err(ArchiveError::io("change owner of", &header.path))?;
         chmod(fd, header).map_err(ArchiveError::io("change mode of", &header.path))?;
-        set_xattrs(header, |name, value| {
+        set_xattrs((header, self.marks()), |name, value| {
             rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty())
         })
     }
@@ -221,7 +241,7 @@ impl Extractor<'_> {
             rustix::fs::chmodat(place.fd(), place.name, mode, AtFlags::empty())
                 .map_err(ArchiveError::io("change mode of", place.path))?;
         }
-        set_xattrs(header, |name, value| {
+        set_xattrs((header, self.marks()), |name, value| {
             rustix::fs::lsetxattr(
                 tree::proc_path(place.fd(), place.name),
                 name,
@@ -240,34 +260,46 @@ impl Extractor<'_> {
 }
 
 /// Makes a folder that the archive needs and does not have, and tells the time it must get.
-fn make_parent(missing: &Missing<'_>, lowers: &[std::path::PathBuf]) -> Result<Option<Timestamp>> {
+fn make_parent(missing: &Missing<'_>, lowers: &[PathBuf]) -> Result<Option<Timestamp>> {
     rustix::fs::mkdirat(missing.parent, missing.name, Mode::RWXU)
         .map_err(ArchiveError::io("create folder", missing.path))?;
     let fd = rustix::fs::openat(missing.parent, missing.name, FOLDER, Mode::empty())
         .map_err(ArchiveError::io("open", missing.path))?;
+    let time = attributes_from_below(&fd, missing.path, lowers)?;
+    if time.is_none() {
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))
+            .map_err(ArchiveError::io("change mode of", missing.path))?;
+    }
+    Ok(time)
+}
+
+/// Gives a folder what the nearest layer below that has it says, and tells its time.
+fn attributes_from_below(
+    fd: &OwnedFd,
+    path: &[u8],
+    lowers: &[PathBuf],
+) -> Result<Option<Timestamp>> {
     for lower in lowers {
         let lower = tree::open_root(lower)?;
-        let mut view = tree::View::new(Some(lower.as_fd()));
-        let Some(stat) = view.stat(missing.path)? else {
+        // User marks are no harm here: nothing of theirs is about a folder that this layer has.
+        let mut view = tree::View::with_marks(Some(lower.as_fd()), Marks::User);
+        let Some(stat) = view.stat(path)? else {
             continue;
         };
         if !tree::is_folder(&stat) {
             break;
         }
-        let mut header = Header::new(missing.path, EntryKind::Directory);
+        let mut header = Header::new(path, EntryKind::Directory);
         header.mode = stat.st_mode & 0o7777;
-        header.xattrs = view.xattrs(missing.path)?;
-        chown(&fd, stat.st_uid, stat.st_gid)
-            .map_err(ArchiveError::io("change owner of", missing.path))?;
-        chmod(&fd, &header).map_err(ArchiveError::io("change mode of", missing.path))?;
-        set_xattrs(&header, |name, value| {
-            rustix::fs::fsetxattr(&fd, name, value, XattrFlags::empty())
+        header.xattrs = view.xattrs(path)?;
+        chown(fd, stat.st_uid, stat.st_gid).map_err(ArchiveError::io("change owner of", path))?;
+        chmod(fd, &header).map_err(ArchiveError::io("change mode of", path))?;
+        set_xattrs((&header, Marks::User), |name, value| {
+            rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty())
         })?;
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         return Ok(Some(Timestamp { seconds: stat.st_mtime, nanoseconds }));
     }
-    rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))
-        .map_err(ArchiveError::io("change mode of", missing.path))?;
     Ok(None)
 }
 
@@ -294,9 +326,12 @@ fn chmod(fd: &OwnedFd, header: &Header) -> rustix::io::Result<()> {
 
 /// Sets the attributes that belong to a layer: never overlayfs' own, which could show other layers of the host. What a
 /// file system does not know is left out, as in Docker.
-fn set_xattrs(header: &Header, set: impl Fn(&[u8], &[u8]) -> rustix::io::Result<()>) -> Result<()> {
+fn set_xattrs(
+    (header, marks): (&Header, Marks),
+    set: impl Fn(&[u8], &[u8]) -> rustix::io::Result<()>,
+) -> Result<()> {
     for (name, value) in &header.xattrs {
-        if name.starts_with(b"trusted.overlay.") || name.contains(&0) {
+        if marks.has(name) || name.contains(&0) {
             continue;
         }
         match set(name, value) {

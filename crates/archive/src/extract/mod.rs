@@ -9,9 +9,11 @@ mod entry;
 mod folders;
 mod whiteout;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Timespec, Timestamps};
@@ -20,7 +22,7 @@ use rustix::io::Errno;
 use crate::error::{ArchiveError, Result};
 use crate::path;
 use crate::tar::{Entry, EntryKind, Header, Reader, Timestamp};
-use crate::tree;
+use crate::tree::{self, Marks};
 use folders::Folders;
 
 /// What becomes of `.wh.` names.
@@ -29,8 +31,10 @@ pub enum Whiteouts {
     /// The names they tell are removed in place, unless this layer brought them.
     #[default]
     Plain,
-    /// They become overlayfs' marks: a character device 0/0, `trusted.overlay.opaque=y`.
-    Overlay,
+    /// They become overlayfs' marks: a character device 0/0, the attribute `opaque` with `y`.
+    Overlay(Marks),
+    /// They stay names, as fuse-overlayfs reads them.
+    Names,
 }
 
 /// How to extract.
@@ -43,12 +47,14 @@ pub struct ApplyOptions<'a> {
 }
 
 /// What was extracted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Entries of the archive.
     pub entries: u64,
     /// Bytes of the content of regular files.
     pub bytes: u64,
+    /// Folders that the archive needed and did not have, those above before those in them: see [`inherit`].
+    pub implied: Vec<PathBuf>,
 }
 
 /// Extracts the plain archive `tar` into the folder `root`, and reads it to its very end.
@@ -64,6 +70,16 @@ pub fn apply(root: &Path, tar: impl Read, options: &ApplyOptions<'_>) -> Result<
     extractor.finish()
 }
 
+/// Gives folders that were made without an entry of their own the attributes that the layers below (nearest first) have
+/// for them: for layers that were extracted before those below them were there.
+pub fn inherit(root: &Path, folders: &[PathBuf], lowers: &[PathBuf]) -> Result<()> {
+    let mut extractor = Extractor::open(root, ApplyOptions { lowers, ..ApplyOptions::default() })?;
+    for folder in folders {
+        extractor.inherit(folder.as_os_str().as_bytes())?;
+    }
+    extractor.finish().map(drop)
+}
+
 pub(crate) struct Extractor<'a> {
     options: ApplyOptions<'a>,
     folders: Folders,
@@ -73,6 +89,8 @@ pub(crate) struct Extractor<'a> {
     times: BTreeMap<Vec<u8>, Timestamp>,
     /// Paths that this layer brought (only where whiteouts need it).
     unpacked: HashSet<Vec<u8>>,
+    /// Folders without an entry of their own.
+    implied: BTreeSet<Vec<u8>>,
     applied: Applied,
 }
 
@@ -85,6 +103,7 @@ impl<'a> Extractor<'a> {
             me,
             times: BTreeMap::new(),
             unpacked: HashSet::new(),
+            implied: BTreeSet::new(),
             applied: Applied::default(),
         })
     }
@@ -133,6 +152,8 @@ impl<'a> Extractor<'a> {
             rustix::fs::utimensat(folder.fd.as_fd(), name, &times(time), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(ArchiveError::io("set time of", &clean))?;
         }
+        let implied = self.implied.iter().map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        self.applied.implied = implied.collect();
         Ok(self.applied)
     }
 
@@ -149,6 +170,11 @@ impl<'a> Extractor<'a> {
             .collect();
         for key in inside {
             self.times.remove(&key);
+        }
+        self.implied.remove(path);
+        let inside = self.implied.range(below.clone()..).take_while(|key| key.starts_with(&below));
+        for key in inside.cloned().collect::<Vec<_>>() {
+            self.implied.remove(&key);
         }
     }
 }

@@ -92,6 +92,59 @@ impl Place {
 }
 
 #[test]
+fn folders_without_an_entry_get_their_attributes_when_the_layers_below_are_there() {
+    let place = Place::new();
+    let (root, lower) = (place.root().join("layer"), place.root().join("lower"));
+    for folder in [&root, &lower] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let layer = Layer::new().file("a/b/file", "x").file("c/file", "x").file("d/file", "x");
+    let applied = layer.folder("c").apply(&root, Whiteouts::Overlay(Marks::Trusted)).unwrap();
+    assert_eq!(applied.implied, [PathBuf::from("a"), "a/b".into(), "d".into()]);
+    let mut header = Header::new("a", EntryKind::Directory);
+    (header.mode, header.uid, header.mtime.seconds) = (0o1700, 7, 1000);
+    let mut inner = Header::new("a/b", EntryKind::Directory);
+    inner.mode = 0o711;
+    let below = Layer::new().header(&header).header(&inner).folder("c");
+    below.apply(&lower, Whiteouts::Plain).unwrap();
+    inherit(&root, &applied.implied, &[lower]).unwrap();
+    let of = |name: &str| {
+        let stat = std::fs::metadata(root.join(name)).unwrap();
+        (stat.mode() & 0o7777, stat.uid(), stat.mtime())
+    };
+    assert_eq!(of("a"), (0o1700, 7, 1000));
+    assert_eq!(of("a/b").0, 0o711);
+    assert_eq!((of("c").0, of("d").0), (0o755, 0o755));
+}
+
+#[test]
+fn names_that_remove_can_stay_names() {
+    let place = Place::new();
+    let layer = Layer::new().file("a/.wh.gone", "").folder("b").file("b/.wh..wh..opq", "");
+    layer.apply(&place.root(), Whiteouts::Names).unwrap();
+    assert_eq!(
+        (place.names("a"), place.names("b")),
+        (vec![".wh.gone".into()], vec![".wh..wh..opq".into()])
+    );
+}
+
+#[test]
+fn overlays_own_attributes_stay_out_also_where_users_can_set_them() {
+    let mut header = Header::new("file", EntryKind::Regular);
+    for name in ["trusted.overlay.redirect", "user.overlay.redirect", "user.mine"] {
+        header.xattrs.insert(name.into(), b"x".to_vec());
+    }
+    for (marks, count) in [(Marks::User, 1), (Marks::Trusted, 2)] {
+        let place = Place::new();
+        Layer::new().header(&header).apply(&place.root(), Whiteouts::Overlay(marks)).unwrap();
+        let mut names = vec![0; 1000];
+        let length = rustix::fs::llistxattr(place.root().join("file"), names.as_mut_slice());
+        let names = names[..length.unwrap()].split(|byte| *byte == 0);
+        assert_eq!(names.filter(|name| !name.is_empty()).count(), count);
+    }
+}
+
+#[test]
 fn climbing_names_and_links_are_refused() {
     for layer in [
         Layer::new().file("../outside/new", "x"),
@@ -116,7 +169,7 @@ fn symbolic_links_lead_nowhere_outside() {
         "/proc/self/cwd",
         "/",
     ] {
-        for whiteouts in [Whiteouts::Plain, Whiteouts::Overlay] {
+        for whiteouts in [Whiteouts::Plain, Whiteouts::Overlay(Marks::Trusted)] {
             let place = Place::new();
             let root = place.root();
             let make = |layer: Layer| {
@@ -148,7 +201,7 @@ fn absolute_links_are_followed_inside_and_kept_as_text() {
         .add("lib", EntryKind::Symlink, "/usr/lib")
         .file("lib/libc.so", "elf")
         .file("/etc/absolute", "kept")
-        .apply(&place.root(), Whiteouts::Overlay)
+        .apply(&place.root(), Whiteouts::Overlay(Marks::Trusted))
         .unwrap();
     assert_eq!(place.text("usr/lib/libc.so"), "elf");
     assert_eq!(std::fs::read_link(place.root().join("lib")).unwrap(), Path::new("/usr/lib"));
@@ -205,7 +258,7 @@ fn attributes_arrive() {
     assert_eq!((sudo.mode() & 0o7777, sudo.uid(), sudo.gid()), (0o4755, 12, 34));
     assert_eq!((sudo.mtime(), sudo.mtime_nsec()), (2_000_000, 7));
     let folder = tree::open_root(&place.root().join("bin")).unwrap();
-    let xattrs = tree::xattrs(folder.as_fd(), b"sudo", b"sudo").unwrap();
+    let xattrs = tree::xattrs(folder.as_fd(), b"sudo", (b"sudo", Marks::Trusted)).unwrap();
     assert_eq!(xattrs.get(&b"user.colour"[..]).unwrap(), b"blue");
     assert_eq!(xattrs.get(&b"security.capability"[..]).unwrap().len(), 20);
     let mut value = [0; 64];
@@ -295,13 +348,16 @@ fn overlay_whiteouts_become_marks() {
         .file(".wh.first", "")
         .file("kept", "3")
         .file(".wh.kept", "")
-        .apply(&root, Whiteouts::Overlay)
+        .apply(&root, Whiteouts::Overlay(Marks::Trusted))
         .unwrap();
     let gone = std::fs::symlink_metadata(root.join("gone")).unwrap();
     assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
     let fd = tree::open_root(&root).unwrap();
     for name in ["d", "again", "first"] {
-        assert!(tree::is_opaque(fd.as_fd(), name.as_bytes(), b"").unwrap(), "{name}");
+        assert!(
+            tree::is_opaque(fd.as_fd(), name.as_bytes(), (b"", Marks::Trusted)).unwrap(),
+            "{name}"
+        );
     }
     assert_eq!(place.text("kept"), "3");
 }
@@ -317,7 +373,7 @@ fn missing_folders_look_as_those_below() {
     let upper = place.root().join("upper");
     std::fs::create_dir(&upper).unwrap();
     let bytes = Layer::new().file("var/private/x", "").file("other/y", "").0.finish().unwrap();
-    let options = ApplyOptions { whiteouts: Whiteouts::Overlay, lowers: &[lower] };
+    let options = ApplyOptions { whiteouts: Whiteouts::Overlay(Marks::Trusted), lowers: &[lower] };
     apply(&upper, &bytes[..], &options).unwrap();
     let private = std::fs::metadata(upper.join("var/private")).unwrap();
     assert_eq!((private.mode() & 0o7777, private.uid(), private.gid()), (0o1700, 5, 6));
@@ -452,7 +508,7 @@ proptest! {
                 _ => layer.add(path, EntryKind::HardLink, target),
             };
         }
-        let whiteouts = if is_overlay { Whiteouts::Overlay } else { Whiteouts::Plain };
+        let whiteouts = if is_overlay { Whiteouts::Overlay(Marks::Trusted) } else { Whiteouts::Plain };
         layer.apply(&place.root(), whiteouts).ok();
         place.assert_outside_is_untouched();
     }

@@ -9,7 +9,7 @@ use super::{Extractor, Whiteouts};
 use crate::error::{ArchiveError, Result};
 use crate::pack::{OPAQUE, WHITEOUT, WHITEOUT_META};
 use crate::path;
-use crate::tree::{self, FOLDER, Node};
+use crate::tree::{self, FOLDER, Marks, Node};
 
 /// What a name in a layer means.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Extractor<'_> {
     pub(super) fn remove_below(&mut self, path: &[u8]) -> Result<()> {
         let (folder_path, name) = path::split(path);
         match self.options.whiteouts {
-            Whiteouts::Overlay => {
+            Whiteouts::Overlay(marks) => {
                 let folder = self.folder(folder_path)?;
                 let made = rustix::fs::mknodat(
                     &folder.fd,
@@ -62,13 +62,14 @@ impl Extractor<'_> {
                     // This layer brought it: what is below is hidden already, or must be, for a folder.
                     Err(Errno::EXIST) => match Node::stat_of(folder.fd.as_fd(), name, path)? {
                         Some(stat) if tree::is_folder(&stat) => {
-                            set_opaque(folder.fd.as_fd(), name, path)
+                            set_opaque(folder.fd.as_fd(), name, (path, marks))
                         }
                         _ => Ok(()),
                     },
                     Err(error) => Err(ArchiveError::io("make whiteout", path)(error)),
                 }
             }
+            Whiteouts::Names => self.name(folder_path, &[WHITEOUT, name].concat()),
             Whiteouts::Plain => {
                 let parent = match self.folders.existing(folder_path) {
                     Ok(parent) => parent,
@@ -92,16 +93,17 @@ impl Extractor<'_> {
     /// `.wh..wh..opq`: nothing of the folder is seen from below this layer.
     pub(super) fn hide_below(&mut self, path: &[u8]) -> Result<()> {
         match self.options.whiteouts {
-            Whiteouts::Overlay if path.is_empty() => {
+            Whiteouts::Overlay(marks) if path.is_empty() => {
                 let folder = self.folder(path)?;
-                set_opaque(folder.fd.as_fd(), b".", path)
+                set_opaque(folder.fd.as_fd(), b".", (path, marks))
             }
-            Whiteouts::Overlay => {
+            Whiteouts::Overlay(marks) => {
                 self.folder(path)?;
                 let (parent, name) = path::split(path);
                 let parent = self.folder(parent)?;
-                set_opaque(parent.fd.as_fd(), name, path)
+                set_opaque(parent.fd.as_fd(), name, (path, marks))
             }
+            Whiteouts::Names => self.name(path, OPAQUE),
             Whiteouts::Plain => {
                 let folder = match self.folders.existing(path) {
                     Ok(folder) => folder,
@@ -117,6 +119,16 @@ impl Extractor<'_> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Keeps a name that removes as an empty file.
+    fn name(&mut self, folder: &[u8], name: &[u8]) -> Result<()> {
+        let folder = self.folder(folder)?;
+        let made = rustix::fs::mknodat(&folder.fd, name, FileType::RegularFile, Mode::RUSR, 0);
+        match made {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(ArchiveError::io("make whiteout", name)(error)),
         }
     }
 
@@ -143,8 +155,13 @@ impl Extractor<'_> {
 }
 
 /// Tells overlayfs to show nothing of this folder from below.
-pub(super) fn set_opaque(parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
-    rustix::fs::lsetxattr(tree::proc_path(parent, name), tree::OPAQUE, b"y", XattrFlags::empty())
+pub(super) fn set_opaque(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    (path, marks): (&[u8], Marks),
+) -> Result<()> {
+    let target = tree::proc_path(parent, name);
+    rustix::fs::lsetxattr(target, marks.opaque(), b"y", XattrFlags::empty())
         .map_err(ArchiveError::io("make opaque", path))
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use barge_archive::changes::{self, Change};
 use barge_archive::extract::{ApplyOptions, Whiteouts, apply};
-use barge_archive::pack;
+use barge_archive::{Marks, pack};
 
 use crate::driver::{MountOptions, ReadWriteOptions, StorageDriver};
 use crate::error::{Result, StorageError};
@@ -344,7 +344,8 @@ impl StorageDriver for Overlay2 {
             lowers.push(self.diff_path(&parent.id));
             lowers.extend(parent.parents().map(|layer| self.diff_path(&layer.id)));
         }
-        let options = ApplyOptions { whiteouts: Whiteouts::Overlay, lowers: &lowers };
+        let options =
+            ApplyOptions { whiteouts: Whiteouts::Overlay(Marks::Trusted), lowers: &lowers };
         let applied = apply(&self.diff_path(id), tar, &options)
             .map_err(StorageError::archive("extract", id))?;
         rustix::fs::syncfs(&self.disk.root).map_err(StorageError::io("sync", &self.disk.path))?;
@@ -353,20 +354,23 @@ impl StorageDriver for Overlay2 {
 
     fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()> {
         match self.native(id, parent)? {
-            Some((layer, lower)) => {
-                pack::upper(&self.diff_path(&layer.id), lower.as_ref().map(|fd| fd.as_fd()), out)
-                    .map_err(StorageError::archive("pack", id))
-            }
+            Some((layer, lower)) => pack::upper(
+                (&self.diff_path(&layer.id), Marks::Trusted),
+                lower.as_ref().map(|fd| fd.as_fd()),
+                out,
+            )
+            .map_err(StorageError::archive("pack", id)),
             None => naive_diff::diff(self, id, parent, out),
         }
     }
 
     fn changes(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<Vec<Change>> {
         match self.native(id, parent)? {
-            Some((layer, lower)) => {
-                changes::of_upper(&self.diff_path(&layer.id), lower.as_ref().map(|fd| fd.as_fd()))
-                    .map_err(StorageError::archive("compare", id))
-            }
+            Some((layer, lower)) => changes::of_upper(
+                (&self.diff_path(&layer.id), Marks::Trusted),
+                lower.as_ref().map(|fd| fd.as_fd()),
+            )
+            .map_err(StorageError::archive("compare", id)),
             None => naive_diff::changes(self, id, parent),
         }
     }
