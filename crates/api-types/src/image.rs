@@ -18,6 +18,9 @@ wire! {
         #[serde(serialize_with = "crate::null::if_empty")]
         pub labels: BTreeMap<String, String>,
         pub parent_id: String,
+        /// With `manifests=1`, since API 1.47.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub manifests: Vec<ManifestSummary>,
         #[serde(skip_serializing_if = "crate::null::is_empty")]
         pub descriptor: Option<OciDescriptor>,
         pub repo_digests: Vec<String>,
@@ -28,6 +31,49 @@ wire! {
         /// Before API 1.44.
         #[serde(skip_serializing_if = "crate::null::is_empty")]
         pub virtual_size: i64,
+    }
+
+    /// One manifest of an image's index.
+    pub struct ManifestSummary {
+        #[serde(rename = "ID")]
+        pub id: String,
+        pub descriptor: OciDescriptor,
+        /// Whether all that it names is here.
+        pub available: bool,
+        pub size: ManifestSize,
+        /// `image`, `attestation` or `unknown`.
+        pub kind: String,
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub image_data: Option<ManifestImage>,
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub attestation_data: Option<ManifestAttestation>,
+    }
+
+    /// Bytes of a manifest.
+    pub struct ManifestSize {
+        /// Compressed, as the registry has it.
+        pub content: i64,
+        pub total: i64,
+    }
+
+    /// A manifest of kind `image`.
+    pub struct ManifestImage {
+        pub platform: OciPlatform,
+        /// Identifiers of the containers that use it.
+        pub containers: Vec<String>,
+        pub size: ManifestImageSize,
+    }
+
+    /// Bytes of what was unpacked.
+    pub struct ManifestImageSize {
+        pub unpacked: i64,
+    }
+
+    /// A manifest of kind `attestation`.
+    pub struct ManifestAttestation {
+        /// The digest of the manifest that it is about.
+        #[serde(rename = "For")]
+        pub about: String,
     }
 
     /// `GET /images/{name}/json`.

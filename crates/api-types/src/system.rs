@@ -204,5 +204,30 @@ wire! {
         pub build_cache: Option<Vec<serde_json::Value>>,
         #[serde(skip_serializing_if = "crate::null::is_empty")]
         pub builder_size: i64,
+        /// Not in Docker's API: what the containers' logs take.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub logs_usage: Option<LogsUsage>,
+    }
+
+    /// What the containers' logs take on the disk.
+    pub struct LogsUsage {
+        /// Containers with a log.
+        pub total_count: i64,
+        /// Of running containers.
+        pub active_count: i64,
+        pub total_size: i64,
+        /// Of containers that do not run.
+        pub reclaimable: i64,
+        pub items: Vec<LogUsage>,
+    }
+
+    /// The log of one container.
+    pub struct LogUsage {
+        #[serde(rename = "ContainerID")]
+        pub container_id: String,
+        /// With the slash in front, as in a listing of containers.
+        pub names: Vec<String>,
+        pub driver: String,
+        pub size: i64,
     }
 }

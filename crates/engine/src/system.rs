@@ -154,7 +154,7 @@ impl System {
                 containers: Some(containers),
                 volumes: Some(this.volumes.usage()?),
                 build_cache: Some(Vec::new()),
-                builder_size: 0,
+                ..DiskUsage::default()
             })
         })
         .await
