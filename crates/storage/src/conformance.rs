@@ -1,4 +1,5 @@
-//! One suite for every driver: `conformance!(overlay2, Overlay2::open)` makes a test of each check.
+//! One suite for every driver: `conformance!(btrfs, needs(btrfs), Some(Kind::Btrfs), open)` makes a test of each check,
+//! on a file system of that kind.
 //! Long because it is a flat list of checks.
 
 use std::collections::HashSet;
@@ -11,9 +12,11 @@ use barge_archive::changes::{Change, ChangeKind};
 use barge_archive::tar::{Device, EntryKind, Header, Reader, Segment, Writer};
 use barge_types::ErrorKind;
 
+use crate::testing::{Kind, LoopDisk, own_mounts};
+
 use crate::{
     Durability, LayerId, MountOptions, ReadWriteOptions, StorageDriver, StorageError,
-    create_container_layers, remove_container_layers,
+    StorageOptions, create_container_layers, remove_container_layers,
 };
 
 pub(crate) type Open = fn(&Path) -> crate::Result<Arc<dyn StorageDriver>>;
@@ -21,8 +24,23 @@ pub(crate) type Open = fn(&Path) -> crate::Result<Arc<dyn StorageDriver>>;
 /// A driver in a folder of its own.
 pub(crate) struct Fixture {
     pub(crate) driver: Arc<dyn StorageDriver>,
-    pub(crate) folder: tempfile::TempDir,
+    folder: Folder,
     open: Open,
+}
+
+/// Where it is.
+enum Folder {
+    Temporary(tempfile::TempDir),
+    Disk(LoopDisk),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Disk(disk) => disk.path(),
+        }
+    }
 }
 
 impl Drop for Fixture {
@@ -36,15 +54,41 @@ impl Drop for Fixture {
     }
 }
 
-pub(crate) fn id(n: u8) -> LayerId {
-    LayerId::from_bytes([n; 32])
+pub(crate) fn id(n: u16) -> LayerId {
+    let [high, low] = n.to_be_bytes();
+    let mut bytes = [low; 32];
+    bytes[0] = high;
+    LayerId::from_bytes(bytes)
 }
 
 impl Fixture {
-    pub(crate) fn new(open: Open) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    pub(crate) fn new(open: Open, kind: Option<Kind>) -> Self {
+        Self::sized(open, kind.map(|kind| (kind, 512)))
+    }
+
+    /// On a file system of so many MiB.
+    fn sized(open: Open, disk: Option<(Kind, u64)>) -> Self {
+        let folder = match disk {
+            None => {
+                own_mounts();
+                Folder::Temporary(tempfile::tempdir().unwrap())
+            }
+            Some((kind, size)) => Folder::Disk(LoopDisk::try_new(kind, size).unwrap()),
+        };
         let driver = open(folder.path()).unwrap();
         Self { driver, folder, open }
+    }
+
+    /// Whether the file system can keep layers to a size.
+    fn has_sizes(&self) -> bool {
+        match &self.folder {
+            Folder::Temporary(_) => false,
+            Folder::Disk(disk) => match disk.kind {
+                Kind::Btrfs => self.driver.name() == "btrfs",
+                Kind::Ext4Quota | Kind::XfsQuota => true,
+                Kind::Ext4 | Kind::Xfs => false,
+            },
+        }
     }
 
     /// What a daemon that starts again sees.
@@ -53,21 +97,21 @@ impl Fixture {
     }
 
     /// A layer with these entries.
-    fn layer(&self, n: u8, parent: Option<u8>, tar: &Tar) {
+    fn layer(&self, n: u16, parent: Option<u16>, tar: &Tar) {
         let parent = parent.map(id);
         self.driver.create(&id(n), parent.as_ref()).unwrap();
         self.driver.apply_diff(&id(n), parent.as_ref(), &mut &tar.bytes()[..]).unwrap();
     }
 
     /// An empty writable layer.
-    fn writable(&self, n: u8, parent: Option<u8>) {
+    fn writable(&self, n: u16, parent: Option<u16>) {
         self.driver
             .create_read_write(&id(n), parent.map(id).as_ref(), &ReadWriteOptions::default())
             .unwrap();
     }
 
     /// Runs `work` in the mounted layer.
-    fn mounted<T>(&self, n: u8, work: impl FnOnce(&Path) -> T) -> T {
+    fn mounted<T>(&self, n: u16, work: impl FnOnce(&Path) -> T) -> T {
         let path = self.driver.mount(&id(n), &MountOptions::default()).unwrap();
         let result = work(&path);
         self.driver.unmount(&id(n)).unwrap();
@@ -75,7 +119,7 @@ impl Fixture {
     }
 
     /// The whole tree as an archive: the same bytes, the same tree.
-    fn tree(&self, n: u8) -> Vec<Header> {
+    fn tree(&self, n: u16) -> Vec<Header> {
         self.mounted(n, |path| {
             let mut bytes = Vec::new();
             barge_archive::pack::tree(path, &mut bytes).unwrap();
@@ -83,13 +127,13 @@ impl Fixture {
         })
     }
 
-    fn diff(&self, n: u8, parent: Option<u8>) -> Vec<u8> {
+    fn diff(&self, n: u16, parent: Option<u16>) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.driver.diff(&id(n), parent.map(id).as_ref(), &mut bytes).unwrap();
         bytes
     }
 
-    fn changes(&self, n: u8, parent: Option<u8>) -> Vec<String> {
+    fn changes(&self, n: u16, parent: Option<u16>) -> Vec<String> {
         let changes = self.driver.changes(&id(n), parent.map(id).as_ref()).unwrap();
         changes
             .iter()
@@ -106,6 +150,9 @@ impl Fixture {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                if matches!(name.as_str(), "lost+found" | "ballast" | "backingFsBlockDev") {
+                    continue;
+                }
                 if path.symlink_metadata().unwrap().is_dir() && name.len() < 64 {
                     folders.push(path);
                 } else {
@@ -412,13 +459,180 @@ pub(crate) fn unknown_ids_are_not_found(f: &Fixture) {
     driver.create(&id(1), None).unwrap();
     let error = driver.create(&id(1), None).unwrap_err();
     assert!(matches!(error, StorageError::LayerExists(_)), "{error}");
-    let size = ReadWriteOptions { size: Some(1) };
-    let error = driver.create_read_write(&id(2), None, &size).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
-    );
-    assert!(!driver.exists(&id(2)));
+}
+
+pub(crate) fn sizes_are_kept_to_or_refused(f: &Fixture) {
+    f.layer(1, None, &Tar::default().file("x", "x"));
+    let size = ReadWriteOptions { size: Some(8 << 20) };
+    if let Err(error) = f.driver.create_read_write(&id(2), Some(&id(1)), &size) {
+        assert_eq!(error.kind(), ErrorKind::InvalidParameter, "{error}");
+        if f.driver.name() == "overlay2" {
+            let docker =
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
+            assert_eq!(error.to_string(), docker);
+        }
+        assert!(!f.has_sizes(), "{error}");
+        assert!(!f.driver.exists(&id(2)));
+        return;
+    }
+    assert!(f.has_sizes());
+    f.writable(3, Some(1));
+    let write = |path: &Path| {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(path.join("big")).unwrap();
+        (0..32).try_for_each(|_| {
+            file.write_all(&[7; 1 << 20])?;
+            file.sync_all()
+        })
+    };
+    for _ in 0..2 {
+        let error = f.mounted(2, write).unwrap_err();
+        let code = error.raw_os_error();
+        // EDQUOT or ENOSPC.
+        assert!(code == Some(122) || code == Some(28), "{error}");
+        f.mounted(2, |path| std::fs::remove_file(path.join("big")).unwrap());
+        if f.driver.name() == "btrfs" {
+            // What was deleted is given back by a later transaction.
+            break;
+        }
+    }
+    f.mounted(3, write).unwrap();
+    for n in [2, 3] {
+        f.driver.remove(&id(n)).unwrap();
+    }
+    f.driver.create_read_write(&id(2), Some(&id(1)), &ReadWriteOptions::default()).unwrap();
+    f.mounted(2, write).unwrap();
+}
+
+pub(crate) fn layers_applied_side_by_side_settle(f: &Fixture) {
+    if !f.driver.layers_are_independent() {
+        return;
+    }
+    let mut folder = Header::new("deep", EntryKind::Directory);
+    (folder.mode, folder.uid) = (0o1777, 9);
+    f.driver.create(&id(1), None).unwrap();
+    f.driver.create(&id(2), Some(&id(1))).unwrap();
+    let upper = Tar::default().file("deep/file", "x").bytes();
+    f.driver.apply_diff(&id(2), Some(&id(1)), &mut &upper[..]).unwrap();
+    let lower = Tar::default().header(folder, b"").bytes();
+    f.driver.apply_diff(&id(1), None, &mut &lower[..]).unwrap();
+    for _ in 0..2 {
+        f.driver.settle(&id(1)).unwrap();
+        f.driver.settle(&id(2)).unwrap();
+    }
+    f.writable(3, Some(2));
+    f.mounted(3, |path| {
+        let stat = std::fs::metadata(path.join("deep")).unwrap();
+        assert_eq!((stat.mode() & 0o7777, stat.uid(), stat.mtime()), (0o1777, 9, 1_000_000));
+    });
+}
+
+/// A layer that does not fit, and no room for anything: clean errors that say so, nothing left, and it works again.
+pub(crate) fn a_full_disk_leaves_nothing(open: Open, kind: Option<Kind>) {
+    if let Err(missing) = crate::testing::check("ext4") {
+        eprintln!("skipped: {missing}");
+        return;
+    }
+    let disk = match kind {
+        None | Some(Kind::Ext4 | Kind::Ext4Quota) => (Kind::Ext4, 24),
+        Some(Kind::Btrfs) => (Kind::Btrfs, 128),
+        Some(Kind::Xfs | Kind::XfsQuota) => (Kind::Xfs, 300),
+    };
+    let f = Fixture::sized(open, Some(disk));
+    f.layer(1, None, &everything());
+    let before = f.names_on_disk();
+    let full = |error: &StorageError| {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        assert!(text.contains("No space left on device"), "{text}");
+    };
+    // Random bytes: btrfs compresses nothing by itself, but nobody shall.
+    let noise: Vec<u8> = (0..disk.1 << 18)
+        .flat_map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
+        .collect();
+    let big = Tar::default()
+        .header(
+            Header::new("big", EntryKind::Regular),
+            &noise[..usize::try_from(disk.1).unwrap() << 20],
+        )
+        .bytes();
+    for _ in 0..2 {
+        f.driver.create(&id(2), Some(&id(1))).unwrap();
+        full(&f.driver.apply_diff(&id(2), Some(&id(1)), &mut &big[..]).unwrap_err());
+        f.driver.remove(&id(2)).unwrap();
+        assert_eq!(f.names_on_disk(), before);
+    }
+    fill_up(f.folder.path());
+    let results = [
+        f.driver.create(&id(3), Some(&id(1))),
+        f.driver.create_filled(&id(4), Some(&id(1)), &mut |path| {
+            std::fs::write(path.join("more"), &noise[..1 << 20])
+                .map_err(StorageError::io("write", path))
+        }),
+    ];
+    for (n, result) in [(3, &results[0]), (4, &results[1])] {
+        match result {
+            // Room for metadata is the file system's business.
+            Ok(()) => f.driver.remove(&id(n)).unwrap(),
+            Err(error) => full(error),
+        }
+        assert!(!f.driver.exists(&id(n)));
+    }
+    assert!(results.iter().any(Result::is_err));
+    std::fs::remove_dir_all(f.folder.path().join("ballast")).unwrap();
+    assert_eq!(f.names_on_disk(), before);
+    // btrfs gives room back when its cleaner has come by.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let small = Tar::default().file("x", "x").bytes();
+    loop {
+        let applied = f
+            .driver
+            .create(&id(3), Some(&id(1)))
+            .and_then(|()| f.driver.apply_diff(&id(3), Some(&id(1)), &mut &small[..]));
+        match applied {
+            Ok(_) => return,
+            Err(error) if f.driver.name() == "btrfs" && std::time::Instant::now() < deadline => {
+                full(&error);
+                f.driver.remove(&id(3)).ok();
+                f.driver.flush();
+                rustix::fs::syncfs(std::fs::File::open(f.folder.path()).unwrap()).unwrap();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Takes all blocks, then all inodes that can be had.
+fn fill_up(root: &Path) {
+    use std::io::Write as _;
+    let folder = root.join("ballast");
+    std::fs::create_dir(&folder).unwrap();
+    rustix::fs::syncfs(std::fs::File::open(root).unwrap()).unwrap();
+    let mut file = std::fs::File::create(folder.join("big")).unwrap();
+    for size in [1 << 20, 4096, 1] {
+        while file.write_all(&vec![1; size]).and_then(|()| file.sync_data()).is_ok() {}
+    }
+    (0..200_000).take_while(|n| std::fs::write(folder.join(n.to_string()), "x").is_ok()).count();
+}
+
+pub(crate) fn three_hundred_layers_stack(f: &Fixture) {
+    if !f.driver.layers_are_independent() {
+        return;
+    }
+    for n in 1..=300 {
+        let tar = Tar::default().file(&format!("file-{n}"), "1").file("last", &n.to_string());
+        f.layer(n, n.checked_sub(1).filter(|n| *n > 0), &tar);
+    }
+    f.writable(400, Some(300));
+    f.mounted(400, |path| {
+        assert_eq!((names(path).len(), read(path.join("last"))), (301, "300".into()));
+        std::fs::write(path.join("file-1"), "changed").unwrap();
+    });
+    assert_eq!(f.changes(400, Some(300)), ["C /file-1"]);
 }
 
 pub(crate) fn mounts_are_counted(f: &Fixture) {
@@ -591,6 +805,31 @@ fn crashing_work(driver: &dyn StorageDriver) -> crate::Result<()> {
     Ok(())
 }
 
+/// A layer mounted by a process that is gone: found, readable and unmounted by the next one.
+pub(crate) fn a_mount_outlives_its_process(f: &mut Fixture, child: &str) {
+    f.layer(1, None, &Tar::default().file("x", "one"));
+    f.writable(2, Some(1));
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", child])
+        .env("BARGE_STORAGE_MOUNT", f.folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    f.reopen();
+    let path = f.driver.mount(&id(2), &MountOptions::default()).unwrap();
+    assert_eq!((read(path.join("x")), read(path.join("y"))), ("one".into(), "two".into()));
+    f.driver.unmount(&id(2)).unwrap();
+    f.driver.remove(&id(2)).unwrap();
+}
+
+/// In the child: mounts, and ends.
+pub(crate) fn mount_child(open: Open) {
+    let Some(folder) = std::env::var_os("BARGE_STORAGE_MOUNT") else { return };
+    let driver = open(Path::new(&folder)).unwrap();
+    let path = driver.mount(&id(2), &MountOptions::default()).unwrap();
+    std::fs::write(path.join("y"), "two").unwrap();
+}
+
 /// In the child: does the work in the folder that the environment names.
 pub(crate) fn crash_child(open: Open) {
     let Some(folder) = std::env::var_os("BARGE_STORAGE_CRASH") else { return };
@@ -632,14 +871,18 @@ pub(crate) fn a_crash_between_any_two_steps_leaves_nothing(f: &mut Fixture, chil
 
 /// Makes a test of every check for a driver.
 macro_rules! conformance {
-    ($name:ident, $open:expr) => {
+    ($name:ident, needs($($need:ident),*), $kind:expr, $open:expr) => {
         mod $name {
             use crate::conformance as suite;
             use crate::conformance::Fixture;
+            #[allow(unused_imports, reason = "some drivers need no file system of their own")]
+            use crate::testing::Kind;
 
             const OPEN: suite::Open = |root| Ok(std::sync::Arc::new($open(root)?));
+            const KIND: Option<Kind> = $kind;
 
             crate::conformance::checks! {
+                needs($($need),*)
                 child_sees_parent_and_hides_its_changes
                 whiteouts_hide_names_below
                 opaque_folders_hide_everything_below
@@ -647,9 +890,12 @@ macro_rules! conformance {
                 diff_applied_again_gives_the_same_tree
                 holes_stay_holes
                 a_hundred_and_twenty_layers_stack
+                three_hundred_layers_stack
                 a_parent_with_children_stays
                 a_mounted_layer_stays
                 unknown_ids_are_not_found
+                sizes_are_kept_to_or_refused
+                layers_applied_side_by_side_settle
                 mounts_are_counted
                 volatile_layers_can_be_mounted_again
                 a_restart_finds_layers_and_mounts
@@ -662,8 +908,23 @@ macro_rules! conformance {
 
             #[test]
             fn a_crash_between_any_two_steps_leaves_nothing() {
+                crate::need!($($need),*);
                 let child = concat!("conformance::", stringify!($name), "::crash_child");
-                suite::a_crash_between_any_two_steps_leaves_nothing(&mut Fixture::new(OPEN), child);
+                let mut fixture = Fixture::new(OPEN, KIND);
+                suite::a_crash_between_any_two_steps_leaves_nothing(&mut fixture, child);
+            }
+
+            #[test]
+            fn a_mount_outlives_its_process() {
+                crate::need!($($need),*);
+                let child = concat!("conformance::", stringify!($name), "::mount_child");
+                suite::a_mount_outlives_its_process(&mut Fixture::new(OPEN, KIND), child);
+            }
+
+            #[test]
+            fn a_full_disk_leaves_nothing() {
+                crate::need!($($need),*);
+                suite::a_full_disk_leaves_nothing(OPEN, KIND);
             }
 
             #[test]
@@ -671,16 +932,23 @@ macro_rules! conformance {
             fn crash_child() {
                 suite::crash_child(OPEN);
             }
+
+            #[test]
+            #[ignore = "is the process that mounts and ends"]
+            fn mount_child() {
+                suite::mount_child(OPEN);
+            }
         }
     };
 }
 
 macro_rules! checks {
-    ($($check:ident)+) => {
+    (needs $needs:tt $($check:ident)+) => {
         $(
             #[test]
             fn $check() {
-                suite::$check(&mut Fixture::new(OPEN));
+                crate::need! $needs;
+                suite::$check(&mut Fixture::new(OPEN, KIND));
             }
         )+
     };
@@ -688,5 +956,45 @@ macro_rules! checks {
 
 use checks;
 
-conformance!(overlay2, crate::drivers::overlay2::Overlay2::open);
-conformance!(vfs, crate::drivers::vfs::Vfs::open);
+use crate::drivers::btrfs::Btrfs;
+use crate::drivers::fuse_overlayfs::FuseOverlayfs;
+use crate::drivers::overlay2::Overlay2;
+use crate::drivers::vfs::Vfs;
+
+fn none() -> StorageOptions {
+    StorageOptions::default()
+}
+
+conformance!(overlay2, needs(), None, |root| super::Overlay2::open(root, &super::none()));
+conformance!(overlay2_with_user_marks, needs(), None, super::Overlay2::open_with_user_marks);
+conformance!(overlay2_on_xfs, needs(xfs), Some(Kind::Xfs), |root| super::Overlay2::open(
+    root,
+    &super::none()
+));
+conformance!(overlay2_on_btrfs, needs(btrfs), Some(Kind::Btrfs), |root| super::Overlay2::open(
+    root,
+    &super::none()
+));
+conformance!(overlay2_with_quotas, needs(quotas), Some(Kind::Ext4Quota), |root| {
+    super::Overlay2::open(root, &super::none())
+});
+conformance!(overlay2_with_xfs_quotas, needs(xfs_quotas), Some(Kind::XfsQuota), |root| {
+    super::Overlay2::open(root, &super::none())
+});
+conformance!(fuse_overlayfs, needs(fuse), None, |root| super::FuseOverlayfs::open(
+    root,
+    &super::none()
+));
+conformance!(btrfs, needs(btrfs), Some(Kind::Btrfs), |root| super::Btrfs::open(
+    root,
+    &super::none()
+));
+conformance!(vfs, needs(), None, |root| super::Vfs::open(root, &super::none()));
+conformance!(vfs_on_btrfs, needs(btrfs), Some(Kind::Btrfs), |root| super::Vfs::open(
+    root,
+    &super::none()
+));
+conformance!(vfs_with_quotas, needs(quotas), Some(Kind::Ext4Quota), |root| super::Vfs::open(
+    root,
+    &super::none()
+));

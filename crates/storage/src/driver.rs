@@ -92,6 +92,9 @@ pub trait StorageDriver: Send + Sync + Debug {
     /// The parent of a layer.
     fn parent(&self, id: &LayerId) -> Result<Option<LayerId>>;
 
+    /// What `info` shows as `DriverStatus`, in Docker's words.
+    fn status(&self) -> Vec<(&'static str, String)>;
+
     /// What `inspect` shows as `GraphDriver.Data`.
     fn metadata(&self, id: &LayerId) -> Result<BTreeMap<String, String>>;
 
@@ -99,6 +102,11 @@ pub trait StorageDriver: Send + Sync + Debug {
     /// of content. On an error the layer holds a part: remove it.
     fn apply_diff(&self, id: &LayerId, parent: Option<&LayerId>, tar: &mut dyn Read)
     -> Result<u64>;
+
+    /// Gives folders that an archive needed and did not have the attributes of the layers below. [`Self::apply_diff`]
+    /// does so by itself where those are complete; for layers that were applied side by side this is called afterwards
+    /// and in the same process, parents first.
+    fn settle(&self, id: &LayerId) -> Result<()>;
 
     /// Writes what the layer changes in `parent` as a layer archive; without `parent`, in nothing.
     fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()>;

@@ -59,6 +59,64 @@ pub enum StorageError {
     // Docker's words: its clients and tests match on them.
     #[error("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")]
     NoQuota,
+    /// A container asks for a size limit, another driver than overlay2.
+    #[error("--storage-opt size is not supported by storage driver {driver}: {reason}")]
+    NoSizes {
+        /// The driver.
+        driver: &'static str,
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// A container asks for less than the daemon allows.
+    #[error("requested storage size {size} is smaller than btrfs.min_space {least}")]
+    TooSmall {
+        /// Bytes asked for.
+        size: u64,
+        /// Bytes at least.
+        least: u64,
+    },
+    /// A `--storage-opt` is none.
+    #[error("invalid storage option {option:?}: {reason}")]
+    InvalidOption {
+        /// As it was given.
+        option: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A driver that Docker has or had and barge has not.
+    #[error("storage driver {name} is not supported: {reason}")]
+    RefusedDriver {
+        /// The driver.
+        name: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The data root holds layers of another driver, which would be out of sight.
+    #[error(
+        "{path} holds layers of storage driver {found}, not of {wanted}: start with --storage-driver={found} to keep \
+         them, or move {path} away to begin anew without its images and containers",
+        path = .path.display()
+    )]
+    OtherData {
+        /// The other driver's folder.
+        path: PathBuf,
+        /// The driver that made it.
+        found: String,
+        /// The driver that was to be opened.
+        wanted: String,
+    },
+    /// The data root holds layers of a driver that barge has not.
+    #[error(
+        "{path} holds layers of storage driver {found}, which is not supported: save its images with the engine that made \
+         them, or move {path} away to begin anew without them",
+        path = .path.display()
+    )]
+    ForeignData {
+        /// The other driver's folder.
+        path: PathBuf,
+        /// The driver that made it.
+        found: &'static str,
+    },
     /// More layers than the kernel stacks.
     #[error("max depth exceeded: {depth} layers, the kernel stacks {limit}")]
     TooDeep {
@@ -74,6 +132,14 @@ pub enum StorageError {
         action: &'static str,
         /// On which layer.
         id: LayerId,
+        /// Why.
+        source: ArchiveError,
+    },
+    /// The parent of a layer could not be copied.
+    #[error("cannot copy {from}", from = .from.display())]
+    Copy {
+        /// The parent's files.
+        from: PathBuf,
         /// Why.
         source: ArchiveError,
     },
@@ -114,9 +180,13 @@ impl StorageError {
             Self::InvalidLayerId(_)
             | Self::UnknownDriver { .. }
             | Self::NoQuota
+            | Self::NoSizes { .. }
+            | Self::TooSmall { .. }
+            | Self::InvalidOption { .. }
             | Self::TooDeep { .. } => ErrorKind::InvalidParameter,
-            Self::NotSupported { .. } => ErrorKind::NotImplemented,
-            Self::Archive { source, .. } => source.kind(),
+            Self::NotSupported { .. } | Self::RefusedDriver { .. } => ErrorKind::NotImplemented,
+            Self::OtherData { .. } | Self::ForeignData { .. } => ErrorKind::Conflict,
+            Self::Archive { source, .. } | Self::Copy { source, .. } => source.kind(),
             Self::Io { .. } => ErrorKind::System,
         }
     }

@@ -12,15 +12,20 @@ mod error;
 mod fault;
 mod layer_id;
 mod naive_diff;
+mod options;
+mod quota;
 mod table;
 mod trash;
 
 pub use barge_archive::changes::{Change, ChangeKind};
 pub use container::{create_container_layers, remove_container_layers};
-pub use detect::{KNOWN_DRIVERS, open};
+pub use detect::{KNOWN_DRIVERS, open, open_with};
 pub use driver::{Durability, MountOptions, ReadWriteOptions, StorageDriver};
 pub use error::{Result, StorageError};
 pub use layer_id::LayerId;
+pub use options::StorageOptions;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod testing;

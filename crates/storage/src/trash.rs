@@ -22,12 +22,17 @@ const NAME: &str = "trash";
 /// Deletes below the containers' own work.
 const NICE: i32 = 10;
 
+/// How a tree is deleted for good.
+pub(crate) type Delete = fn(&Path) -> std::io::Result<()>;
+
 #[derive(Debug)]
 pub(crate) struct Trash {
     path: PathBuf,
     next: AtomicU64,
     pending: Arc<Pending>,
     deleter: Mutex<Option<Sender<Vec<PathBuf>>>>,
+    /// Deletes a folder with everything in it.
+    delete_tree: Delete,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +57,7 @@ impl Pending {
 
 impl Trash {
     /// Makes the folder below `root`, and starts to delete what is in it.
-    pub(crate) fn open(root: &Path, root_fd: BorrowedFd<'_>) -> Result<Self> {
+    pub(crate) fn open(root: &Path, root_fd: BorrowedFd<'_>, delete_tree: Delete) -> Result<Self> {
         let path = root.join(NAME);
         match mkdirat(root_fd, NAME, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -64,6 +69,7 @@ impl Trash {
             next: AtomicU64::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
             pending: Arc::default(),
             deleter: Mutex::new(None),
+            delete_tree,
         };
         for entry in fs::read_dir(&trash.path).map_err(StorageError::io("read", &trash.path))? {
             let entry = entry.map_err(StorageError::io("read", &trash.path))?;
@@ -109,7 +115,7 @@ impl Trash {
         self.pending.add();
         let mut deleter = self.deleter.lock().unwrap_or_else(PoisonError::into_inner);
         if deleter.is_none() {
-            *deleter = start(Arc::clone(&self.pending));
+            *deleter = start(Arc::clone(&self.pending), self.delete_tree);
         }
         let unsent = match deleter.as_ref() {
             Some(sender) => sender.send(paths).map_err(|unsent| unsent.0).err(),
@@ -117,30 +123,30 @@ impl Trash {
         };
         if let Some(paths) = unsent {
             // No thread to be had: slower, but done.
-            paths.iter().for_each(|path| delete(path));
+            paths.iter().for_each(|path| delete(path, self.delete_tree));
             self.pending.done();
         }
     }
 }
 
-fn start(pending: Arc<Pending>) -> Option<Sender<Vec<PathBuf>>> {
+fn start(pending: Arc<Pending>, delete_tree: Delete) -> Option<Sender<Vec<PathBuf>>> {
     let (sender, receiver) = channel();
-    let run = move || run(&receiver, &pending);
+    let run = move || run(&receiver, &pending, delete_tree);
     std::thread::Builder::new().name("layer-deleter".into()).spawn(run).ok()?;
     Some(sender)
 }
 
-fn run(all: &Receiver<Vec<PathBuf>>, pending: &Pending) {
+fn run(all: &Receiver<Vec<PathBuf>>, pending: &Pending, delete_tree: Delete) {
     // For Linux this is the calling thread. Not being nice costs nothing but time.
     rustix::process::setpriority_process(None, NICE).ok();
     while let Ok(paths) = all.recv() {
-        paths.iter().for_each(|path| delete(path));
+        paths.iter().for_each(|path| delete(path, delete_tree));
         pending.done();
     }
 }
 
-fn delete(path: &Path) {
+fn delete(path: &Path, delete_tree: Delete) {
     // What cannot be deleted stays in the trash and is tried again at the next start.
     let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) }.ok();
+    if is_folder { delete_tree(path) } else { fs::remove_file(path) }.ok();
 }

@@ -66,6 +66,36 @@ pub fn write(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()
     done
 }
 
+/// Gives a file that cannot be read another name in its folder (`<name>.damaged`, numbered when there is one), so that it
+/// is in nobody's way and a person can look at it; tells which.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = (1..).map(|number: u32| match number {
+        1 => path.with_file_name(format!("{name}.damaged")),
+        number => path.with_file_name(format!("{name}.damaged-{number}")),
+    });
+    for aside in beside {
+        match fs::hard_link(path, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made?;
+                fs::remove_file(path)?;
+                return Ok(aside);
+            }
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// A record that could not be read and was set aside.
+#[derive(Debug)]
+pub struct Damaged {
+    /// Where it is now.
+    pub kept: PathBuf,
+    /// What was wrong with it, with the path it had.
+    pub cause: String,
+}
+
 /// Removes a file that may be gone already.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -100,6 +130,19 @@ fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_set_aside_is_kept_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        for (text, name) in [("1", "a.json.damaged"), ("2", "a.json.damaged-2")] {
+            fs::write(&path, text).unwrap();
+            let aside = set_aside(&path).unwrap();
+            assert_eq!(aside, folder.path().join(name));
+            assert_eq!(fs::read_to_string(aside).unwrap(), text);
+            assert!(!path.exists());
+        }
+    }
 
     #[test]
     fn content_is_replaced_and_nothing_else_stays() {

@@ -1,320 +1,82 @@
 //! Layers as whole copies: works on every file system, needs the room (blocks are shared where the file system can).
-//!
-//! `vfs/dir/ID` as Docker lays it out. A layer is made in `vfs/new` and renamed; `vfs/parent/ID` is a link with the
-//! parent's id as its text. Nothing is ever mounted.
 
-use std::collections::{BTreeMap, HashSet};
-use std::io::{Read, Write};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
-use barge_archive::changes::Change;
 use barge_archive::copy;
-use barge_archive::extract::{ApplyOptions, Whiteouts, apply};
-use rustix::fs::{AtFlags, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags};
 
-use crate::driver::{MountOptions, ReadWriteOptions, StorageDriver};
+use super::trees::{NewTree, Origin, Trees};
 use crate::error::{Result, StorageError};
-use crate::layer_id::LayerId;
-use crate::table::{Making, Table};
-use crate::trash::Trash;
-use crate::{fault, naive_diff};
-
-/// The text of the link of a layer without a parent.
-const NO_PARENT: &str = "none";
+use crate::fault;
+use crate::options::StorageOptions;
+use crate::quota::Projects;
 
 /// The vfs driver.
+pub type Vfs = Trees<Copies>;
+
+/// Trees that begin as copies.
 #[derive(Debug)]
-pub struct Vfs {
-    path: PathBuf,
-    root: OwnedFd,
-    trash: Trash,
-    layers: Table<()>,
-    /// One layer at a time is filled: there is one such per image.
-    filling: Mutex<()>,
+pub struct Copies {
+    projects: Option<Projects>,
 }
 
 impl Vfs {
     /// Opens the driver's folder `vfs` below the data root; makes it if needed.
-    pub fn open(data_root: &Path) -> Result<Self> {
-        let path = data_root.join("vfs");
-        for part in ["dir", "new", "parent"] {
-            let part = path.join(part);
-            std::fs::create_dir_all(&part).map_err(StorageError::io("create", &part))?;
-        }
-        let path = std::fs::canonicalize(&path).map_err(StorageError::io("open", &path))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(&path, flags, Mode::empty())
-            .map_err(StorageError::io("open", &path))?;
-        rustix::fs::fchmod(&root, Mode::from_raw_mode(0o710))
-            .map_err(StorageError::io("change mode of", &path))?;
-        let trash = Trash::open(&path, root.as_fd())?;
-        let driver = Self { path, root, trash, layers: Table::default(), filling: Mutex::new(()) };
-        driver.load()?;
-        Ok(driver)
-    }
-
-    /// Whether a data root has layers of this driver.
-    pub(crate) fn is_used(data_root: &Path) -> bool {
-        std::fs::read_dir(data_root.join("vfs/dir"))
-            .is_ok_and(|mut entries| entries.next().is_some())
-    }
-
-    fn load(&self) -> Result<()> {
-        let mut parents = BTreeMap::new();
-        for id in self.ids_in("dir")? {
-            let text =
-                std::fs::read_link(self.path.join("parent").join(id.as_str())).unwrap_or_default();
-            match text.to_str() {
-                Some(NO_PARENT) => parents.insert(id, None),
-                Some(parent) => match parent.parse::<LayerId>() {
-                    Ok(parent) => parents.insert(id, Some(parent)),
-                    Err(_) => continue,
-                },
-                None => continue,
-            };
-        }
-        // Parents before children; what never gets its parent is not there.
-        loop {
-            let ready: Vec<LayerId> = parents
-                .iter()
-                .filter(|(_, parent)| {
-                    parent.as_ref().is_none_or(|parent| self.layers.contains(parent))
-                })
-                .map(|(id, _)| id.clone())
-                .collect();
-            if ready.is_empty() {
-                return Ok(());
-            }
-            for id in ready {
-                let parent = parents.remove(&id).flatten();
-                self.layers.make(&id, parent.as_ref())?.done(());
-            }
-        }
-    }
-
-    fn ids_in(&self, folder: &str) -> Result<Vec<LayerId>> {
-        let folder = self.path.join(folder);
-        let mut ids = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(StorageError::io("read", &folder))? {
-            let entry = entry.map_err(StorageError::io("read", &folder))?;
-            ids.extend(entry.file_name().to_str().and_then(|name| name.parse::<LayerId>().ok()));
-        }
-        Ok(ids)
-    }
-
-    fn tree(&self, id: &LayerId) -> PathBuf {
-        self.path.join("dir").join(id.as_str())
-    }
-
-    fn make(
-        &self,
-        id: &LayerId,
-        parent: Option<&LayerId>,
-        fill: &mut dyn FnMut(&Path) -> Result<()>,
-    ) -> Result<()> {
-        let making = self.layers.make(id, parent)?;
-        match self.make_tree(id, &making, fill) {
-            Ok(()) => {
-                making.done(());
-                Ok(())
-            }
-            Err(error) => {
-                // The first error tells; what is left is swept.
-                self.trash.take(self.root.as_fd(), &format!("new/{id}")).ok();
-                Err(error)
-            }
-        }
-    }
-
-    fn make_tree(
-        &self,
-        id: &LayerId,
-        making: &Making<'_, ()>,
-        fill: &mut dyn FnMut(&Path) -> Result<()>,
-    ) -> Result<()> {
-        let new = self.path.join("new").join(id.as_str());
-        let failed = |action| StorageError::io::<Errno>(action, &new);
-        // Half-made by a process that died: nobody knows it.
-        self.throw("new", id)?;
-        self.throw("dir", id)?;
-        rustix::fs::mkdirat(&self.root, format!("new/{id}"), Mode::RWXU)
-            .map_err(failed("create layer"))?;
-        fault::point();
-        match making.parent.as_deref() {
-            Some(parent) => copy::tree(&self.tree(&parent.id), &new)
-                .map_err(StorageError::archive("copy", &parent.id))?,
-            None => rustix::fs::chmodat(
-                &self.root,
-                format!("new/{id}"),
-                Mode::from_raw_mode(0o755),
-                AtFlags::empty(),
-            )
-            .map_err(failed("change mode of layer"))?,
-        }
-        fault::point();
-        fill(&new)?;
-        fault::point();
-        let link = format!("parent/{id}");
-        match rustix::fs::unlinkat(&self.root, &link, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(failed("remove parent of layer")(error)),
-        }
-        let text = making.parent.as_deref().map_or(NO_PARENT, |parent| parent.id.as_str());
-        rustix::fs::symlinkat(text, &self.root, &link).map_err(failed("write parent of layer"))?;
-        fault::point();
-        rustix::fs::renameat(&self.root, format!("new/{id}"), &self.root, format!("dir/{id}"))
-            .map_err(failed("show layer"))?;
-        fault::point();
-        Ok(())
-    }
-
-    /// Moves `folder/ID` to the trash, if it is there.
-    fn throw(&self, folder: &str, id: &LayerId) -> Result<()> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let parent = rustix::fs::openat(&self.root, folder, flags, Mode::empty())
-            .map_err(StorageError::io("open", &self.path.join(folder)))?;
-        self.trash.take(parent.as_fd(), id.as_str())
-    }
-
-    fn erase(&self, id: &LayerId) -> Result<()> {
-        self.throw("dir", id)?;
-        match rustix::fs::unlinkat(&self.root, format!("parent/{id}"), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(StorageError::io("remove parent of", &self.tree(id))(error)),
-        }
+    ///
+    /// # Errors
+    /// `InvalidOption` for another driver's option; `NoSizes` for a size that the file system cannot enforce.
+    pub fn open(data_root: &Path, options: &StorageOptions) -> Result<Self> {
+        options.check_for(Copies::NAME)?;
+        Self::open_with(data_root, options.size(), |root, path| {
+            Ok(Copies { projects: Projects::open(root, path, &[Copies::LAYERS, "new"])? })
+        })
     }
 }
 
-impl StorageDriver for Vfs {
-    fn name(&self) -> &'static str {
-        "vfs"
-    }
+impl Origin for Copies {
+    const NAME: &'static str = "vfs";
+    const LAYERS: &'static str = "dir";
+    const DELETE: fn(&Path) -> std::io::Result<()> = |path| std::fs::remove_dir_all(path);
 
-    fn layers_are_independent(&self) -> bool {
-        false
-    }
-
-    fn create(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
-        self.make(id, parent, &mut |_| Ok(()))
-    }
-
-    fn create_read_write(
-        &self,
-        id: &LayerId,
-        parent: Option<&LayerId>,
-        options: &ReadWriteOptions,
-    ) -> Result<()> {
-        if options.size.is_some() {
-            return Err(StorageError::NoQuota);
+    fn make(&self, new: &NewTree<'_>, parent: Option<&Path>) -> Result<()> {
+        rustix::fs::mkdirat(new.folder, new.name, Mode::RWXU)
+            .map_err(StorageError::io("create layer", new.path))?;
+        fault::point();
+        if let (Some(size), Some(projects)) = (new.size, &self.projects) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat(new.folder, new.name, flags, Mode::empty())
+                .map_err(std::io::Error::from)
+                .and_then(|tree| projects.limit(tree, size))
+                .map_err(StorageError::io("limit the size of", new.path))?;
+            fault::point();
         }
-        self.make(id, parent, &mut |_| Ok(()))
+        match parent {
+            Some(parent) => copy::tree(parent, new.path)
+                .map_err(|source| StorageError::Copy { from: parent.to_owned(), source }),
+            None => Ok(()),
+        }
     }
 
-    fn create_filled(
-        &self,
-        id: &LayerId,
-        parent: Option<&LayerId>,
-        fill: &mut dyn FnMut(&Path) -> Result<()>,
-    ) -> Result<()> {
-        let _turn = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.layers.contains(id) { Ok(()) } else { self.make(id, parent, fill) }
+    fn check_size(&self, _: u64) -> Result<()> {
+        match self.projects {
+            Some(_) => Ok(()),
+            None => Err(StorageError::NoSizes {
+                driver: Self::NAME,
+                reason: "the file system does not support, or has not enabled quotas",
+            }),
+        }
     }
 
-    /// The durability is the file system's own: there is no mount to give it to.
-    fn mount(&self, id: &LayerId, _: &MountOptions) -> Result<PathBuf> {
-        self.layers.get(id)?.lock()?.mounts += 1;
-        Ok(self.tree(id))
-    }
-
-    fn unmount(&self, id: &LayerId) -> Result<()> {
-        let layer = self.layers.get(id)?;
-        let mut state = layer.lock()?;
-        state.mounts = state.mounts.saturating_sub(1);
-        Ok(())
-    }
-
-    fn remove(&self, id: &LayerId) -> Result<()> {
-        let layer = self.layers.get(id)?;
-        self.layers.remove_unused_init(id, |layer| self.erase(&layer.id))?;
-        self.layers.remove(&layer, |layer| self.erase(&layer.id))
-    }
-
-    fn exists(&self, id: &LayerId) -> bool {
-        self.layers.contains(id)
-    }
-
-    fn parent(&self, id: &LayerId) -> Result<Option<LayerId>> {
-        Ok(self.layers.get(id)?.parent.as_ref().map(|parent| parent.id.clone()))
+    fn forget(&self, tree: &Path) {
+        if let Some(projects) = &self.projects
+            && let Ok(tree) = std::fs::File::open(tree)
+        {
+            projects.forget(tree);
+        }
     }
 
     /// Nothing, as in Docker.
-    fn metadata(&self, id: &LayerId) -> Result<BTreeMap<String, String>> {
-        self.layers.get(id).map(|_| BTreeMap::new())
-    }
-
-    fn apply_diff(
-        &self,
-        id: &LayerId,
-        parent: Option<&LayerId>,
-        tar: &mut dyn Read,
-    ) -> Result<u64> {
-        if let Some(parent) = parent {
-            self.layers.get(parent)?;
-        }
-        let layer = self.layers.get(id)?;
-        let _turn = layer.lock()?;
-        // The parents' folders are in the copy.
-        let options = ApplyOptions { whiteouts: Whiteouts::Plain, lowers: &[] };
-        let applied =
-            apply(&self.tree(id), tar, &options).map_err(StorageError::archive("extract", id))?;
-        rustix::fs::syncfs(&self.root).map_err(StorageError::io("sync", &self.path))?;
-        Ok(applied.bytes)
-    }
-
-    fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()> {
-        naive_diff::diff(self, id, parent, out)
-    }
-
-    fn changes(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<Vec<Change>> {
-        naive_diff::changes(self, id, parent)
-    }
-
-    fn diff_size(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<u64> {
-        naive_diff::diff_size(self, id, parent)
-    }
-
-    fn list(&self) -> Result<Vec<LayerId>> {
-        Ok(self.layers.ids())
-    }
-
-    fn sweep(&self, in_use: &HashSet<LayerId>) -> Result<()> {
-        for layer in self.layers.unused(in_use) {
-            self.layers.remove_if_unused(&layer, |layer| self.erase(&layer.id))?;
-        }
-        for id in self.ids_in("new")?.into_iter().filter(|id| !self.layers.is_taken(id)) {
-            self.throw("new", &id)?;
-        }
-        for id in self
-            .ids_in("dir")?
-            .into_iter()
-            .filter(|id| !self.layers.is_taken(id) && !in_use.contains(id))
-        {
-            self.erase(&id)?;
-        }
-        for id in self
-            .ids_in("parent")?
-            .into_iter()
-            .filter(|id| !self.layers.is_taken(id) && !in_use.contains(id))
-        {
-            self.erase(&id)?;
-        }
-        Ok(())
-    }
-
-    fn flush(&self) {
-        self.trash.flush();
+    fn status(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 }

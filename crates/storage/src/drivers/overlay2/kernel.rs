@@ -1,8 +1,12 @@
 //! Mounts layers on top of each other.
 //!
 //! With the new mount calls every layer is an option of its own (`lowerdir+`, Linux 6.8), so their number is bound by
-//! the kernel's stack only. Older kernels get one option string of at most a page: when the short names do not fit, open
-//! descriptors are named instead (`/proc/self/fd/N`).
+//! the kernel's stack only. Older kernels get one option string of at most a page: when the names do not fit, the layers
+//! are opened and named by their numbers, relative to `/proc/self/fd` as the working folder of a thread of its own.
+//!
+//! Directory renames across layers are not redirected and metadata is not copied up alone
+//! (`redirect_dir=off,metacopy=off`), whatever the kernel was built or loaded with, so that a layer's folder holds all of
+//! the difference. With `userxattr` both are off by the kernel's own rule.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -10,6 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use barge_archive::Marks;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -17,7 +22,7 @@ use rustix::mount::{
     fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
-use super::disk;
+use super::super::overlay::Stack;
 use crate::driver::Durability;
 use crate::error::{Result, StorageError};
 
@@ -26,30 +31,26 @@ const LONGEST_VALUE: usize = 255;
 /// Longest option string of `mount` (with its NUL a page).
 const LONGEST_OPTIONS: usize = 4095;
 
-/// What to mount.
-#[derive(Debug, Default)]
-pub(super) struct Stack {
-    /// Nearest first.
-    pub(super) lowers: Vec<PathBuf>,
-    /// The folder for changes and the kernel's own beside it; without, the mount is read-only.
-    pub(super) upper: Option<(PathBuf, PathBuf)>,
-    pub(super) durability: Durability,
-}
-
 /// Mounts stacks in the way that the kernel knows.
-#[derive(Debug, Default)]
-pub(super) struct Mounter {
+#[derive(Debug)]
+pub(super) struct Kernel {
+    /// Which attributes overlayfs is to use.
+    pub(super) marks: Marks,
     /// The kernel lacks `lowerdir+`: found out once.
     is_classic: AtomicBool,
 }
 
-impl Mounter {
+impl Kernel {
+    pub(super) fn new(marks: Marks) -> Self {
+        Self { marks, is_classic: AtomicBool::new(false) }
+    }
+
     /// Mounts a stack at `target`.
-    pub(super) fn mount(&self, stack: &Stack, target: &Path) -> Result<()> {
+    pub(super) fn mount_at(&self, stack: &Stack, target: &Path) -> Result<()> {
         match self.detached(stack)? {
             Some(fd) => move_mount(&fd, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
                 .map_err(StorageError::io("mount overlay at", target)),
-            None => classic(stack, target),
+            None => self.classic(stack, target),
         }
     }
 
@@ -71,7 +72,7 @@ impl Mounter {
             Err((_, Errno::INVAL)) => return self.classic_from_now_on(),
             Err((path, error)) => return Err(StorageError::io("stack layer", &path)(error)),
         }
-        configure(&context, stack)
+        self.configure(&context, stack)
             .and_then(|()| {
                 fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
             })
@@ -83,20 +84,55 @@ impl Mounter {
             })
     }
 
-    /// Calls `fill` with a mounted stack, which is gone afterwards. `target` serves where it needs a place.
-    pub(super) fn with_mounted(
-        &self,
-        stack: &Stack,
-        target: &Path,
-        fill: &mut dyn FnMut(&Path) -> Result<()>,
-    ) -> Result<()> {
-        if let Some(fd) = self.detached(stack)? {
-            return fill(&PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())));
+    fn configure(&self, context: &OwnedFd, stack: &Stack) -> rustix::io::Result<()> {
+        if let Some((upper, work)) = &stack.upper {
+            for (key, path) in [("upperdir", upper), ("workdir", work)] {
+                if is_plain(path) {
+                    fsconfig_set_string(context, key, path.as_path())?;
+                } else {
+                    fsconfig_set_fd(context, key, &open_path(path)?)?;
+                }
+            }
+            if stack.durability == Durability::Volatile {
+                fsconfig_set_flag(context, "volatile")?;
+            }
         }
-        classic(stack, target)?;
-        let filled = fill(target);
-        disk::unmount(target)?;
-        filled
+        for (key, value) in fixed_options(self.marks) {
+            match value {
+                Some(value) => fsconfig_set_string(context, *key, *value)?,
+                None => fsconfig_set_flag(context, *key)?,
+            }
+        }
+        fsconfig_create(context)
+    }
+
+    /// The way of kernels before 6.8.
+    fn classic(&self, stack: &Stack, target: &Path) -> Result<()> {
+        let failed = || StorageError::io::<std::io::Error>("mount overlay at", target);
+        let options = options(stack, self.marks);
+        if options.len() <= LONGEST_OPTIONS {
+            return mount(target, options).map_err(failed());
+        }
+        let open = |path: &PathBuf| open_path(path).map_err(StorageError::io("open", path));
+        let lowers = stack.lowers.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let uppers = stack.upper.iter().flat_map(|(upper, work)| [upper, work]);
+        let uppers = uppers.map(open).collect::<Result<Vec<_>>>()?;
+        let number = |fd: &OwnedFd| PathBuf::from(fd.as_raw_fd().to_string());
+        let numbers = Stack {
+            lowers: lowers.iter().map(number).collect(),
+            upper: match uppers.as_slice() {
+                [upper, work] => Some((number(upper), number(work))),
+                _ => None,
+            },
+            durability: stack.durability,
+        };
+        // Also absolute, the target is not looked up in that folder.
+        let folder = open_path(Path::new("/proc/self/fd"))
+            .map_err(StorageError::io("open", Path::new("/proc/self/fd")))?;
+        let options = self::options(&numbers, self.marks);
+        barge_sys::namespace::in_folder(folder, || mount(target, options))
+            .and_then(|result| result)
+            .map_err(failed())
     }
 
     fn classic_from_now_on(&self) -> Result<Option<OwnedFd>> {
@@ -116,25 +152,6 @@ fn add_lowers(context: &OwnedFd, stack: &Stack) -> std::result::Result<(), (Path
         result.map_err(|error| (lower.clone(), error))?;
     }
     Ok(())
-}
-
-fn configure(context: &OwnedFd, stack: &Stack) -> rustix::io::Result<()> {
-    if let Some((upper, work)) = &stack.upper {
-        for (key, path) in [("upperdir", upper), ("workdir", work)] {
-            if is_plain(path) {
-                fsconfig_set_string(context, key, path.as_path())?;
-            } else {
-                fsconfig_set_fd(context, key, &open_path(path)?)?;
-            }
-        }
-        if stack.durability == Durability::Volatile {
-            fsconfig_set_flag(context, "volatile")?;
-        }
-    }
-    for key in ["index", "redirect_dir", "metacopy"] {
-        fsconfig_set_string(context, key, "off")?;
-    }
-    fsconfig_create(context)
 }
 
 /// Whether a path can be given as a value: short, and nothing in it that some options unescape and others do not. The
@@ -169,41 +186,19 @@ fn with_log(context: impl AsFd, error: Errno) -> std::io::Error {
     std::io::Error::new(source.kind(), format!("{source}: {}", messages.join("; ")))
 }
 
-/// The way of kernels before 6.8.
-fn classic(stack: &Stack, target: &Path) -> Result<()> {
-    let failed = || StorageError::io::<std::io::Error>("mount overlay at", target);
-    let mut options = options(stack, &stack.lowers);
-    let mut open = Vec::new();
-    if options.len() > LONGEST_OPTIONS {
-        for lower in &stack.lowers {
-            open.push(open_path(lower).map_err(StorageError::io("open", lower))?);
+/// The option string of a stack.
+fn options(stack: &Stack, marks: Marks) -> Vec<u8> {
+    let mut options = Vec::new();
+    for (key, value) in fixed_options(marks) {
+        options.extend_from_slice(key.as_bytes());
+        if let Some(value) = value {
+            options.push(b'=');
+            options.extend_from_slice(value.as_bytes());
         }
-        let names: Vec<PathBuf> = open
-            .iter()
-            .map(|fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())))
-            .collect();
-        options = self::options(stack, &names);
+        options.push(b',');
     }
-    if options.len() > LONGEST_OPTIONS {
-        return Err(StorageError::TooDeep {
-            depth: stack.lowers.len(),
-            limit: LONGEST_OPTIONS / "/proc/self/fd/100:".len(),
-        });
-    }
-    let options = CString::new(options).map_err(|error| failed()(error.into()))?;
-    rustix::mount::mount(
-        "overlay",
-        target,
-        "overlay",
-        MountFlags::empty(),
-        Some(options.as_c_str()),
-    )
-    .map_err(|error| failed()(error.into()))
-}
-
-fn options(stack: &Stack, lowers: &[PathBuf]) -> Vec<u8> {
-    let mut options = b"index=off,redirect_dir=off,metacopy=off,lowerdir=".to_vec();
-    for (at, lower) in lowers.iter().enumerate() {
+    options.extend_from_slice(b"lowerdir=");
+    for (at, lower) in stack.lowers.iter().enumerate() {
         if at > 0 {
             options.push(b':');
         }
@@ -221,6 +216,24 @@ fn options(stack: &Stack, lowers: &[PathBuf]) -> Vec<u8> {
     options
 }
 
+/// What every mount gets.
+fn fixed_options(marks: Marks) -> &'static [(&'static str, Option<&'static str>)] {
+    match marks {
+        Marks::Trusted => {
+            &[("index", Some("off")), ("redirect_dir", Some("off")), ("metacopy", Some("off"))]
+        }
+        // "off" still follows redirects where the kernel always does, which `userxattr` forbids.
+        Marks::User => &[("userxattr", None), ("index", Some("off"))],
+    }
+}
+
+fn mount(target: &Path, options: Vec<u8>) -> std::io::Result<()> {
+    let options = CString::new(options)?;
+    let flags = MountFlags::empty();
+    rustix::mount::mount("overlay", target, "overlay", flags, Some(options.as_c_str()))?;
+    Ok(())
+}
+
 /// Paths in an option string: separators get a backslash.
 fn escape(options: &mut Vec<u8>, path: &Path) {
     for byte in path.as_os_str().as_bytes() {
@@ -234,6 +247,7 @@ fn escape(options: &mut Vec<u8>, path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::overlay::unmount;
 
     fn folders(root: &Path, lowers: usize) -> Stack {
         let make = |name: &str| {
@@ -260,15 +274,19 @@ mod tests {
 
     #[test]
     fn classic_mounts_take_more_layers_than_names_fit() {
-        let folder = tempfile::tempdir().unwrap();
-        let stack = folders(folder.path(), 120);
-        let target = folder.path().join("merged");
-        std::fs::create_dir(&target).unwrap();
-        assert!(options(&stack, &stack.lowers).len() > LONGEST_OPTIONS);
-        classic(&stack, &target).unwrap();
-        let seen = count(&target);
-        disk::unmount(&target).unwrap();
-        assert_eq!(seen, 120);
+        for (layers, marks) in [(120, Marks::Trusted), (400, Marks::Trusted), (300, Marks::User)] {
+            let folder = tempfile::tempdir().unwrap();
+            let stack = folders(folder.path(), layers);
+            let target = folder.path().join("merged");
+            std::fs::create_dir(&target).unwrap();
+            assert!(options(&stack, marks).len() > LONGEST_OPTIONS);
+            Kernel::new(marks).classic(&stack, &target).unwrap();
+            let seen = count(&target);
+            std::fs::write(target.join("new"), "x").unwrap();
+            unmount(&target).unwrap();
+            assert_eq!(seen, layers);
+            assert!(folder.path().join("diff/new").exists());
+        }
     }
 
     #[test]
@@ -277,7 +295,7 @@ mod tests {
         for name in ["a:b,c\\d".to_owned(), "x".repeat(250)] {
             let root = folder.path().join(name);
             let stack = folders(&root, 3);
-            let fd = Mounter::default().detached(&stack).unwrap().unwrap();
+            let fd = Kernel::new(Marks::Trusted).detached(&stack).unwrap().unwrap();
             assert_eq!(count(Path::new(&format!("/proc/self/fd/{}", fd.as_raw_fd()))), 3);
         }
     }
@@ -289,7 +307,7 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         stack.upper = Some((file, folder.path().join("work")));
-        let error = Mounter::default().detached(&stack).unwrap_err();
+        let error = Kernel::new(Marks::Trusted).detached(&stack).unwrap_err();
         let StorageError::Io { source, .. } = error else { panic!("{error}") };
         assert!(source.to_string().contains("not a directory"), "{source}");
     }

@@ -26,6 +26,19 @@ pub(super) enum Parts {
     ReadWrite,
 }
 
+/// Gives an empty folder an upper bound.
+pub(super) type Limit<'a> = &'a dyn Fn(&OwnedFd) -> std::io::Result<()>;
+
+/// A layer to be made.
+pub(super) struct NewLayer<'a> {
+    pub(super) id: &'a LayerId,
+    pub(super) link: &'a str,
+    pub(super) lower: Option<&'a str>,
+    pub(super) parts: Parts,
+    /// Limits the size of the folder while it is empty.
+    pub(super) limit: Option<Limit<'a>>,
+}
+
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) path: PathBuf,
@@ -47,7 +60,7 @@ impl Disk {
             Errno::EXIST => Ok(()),
             error => Err(StorageError::io("create", &path.join("l"))(error)),
         })?;
-        let trash = Trash::open(&path, root.as_fd())?;
+        let trash = Trash::open(&path, root.as_fd(), |path| std::fs::remove_dir_all(path))?;
         Ok(Self { path, root, trash, has_odd_umask: AtomicBool::new(true) })
     }
 
@@ -61,13 +74,8 @@ impl Disk {
     }
 
     /// Makes the folder of a layer, complete but for the link in `l/`.
-    pub(super) fn make(
-        &self,
-        id: &LayerId,
-        link: &str,
-        lower: Option<&str>,
-        parts: Parts,
-    ) -> Result<()> {
+    pub(super) fn make(&self, layer: &NewLayer<'_>) -> Result<()> {
+        let NewLayer { id, link, lower, parts, limit } = *layer;
         let path = self.path(id);
         let failed = |action| StorageError::io::<Errno>(action, &path);
         match make_folder(&self.root, id.as_str(), 0o710) {
@@ -80,6 +88,12 @@ impl Disk {
         }
         .map_err(failed("create layer"))?;
         fault::point();
+        if let Some(limit) = limit {
+            open_folder(&path).and_then(|folder| {
+                limit(&folder).map_err(StorageError::io("limit the size of", &path))
+            })?;
+            fault::point();
+        }
         let name = |part: &str| format!("{id}/{part}");
         make_folder(&self.root, &name("diff"), 0o755).map_err(failed("create diff of layer"))?;
         if self.has_odd_umask.load(Ordering::Relaxed) {
@@ -250,7 +264,7 @@ fn make_folder(root: &OwnedFd, name: &str, mode: u32) -> rustix::io::Result<()> 
     rustix::fs::mkdirat(root, name, Mode::from_raw_mode(mode))
 }
 
-pub(super) fn open_folder(path: &Path) -> Result<OwnedFd> {
+pub(in crate::drivers) fn open_folder(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(StorageError::io("open", path))
 }
@@ -261,12 +275,14 @@ pub(super) fn is_mounted(path: &Path) -> Result<bool> {
     match rustix::fs::statx(rustix::fs::CWD, path, flags, StatxFlags::empty()) {
         Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
         Err(Errno::NOENT) => Ok(false),
+        // Served by a process that is no more.
+        Err(Errno::NOTCONN) => unmount(path).map(|()| false),
         Err(error) => Err(StorageError::io("stat", path)(error)),
     }
 }
 
 /// Takes the mount at a path out of sight; it ends when its last user does. Nothing there is fine.
-pub(super) fn unmount(path: &Path) -> Result<()> {
+pub(in crate::drivers) fn unmount(path: &Path) -> Result<()> {
     match rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
         Err(error) => Err(StorageError::io("unmount", path)(error)),
