@@ -15,13 +15,15 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::body::RequestBody;
 use crate::error::{ClientError, Result};
-use crate::{Containers, Execs, Host, Images, Networks, System, Volumes};
+use crate::version::{Agreed, ApiVersion};
+use crate::{Containers, Execs, Host, Images, Networks, Registry, System, Volumes};
 
 /// The daemon at one host.
 #[derive(Debug)]
 pub struct Client {
     host: Host,
     idle: Mutex<Vec<SendRequest<RequestBody>>>,
+    pub(crate) agreed: Agreed,
 }
 
 /// A connected socket.
@@ -43,7 +45,13 @@ impl Client {
     /// A client of the daemon at `host`; connects with the first call.
     #[must_use]
     pub fn new(host: Host) -> Self {
-        Self { host, idle: Mutex::default() }
+        Self { host, idle: Mutex::default(), agreed: Agreed::assumed() }
+    }
+
+    /// The same, speaking `version` whatever the daemon can do.
+    #[must_use]
+    pub fn speaking(self, version: ApiVersion) -> Self {
+        Self { agreed: Agreed::fixed(version), ..self }
     }
 
     /// Where the daemon is.
@@ -74,6 +82,12 @@ impl Client {
     #[must_use]
     pub fn networks(&self) -> Networks<'_> {
         Networks { client: self }
+    }
+
+    /// Calls that the daemon passes on to registries.
+    #[must_use]
+    pub fn registry(&self) -> Registry<'_> {
+        Registry { client: self }
     }
 
     /// Calls on volumes.

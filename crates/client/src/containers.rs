@@ -2,9 +2,11 @@
 
 use barge_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerSummary,
-    ContainerTopResponse, ContainerWaitResponse, ContainersPruneResponse, Filters,
+    ContainerTopResponse, ContainerWaitResponse, ContainersPruneResponse, FilesystemChange,
+    Filters,
 };
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::connection::{Client, Lent};
 use crate::error::{ClientError, Result};
@@ -89,6 +91,30 @@ pub struct LogsOptions {
     pub until: Option<String>,
     /// So many lines from the end, or `all`.
     pub tail: Option<String>,
+}
+
+/// What an image made of a container is called and carries.
+#[derive(Clone, Debug, Default)]
+pub struct CommitOptions {
+    /// The name, without tag; none leaves it without one.
+    pub repository: Option<String>,
+    /// The tag.
+    pub tag: Option<String>,
+    /// The comment in its history.
+    pub message: Option<String>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// Dockerfile instructions for its configuration.
+    pub changes: Vec<String>,
+    /// Let the container run meanwhile.
+    pub running: bool,
+}
+
+/// The answer to a commit.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Committed {
+    id: String,
 }
 
 /// What a wait is for.
@@ -268,6 +294,35 @@ impl<'a> Containers<'a> {
     pub async fn prune(self, filters: &Filters) -> Result<ContainersPruneResponse> {
         let path = Path::new(&["containers", "prune"]).with_filters(filters);
         self.client.post(path).decode("list of removed containers").await
+    }
+
+    /// Makes an image of it; its identifier.
+    pub async fn commit(self, id: &str, options: &CommitOptions) -> Result<String> {
+        let mut path = Path::new(&["commit"])
+            .with("container", id)
+            .with_some("repo", options.repository.as_deref())
+            .with_some("tag", options.tag.as_deref())
+            .with_some("comment", options.message.as_deref())
+            .with_some("author", options.author.as_deref())
+            .with("pause", u8::from(!options.running));
+        for change in &options.changes {
+            path = path.with("changes", change);
+        }
+        let committed: Committed = self.client.post(path).decode("made image").await?;
+        Ok(committed.id)
+    }
+
+    /// What differs from its image.
+    pub async fn changes(self, id: &str) -> Result<Vec<FilesystemChange>> {
+        let path = Path::new(&["containers", id, "changes"]);
+        let changes: Option<Vec<FilesystemChange>> =
+            self.client.get(path).decode("list of changes").await?;
+        Ok(changes.unwrap_or_default())
+    }
+
+    /// Its file system as an archive.
+    pub async fn export(self, id: &str) -> Result<ByteStream> {
+        self.client.get(Path::new(&["containers", id, "export"])).stream().await
     }
 
     async fn act(self, id: &str, verb: &str) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::body::Upload;
 use crate::connection::Client;
 use crate::error::Result;
 use crate::query::Path;
+use crate::registry::RegistryAuth;
 use crate::stream::{ByteStream, JsonStream};
 
 /// Calls on images.
@@ -20,9 +21,14 @@ pub struct Images<'a> {
 
 /// What a listing shows.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the API has them")]
 pub struct ImageListOptions {
     /// Also those between.
     pub all: bool,
+    /// With the bytes that each shares with others.
+    pub shared_size: bool,
+    /// With the manifests of each.
+    pub manifests: bool,
     /// Which.
     pub filters: Filters,
 }
@@ -42,13 +48,41 @@ pub struct ImportOptions {
     pub platform: Option<String>,
 }
 
+/// What is fetched from a registry.
+#[derive(Clone, Debug, Default)]
+pub struct PullOptions {
+    /// The name, without tag.
+    pub repository: String,
+    /// A tag or a digest; all tags when there is none.
+    pub tag: Option<String>,
+    /// What it is to run on, `linux/arm64`; what the daemon runs on otherwise.
+    pub platform: Option<String>,
+    /// Credentials for the registry.
+    pub auth: RegistryAuth,
+}
+
+/// What is sent to a registry.
+#[derive(Clone, Debug, Default)]
+pub struct PushOptions {
+    /// The name, without tag.
+    pub repository: String,
+    /// All tags when there is none.
+    pub tag: Option<String>,
+    /// Only this one of a multi-platform image, as the API wants it: a JSON object.
+    pub platform: Option<String>,
+    /// Credentials for the registry.
+    pub auth: RegistryAuth,
+}
+
 /// How far a removal goes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ImageRemoveOptions {
     /// Also when stopped containers use it.
     pub force: bool,
     /// Leave parents without a name.
     pub keep_parents: bool,
+    /// Only these of a multi-platform image, as the API wants them: JSON objects.
+    pub platforms: Vec<String>,
 }
 
 impl Images<'_> {
@@ -71,28 +105,33 @@ impl Images<'_> {
         Ok(JsonStream::new(bytes, "progress"))
     }
 
-    /// Fetches an image from its registry; `tag` may be a digest.
-    pub async fn pull(
-        self,
-        repository: &str,
-        tag: &str,
-        platform: Option<&str>,
-    ) -> Result<JsonStream<ProgressMessage>> {
+    /// Fetches an image from its registry.
+    pub async fn pull(self, options: &PullOptions) -> Result<JsonStream<ProgressMessage>> {
         let path = Path::new(&["images", "create"])
-            .with("fromImage", repository)
-            .with("tag", tag)
-            .with_some("platform", platform);
-        let bytes = self.client.post(path).stream().await?;
-        Ok(JsonStream::new(bytes, "progress"))
+            .with("fromImage", &options.repository)
+            .with_some("tag", options.tag.as_deref())
+            .with_some("platform", options.platform.as_deref());
+        let call = self.client.post(path).header(options.auth.header())?;
+        Ok(JsonStream::new(call.stream().await?, "progress"))
     }
 
-    /// Takes images out of an archive that `save` wrote.
+    /// Sends an image to its registry.
+    pub async fn push(self, options: &PushOptions) -> Result<JsonStream<ProgressMessage>> {
+        let path = Path::new(&["images", &options.repository, "push"])
+            .with_some("tag", options.tag.as_deref())
+            .with_some("platform", options.platform.as_deref());
+        let call = self.client.post(path).header(options.auth.header())?;
+        Ok(JsonStream::new(call.stream().await?, "progress"))
+    }
+
+    /// Takes images out of an archive that `save` wrote; `platforms` are JSON objects.
     pub async fn load(
         self,
         archive: Upload,
-        platforms: &[String],
+        (verbosity, platforms): (Verbosity, &[String]),
     ) -> Result<JsonStream<ProgressMessage>> {
-        let mut path = Path::new(&["images", "load"]).with("quiet", 1);
+        let quiet = u8::from(verbosity == Verbosity::Quiet);
+        let mut path = Path::new(&["images", "load"]).with("quiet", quiet);
         for platform in platforms {
             path = path.with("platform", platform);
         }
@@ -100,7 +139,7 @@ impl Images<'_> {
         Ok(JsonStream::new(bytes, "progress"))
     }
 
-    /// Writes images into an archive.
+    /// Writes images into an archive; `platforms` are JSON objects.
     pub async fn save(self, names: &[String], platforms: &[String]) -> Result<ByteStream> {
         let mut path = Path::new(&["images", "get"]);
         for name in names {
@@ -116,18 +155,25 @@ impl Images<'_> {
     pub async fn list(self, options: &ImageListOptions) -> Result<Vec<ImageSummary>> {
         let path = Path::new(&["images", "json"])
             .with_flag(("all", options.all))
+            .with_flag(("shared-size", options.shared_size))
+            .with_flag(("manifests", options.manifests))
             .with_filters(&options.filters);
         self.client.get(path).decode("list of images").await
     }
 
-    /// All about one, as the daemon wrote it.
-    pub async fn inspect_raw(self, name: &str) -> Result<Bytes> {
-        self.client.get(Path::new(&["images", name, "json"])).bytes().await
+    /// All about one, as the daemon wrote it; `platform` is a JSON object.
+    pub async fn inspect_raw(self, name: &str, platform: Option<&str>) -> Result<Bytes> {
+        let path = Path::new(&["images", name, "json"]).with_some("platform", platform);
+        self.client.get(path).bytes().await
     }
 
-    /// How it came to be, the newest step first.
-    pub async fn history(self, name: &str) -> Result<Vec<ImageHistoryItem>> {
-        let path = Path::new(&["images", name, "history"]);
+    /// How it came to be, the newest step first; `platform` is a JSON object.
+    pub async fn history(
+        self,
+        name: &str,
+        platform: Option<&str>,
+    ) -> Result<Vec<ImageHistoryItem>> {
+        let path = Path::new(&["images", name, "history"]).with_some("platform", platform);
         self.client.get(path).decode("history").await
     }
 
@@ -141,11 +187,14 @@ impl Images<'_> {
     pub async fn remove(
         self,
         name: &str,
-        options: ImageRemoveOptions,
+        options: &ImageRemoveOptions,
     ) -> Result<Vec<ImageDeleteResponseItem>> {
-        let path = Path::new(&["images", name])
+        let mut path = Path::new(&["images", name])
             .with_flag(("force", options.force))
             .with_flag(("noprune", options.keep_parents));
+        for platform in &options.platforms {
+            path = path.with("platforms", platform);
+        }
         self.client.delete(path).decode("list of removed images").await
     }
 
@@ -154,4 +203,13 @@ impl Images<'_> {
         let path = Path::new(&["images", "prune"]).with_filters(filters);
         self.client.post(path).decode("list of removed images").await
     }
+}
+
+/// How much a daemon tells of what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// How far each step has come.
+    Progress,
+    /// Results only.
+    Quiet,
 }

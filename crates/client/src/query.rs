@@ -12,9 +12,10 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// The path of literal and escaped parts: `["containers", id, "json"]`.
+    /// The path of literal and escaped parts: `["containers", id, "json"]`; the version comes in
+    /// front when it is sent.
     pub(crate) fn new(segments: &[&str]) -> Self {
-        let mut text = format!("/v{}", crate::API_VERSION);
+        let mut text = String::new();
         for segment in segments {
             text.push('/');
             escape(segment, &mut text);
@@ -87,28 +88,25 @@ mod tests {
             .with_flag(("size", true))
             .with_flag(("all", false))
             .with_some("limit", None::<u32>);
-        assert_eq!(
-            path.as_str(),
-            "/v1.47/containers/a%20b%3Fc/json?name=x%26y%3Dz%2F%C3%BC&size=1"
-        );
+        assert_eq!(path.as_str(), "/containers/a%20b%3Fc/json?name=x%26y%3Dz%2F%C3%BC&size=1");
     }
 
     #[test]
     fn image_names_stay_paths() {
         assert_eq!(
             Path::new(&["images", "localhost:5000/a/b:1", "json"]).as_str(),
-            "/v1.47/images/localhost:5000/a/b:1/json"
+            "/images/localhost:5000/a/b:1/json"
         );
     }
 
     #[test]
     fn no_filters_are_no_parameter() {
         let mut filters = Filters::default();
-        assert_eq!(Path::new(&["x"]).with_filters(&filters).as_str(), "/v1.47/x");
+        assert_eq!(Path::new(&["x"]).with_filters(&filters).as_str(), "/x");
         filters.add("status", "exited");
         assert_eq!(
             Path::new(&["x"]).with_filters(&filters).as_str(),
-            "/v1.47/x?filters=%7B%22status%22%3A%7B%22exited%22%3Atrue%7D%7D"
+            "/x?filters=%7B%22status%22%3A%7B%22exited%22%3Atrue%7D%7D"
         );
     }
 }

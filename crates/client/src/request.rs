@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::error::{ClientError, Result};
 use crate::hijack::Hijacked;
 use crate::query::Path;
 use crate::stream::ByteStream;
+use crate::version::ApiVersion;
 
 /// As Docker's client names itself, with our name.
 const AGENT: &str = concat!("Barge-Client/", env!("CARGO_PKG_VERSION"), " (linux)");
@@ -32,6 +33,7 @@ pub(crate) struct Call<'a> {
     path: Path,
     body: RequestBody,
     content_type: Option<&'static str>,
+    header: Option<(&'static str, HeaderValue)>,
 }
 
 impl Client {
@@ -48,7 +50,14 @@ impl Client {
     }
 
     fn call(&self, method: Method, path: Path) -> Call<'_> {
-        Call { client: self, method, path, body: RequestBody::Empty, content_type: None }
+        Call {
+            client: self,
+            method,
+            path,
+            body: RequestBody::Empty,
+            content_type: None,
+            header: None,
+        }
     }
 }
 
@@ -66,6 +75,17 @@ impl Call<'_> {
         self.body = RequestBody::Stream(upload);
         self.content_type = Some("application/x-tar");
         self
+    }
+
+    /// Sends a header along: a name in lower case, and a value.
+    pub(crate) fn header(mut self, (name, value): (&'static str, &str)) -> Result<Self> {
+        let mut value = HeaderValue::from_str(value).map_err(|source| ClientError::Request {
+            path: self.path.as_str().to_owned(),
+            source: source.into(),
+        })?;
+        value.set_sensitive(true);
+        self.header = Some((name, value));
+        Ok(self)
     }
 
     /// The answer as the daemon wrote it.
@@ -120,10 +140,45 @@ impl Call<'_> {
         Ok(Hijacked::new(parts.io.into_inner(), parts.read_buf, content_type))
     }
 
-    async fn send(self, upgrade: Option<&'static str>) -> Result<Lent> {
+    async fn send(mut self, upgrade: Option<&'static str>) -> Result<Lent> {
+        if matches!(self.body, RequestBody::Stream(_)) {
+            // It goes out once only.
+            self.client.agree().await?;
+        }
+        let repeated = self.body.again();
+        let body = std::mem::replace(&mut self.body, RequestBody::Empty);
+        let lent = self.attempt(body, upgrade).await?;
+        let status = lent.response.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            self.client.agreed.settle(self.client.agreed.get());
+            return Ok(lent);
+        }
+        let refused = refusal(status, &self.client.read(lent).await?);
+        let older = match &refused {
+            ClientError::Daemon { message, .. } if !self.client.agreed.is_settled() => {
+                ApiVersion::of_refusal(message)
+            }
+            _ => None,
+        };
+        let (Some(older), Some(body)) = (older, repeated) else {
+            return Err(refused);
+        };
+        self.client.agreed.settle(older);
+        let lent = self.attempt(body, upgrade).await?;
+        let status = lent.response.status();
+        if status.is_client_error() || status.is_server_error() {
+            let body = self.client.read(lent).await?;
+            return Err(refusal(status, &body));
+        }
+        Ok(lent)
+    }
+
+    /// Sends it, and waits for the answer's head.
+    async fn attempt(&self, body: RequestBody, upgrade: Option<&'static str>) -> Result<Lent> {
+        let uri = format!("/v{}{}", self.client.agreed.get(), self.path.as_str());
         let mut request = Request::builder()
-            .method(self.method)
-            .uri(self.path.as_str())
+            .method(self.method.clone())
+            .uri(&uri)
             .header(HOST, HeaderValue::from_static("api.barge.localhost"))
             .header(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(protocol) = upgrade {
@@ -134,21 +189,36 @@ impl Call<'_> {
         if let Some(content_type) = self.content_type {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        let request = request.body(self.body).map_err(|source| ClientError::Request {
-            path: self.path.as_str().to_owned(),
-            source,
-        })?;
-        let lent = self.client.send(request).await?;
-        let status = lent.response.status();
-        if status.is_client_error() || status.is_server_error() {
-            let body = self.client.read(lent).await?;
-            return Err(refusal(status, &body));
+        if let Some((name, value)) = &self.header {
+            request = request.header(HeaderName::from_static(name), value);
         }
-        Ok(lent)
+        let request =
+            request.body(body).map_err(|source| ClientError::Request { path: uri, source })?;
+        self.client.send(request).await
     }
 }
 
 impl Client {
+    /// The version that both sides speak; asks the daemon if that is not known yet.
+    pub async fn agree(&self) -> Result<ApiVersion> {
+        if !self.agreed.is_settled() {
+            let request = Request::builder()
+                .method(Method::GET)
+                .uri("/_ping")
+                .header(HOST, HeaderValue::from_static("api.barge.localhost"))
+                .header(USER_AGENT, HeaderValue::from_static(AGENT))
+                .body(RequestBody::Empty)
+                .map_err(|source| ClientError::Request { path: "/_ping".to_owned(), source })?;
+            let lent = self.send(request).await?;
+            let theirs = lent.response.headers().get("api-version");
+            let theirs = theirs.and_then(|value| value.to_str().ok()).and_then(ApiVersion::parse);
+            self.read(lent).await?;
+            // A daemon that does not tell has always been asked for ours.
+            self.agreed.settle(ApiVersion::NEWEST.min(theirs.unwrap_or(ApiVersion::NEWEST)));
+        }
+        Ok(self.agreed.get())
+    }
+
     /// Reads an answer to its end and keeps the connection.
     pub(crate) async fn read(&self, lent: Lent) -> Result<Bytes> {
         let body = lent

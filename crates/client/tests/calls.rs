@@ -7,8 +7,11 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::JoinHandle;
 
-use barge_api_types::{ContainerCreateRequest, ExecStartRequest};
-use barge_client::{AttachOptions, Client, ClientError, Host, ListOptions, Upload, WaitFor};
+use barge_api_types::{AuthConfig, ContainerCreateRequest, ExecStartRequest};
+use barge_client::{
+    AttachOptions, Client, ClientError, Host, ListOptions, PushOptions, RegistryAuth, Upload,
+    Verbosity, WaitFor,
+};
 use bytes::Bytes;
 use tempfile::TempDir;
 
@@ -85,9 +88,9 @@ fn one_connection_serves_calls_that_follow_each_other() {
     assert_eq!(
         server.script.join().unwrap(),
         [
-            "GET /v1.47/containers/json?all=1 HTTP/1.1",
-            "POST /v1.47/containers/c1/start HTTP/1.1",
-            "POST /v1.47/containers/create?name=n HTTP/1.1",
+            "GET /v1.51/containers/json?all=1 HTTP/1.1",
+            "POST /v1.51/containers/c1/start HTTP/1.1",
+            "POST /v1.51/containers/create?name=n HTTP/1.1",
         ]
     );
 }
@@ -181,7 +184,7 @@ fn an_attach_keeps_what_came_with_the_headers_and_closes_one_way() {
     let (head, input) = server.script.join().unwrap();
     assert_eq!(input, "typed");
     assert!(head.starts_with(
-        "POST /v1.47/containers/c/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-a HTTP/1.1"
+        "POST /v1.51/containers/c/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-a HTTP/1.1"
     ));
     assert!(head.contains("upgrade: tcp\r\n"), "{head}");
     assert!(head.contains("connection: Upgrade\r\n"), "{head}");
@@ -230,7 +233,12 @@ fn a_wait_is_registered_before_its_result_is_there() {
 fn an_archive_goes_up_in_chunks_while_progress_comes_back() {
     let server = scripted(|listener| {
         let (mut stream, _) = listener.accept().unwrap();
+        // What can be sent only once is not sent in a version that may be refused.
+        let (ping, _) = request(&mut stream);
+        assert!(ping.starts_with("GET /_ping HTTP/1.1"), "{ping}");
+        answer(&mut stream, "200 OK\r\nApi-Version: 1.48", "OK");
         let (head, _) = request(&mut stream);
+        assert!(head.starts_with("POST /v1.48/images/load?"), "{head}");
         let mut body = Vec::new();
         let mut byte = [0];
         while !body.ends_with(b"0\r\n\r\n") {
@@ -247,7 +255,8 @@ fn an_archive_goes_up_in_chunks_while_progress_comes_back() {
                 sender.send(Ok(Bytes::from_static(chunk))).await.unwrap();
             }
         });
-        let mut progress = server.client.images().load(upload, &[]).await.unwrap();
+        let mut progress =
+            server.client.images().load(upload, (Verbosity::Progress, &[])).await.unwrap();
         let first = progress.next().await.unwrap().unwrap();
         assert_eq!(first.stream, "Loaded image: a\n");
         assert_eq!(progress.next().await.unwrap().unwrap().stream, "b");
@@ -256,4 +265,65 @@ fn an_archive_goes_up_in_chunks_while_progress_comes_back() {
     let (head, body) = server.script.join().unwrap();
     assert!(head.contains("transfer-encoding: chunked"), "{head}");
     assert_eq!(body, b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n");
+}
+
+#[test]
+fn a_daemon_that_is_too_old_is_asked_in_its_own_version() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (first, body) = request(&mut stream);
+        answer(
+            &mut stream,
+            "400 Bad Request",
+            r#"{"message":"client version 1.51 is too new. Maximum supported API version is 1.41"}"#,
+        );
+        let (second, again) = request(&mut stream);
+        assert_eq!(body, again);
+        answer(&mut stream, "201 Created", r#"{"Id":"abc"}"#);
+        let (third, _) = request(&mut stream);
+        answer(&mut stream, "200 OK", "[]");
+        [first, second, third].map(|head| head.lines().next().unwrap().to_owned())
+    });
+    run(async {
+        let containers = server.client.containers();
+        let request = ContainerCreateRequest::default();
+        assert_eq!(containers.create(None, None, &request).await.unwrap().id, "abc");
+        assert!(containers.changes("abc").await.unwrap().is_empty());
+    });
+    assert_eq!(
+        server.script.join().unwrap(),
+        [
+            "POST /v1.51/containers/create HTTP/1.1",
+            "POST /v1.41/containers/create HTTP/1.1",
+            "GET /v1.41/containers/abc/changes HTTP/1.1",
+        ]
+    );
+}
+
+#[test]
+fn credentials_go_in_a_header() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (head, _) = request(&mut stream);
+        answer(&mut stream, "200 OK", "{\"status\":\"s\"}\n{\"id\":\"x\",\"progressDetail\":{}}\n");
+        head
+    });
+    run(async {
+        let options = PushOptions {
+            repository: "h:5/a".to_owned(),
+            tag: Some("1".to_owned()),
+            auth: RegistryAuth::new(&AuthConfig {
+                username: "u".to_owned(),
+                ..AuthConfig::default()
+            }),
+            platform: None,
+        };
+        let mut progress = server.client.images().push(&options).await.unwrap();
+        assert_eq!(progress.next().await.unwrap().unwrap().status, "s");
+        assert_eq!(progress.next().await.unwrap().unwrap().id, "x");
+        assert!(progress.next().await.unwrap().is_none());
+    });
+    let head = server.script.join().unwrap();
+    assert!(head.starts_with("POST /v1.51/images/h:5/a/push?tag=1 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("x-registry-auth: eyJ1c2VybmFtZSI6InUifQ==\r\n"), "{head}");
 }
