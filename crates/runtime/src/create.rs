@@ -97,11 +97,29 @@ impl Created {
         match self.control.listen() {
             Ok(Heard::End) => Ok(()),
             Ok(Heard::Ready(_)) => Err(StartError::new(Stage::Handshake, "init is ready twice")),
-            Err(error) => {
-                pidfd::wait(&self.pidfd).at(Stage::Handshake, || "reap init".into())?;
-                Err(error)
-            }
+            Err(error) => Err(end(&self.pidfd, error)),
         }
+    }
+}
+
+/// How long a killed process may take to go before it is left to whoever reaps the caller's other children: frozen by
+/// cgroup v1, or asleep in the kernel, it takes its signal later.
+const END_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Ends and reaps a process that did not become what it was to be, and tells why; with how it ended when it said no
+/// more than that.
+pub(crate) fn end(process: &OwnedFd, why: StartError) -> StartError {
+    // ESRCH: it has ended already, and waits to be reaped.
+    pidfd::send_signal(process, 9).ok();
+    match pidfd::wait_gone(process, Some(END_PATIENCE)) {
+        Ok(true) => {}
+        Ok(false) | Err(_) => return why,
+    }
+    match pidfd::wait(process) {
+        Ok(exit) if why.stage == Stage::Handshake && why.errno.is_none() => {
+            StartError { message: format!("{} ({exit:?})", why.message), ..why }
+        }
+        Ok(_) | Err(_) => why,
     }
 }
 
@@ -183,13 +201,7 @@ pub(crate) fn converse(
         },
         Err(error) => error,
     };
-    // ESRCH: it has ended already, and waits to be reaped.
-    pidfd::send_signal(&child.pidfd, 9).ok();
-    let exit = pidfd::wait(&child.pidfd).at(Stage::Handshake, || "reap init".into())?;
-    if error.stage == Stage::Handshake && error.errno.is_none() {
-        return Err(StartError { message: format!("{} ({exit:?})", error.message), ..error });
-    }
-    Err(error)
+    Err(end(&child.pidfd, error))
 }
 
 fn absolute_root(spec: &mut std::borrow::Cow<'_, Spec>, bundle: &Path) {

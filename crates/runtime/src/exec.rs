@@ -6,9 +6,8 @@ use std::os::linux::fs::MetadataExt as _;
 use barge_cgroups::CgroupManager;
 use barge_oci::runtime::Process;
 use barge_sys::namespace::{self, Kinds};
-use barge_sys::pidfd;
 
-use crate::create::{Launch, converse, launch};
+use crate::create::{Launch, converse, end, launch};
 use crate::error::{At as _, Stage, StartError};
 use crate::handshake::Heard;
 use crate::plan::{ExecPlan, Plan};
@@ -70,10 +69,7 @@ pub fn exec(options: &ExecOptions<'_>) -> Result<Started, StartError> {
     match control.listen() {
         Ok(Heard::End) => Ok(Started { pid: child.pid, pidfd: child.pidfd, terminal }),
         Ok(Heard::Ready(_)) => Err(StartError::new(Stage::Handshake, "init is ready twice")),
-        Err(error) => {
-            pidfd::wait(&child.pidfd).at(Stage::Handshake, || "reap init".into())?;
-            Err(error)
-        }
+        Err(error) => Err(end(&child.pidfd, error)),
     }
 }
 

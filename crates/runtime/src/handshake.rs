@@ -13,6 +13,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use barge_sys::fdpass;
 
@@ -24,9 +25,16 @@ pub(crate) const CONTROL_FD: i32 = 3;
 /// Longest plan that init takes; a specification of Docker's size is 10 KB.
 const LONGEST: usize = 64 * 1024 * 1024;
 
+/// Longest error that init tells.
+const LONGEST_ERROR: u64 = 1024 * 1024;
+
 const READY: u8 = b'R';
 const FAILED: u8 = b'E';
 const GO: u8 = b'G';
+
+/// How long init may take for one step. What already runs in a process namespace that init joins can stop it
+/// (`SIGSTOP`), and a file system of the container may not answer; who makes the process must not wait with it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The parent's end.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub(crate) enum Heard {
 impl ToInit {
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(PATIENCE))?;
+        ours.set_write_timeout(Some(PATIENCE))?;
         Ok((Self(ours), theirs.into()))
     }
 
@@ -64,7 +74,7 @@ impl ToInit {
             match fdpass::send_with_fds(&self.0, rest, &[]) {
                 Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                Err(error) => return Err(error).at(Stage::Handshake, || "send the plan".into()),
+                Err(error) => return Err(late_or(&error, "send the plan")),
             }
         }
         Ok(())
@@ -78,13 +88,14 @@ impl ToInit {
                 // It died with bytes of ours unread.
                 if error.kind() == io::ErrorKind::ConnectionReset { Ok(0) } else { Err(error) }
             })
-            .at(Stage::Handshake, || "hear from init".into())?;
+            .map_err(|error| late_or(&error, "hear from init"))?;
         match (length, first) {
             (0, _) => Ok(Heard::End),
             (_, [READY]) => Ok(Heard::Ready(fds.pop())),
             (_, [FAILED]) => {
                 let mut text = Vec::new();
-                self.0.read_to_end(&mut text).at(Stage::Handshake, || "hear from init".into())?;
+                let mut words = (&self.0).take(LONGEST_ERROR);
+                words.read_to_end(&mut text).map_err(|error| late_or(&error, "hear from init"))?;
                 Err(serde_json::from_slice(&text).unwrap_or_else(|_cut| {
                     StartError::new(Stage::Handshake, "init died while it told its error")
                 }))
@@ -102,6 +113,14 @@ impl ToInit {
             Err(error) => Err(error).at(Stage::Handshake, || "let init go".into()),
         }
     }
+}
+
+fn late_or(error: &io::Error, what: &str) -> StartError {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return StartError::system(Stage::Handshake, what, error);
+    }
+    let text = format!("{what}: no word from it within {} s: it was killed", PATIENCE.as_secs());
+    StartError::new(Stage::Handshake, text)
 }
 
 fn length(reader: &mut impl io::Read) -> io::Result<usize> {

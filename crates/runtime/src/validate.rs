@@ -90,12 +90,27 @@ const COVERABLE: [&str; 11] = [
     "/proc/sys/crypto/fips_enabled",
 ];
 
+/// The kernel's, or the host's shown to the container: masked paths and labels are written below it.
+fn is_proc(mount: &Mount) -> bool {
+    let is_bind = mount.options.iter().any(|option| option == "bind" || option == "rbind");
+    match mount.kind.as_deref() {
+        Some("proc") if !is_bind => true,
+        _ => mount.source.as_deref() == Some("/proc"),
+    }
+}
+
 fn mount(mount: &Mount) -> Result<(), StartError> {
     use std::path::{Component, Path};
     let path = Path::new(&mount.destination);
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return refuse(format!(
             "mount destination {:?} is not a plain absolute path",
+            mount.destination
+        ));
+    }
+    if path == Path::new("/proc") && !is_proc(mount) {
+        return refuse(format!(
+            "{:?} cannot be mounted because it is not of type proc",
             mount.destination
         ));
     }
@@ -163,6 +178,23 @@ mod tests {
 
     fn only(kind: NamespaceType) -> impl Fn(NamespaceType) -> bool {
         move |asked| asked == kind
+    }
+
+    #[test]
+    fn only_a_procfs_is_mounted_on_proc() {
+        let on_proc = |kind: &str, source: &str, options: &[&str]| Mount {
+            destination: "/proc".to_owned(),
+            kind: Some(kind.to_owned()),
+            source: Some(source.to_owned()),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            ..Mount::default()
+        };
+        assert!(mount(&on_proc("proc", "proc", &["nosuid"])).is_ok());
+        assert!(mount(&on_proc("bind", "/proc", &["rbind"])).is_ok());
+        for other in [on_proc("bind", "/tmp", &["rbind"]), on_proc("tmpfs", "tmpfs", &[])] {
+            assert!(mount(&other).unwrap_err().message.contains("not of type proc"));
+        }
+        assert!(mount(&on_proc("proc", "/tmp", &["bind"])).is_err());
     }
 
     #[test]

@@ -80,7 +80,15 @@ impl<'a> Covers<'a> {
 }
 
 fn open_null() -> std::io::Result<OwnedFd> {
-    let null = openat2::open_without_links(CWD, Path::new("/dev/null"), OFlags::PATH)?;
+    let missing = || {
+        let text = "/dev/null is missing, which covers what is hidden";
+        std::io::Error::new(std::io::ErrorKind::InvalidData, text)
+    };
+    // Not an ENOENT, which means that there is nothing to hide.
+    let null = match openat2::open_without_links(CWD, Path::new("/dev/null"), OFlags::PATH) {
+        Err(error) if is_missing(&error) => return Err(missing()),
+        result => result?,
+    };
     let stat = rustix::fs::fstat(&null)?;
     let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && stat.st_rdev == rustix::fs::makedev(1, 3);
