@@ -78,6 +78,14 @@ pub enum EngineError {
         /// Whose shim.
         id: String,
     },
+    /// A shim is there and says nothing.
+    #[error("the shim of container {id} did not answer within {seconds} s")]
+    ShimSilent {
+        /// Whose shim.
+        id: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The file system or the kernel refused.
     #[error("cannot {action} {what}")]
     Io {
@@ -174,7 +182,7 @@ impl EngineError {
             Self::NameInUse { .. } | Self::Conflict(_) => ErrorKind::Conflict,
             Self::NotImplemented(_) => ErrorKind::NotImplemented,
             Self::Forbidden(_) => ErrorKind::Forbidden,
-            Self::Deadline(_) => ErrorKind::Deadline,
+            Self::Deadline(_) | Self::ShimSilent { .. } => ErrorKind::Deadline,
             Self::Start { kind, .. } | Self::Exec { kind, .. } => match kind {
                 Failed::CommandNotFound
                 | Failed::CommandNotExecutable

@@ -22,6 +22,8 @@ pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 /// A container that ran so long has recovered: the next delay is the first again.
 const RECOVERED: Duration = Duration::from_secs(10);
+/// How long a shim may take to drain and go after the exit; then it is killed.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
 /// How long the tear-down of a run may take before a verb that waits for it says so.
 pub(super) const TEAR_DOWN_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -157,27 +159,28 @@ impl Containers {
                 }
             }
         };
-        let is_gone = tokio::time::timeout(TEAR_DOWN_DEADLINE, drained).await.is_ok();
+        let is_gone = tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_ok();
         if !is_gone {
             tracing::warn!(container = %container.id, "the shim does not end: it is killed");
+            run.shim.kill();
         }
-        if let Some(mut child) = run.child {
-            let (this, target) = (Arc::clone(self), Arc::clone(container));
-            let reaped = blocking::run(move || {
+        let (this, target, child) = (Arc::clone(self), Arc::clone(container), run.child);
+        let reaped = blocking::run(move || {
+            if let Some(mut child) = child {
                 if !is_gone {
                     // It may have ended meanwhile.
                     child.kill().ok();
                 }
                 child.wait().map_err(EngineError::io("wait for", "a shim"))?;
-                if !is_gone {
-                    this.clear_cgroup(&target);
-                }
-                Ok(())
-            })
-            .await;
-            if let Err(error) = reaped {
-                tracing::warn!(container = %container.id, error = error.message(), "a shim was not reaped");
             }
+            if !is_gone {
+                this.clear_cgroup(&target);
+            }
+            Ok(())
+        })
+        .await;
+        if let Err(error) = reaped {
+            tracing::warn!(container = %container.id, error = error.message(), "a shim was not reaped");
         }
     }
 

@@ -31,6 +31,7 @@ mod top;
 mod usage;
 mod volumes;
 mod wait;
+mod without_shim;
 
 use std::path::PathBuf;
 use std::sync::Arc;

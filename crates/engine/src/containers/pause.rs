@@ -61,11 +61,15 @@ impl Containers {
 
     /// Thaws a container for a verb that needs it to react.
     pub(super) async fn resume_now(&self, container: &Container) -> Result<()> {
-        match self.ask(container, "resume", &Request::Resume).await {
+        let shim = container.shim().ok_or_else(|| not_running(container))?;
+        match shim.ask_soon("resume", &Request::Resume).await {
             // It ended meanwhile, or was thawed to take its SIGKILL.
             Err(EngineError::Shim { source, .. }) if source.kind == FailureKind::WrongState => {}
             Err(EngineError::ShimGone { .. }) => {}
-            answer => answer?,
+            Err(EngineError::ShimSilent { .. }) => self.thaw_without_shim(container).await?,
+            answer => {
+                answer?;
+            }
         }
         set_freeze(container, Freeze::Thawed)
     }

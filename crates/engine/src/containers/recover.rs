@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use barge_shim_api::{EXIT_FILE, ExitRecord, Request, Response, State as ShimState, Status};
 use barge_storage::{LayerId, MountOptions};
 use barge_types::{ContainerId, RestartPolicy};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::container::{Container, Rest};
 use super::exits::Run;
@@ -19,8 +20,11 @@ use super::state::{Ended, Freeze, Oom, Running, State};
 use super::volumes::SHARED_MEMORY;
 use super::{Containers, Folders};
 use crate::error::{EngineError, Result};
-use crate::shims::{Connection, ShimEvent};
+use crate::shims::{Answer, Connection, ShimEvent};
 use crate::{blocking, disk};
+
+/// How long a shim may take to answer a daemon that comes back.
+const MEETING: Duration = Duration::from_secs(5);
 
 /// What Docker shows for a container whose end nobody saw.
 const UNKNOWN_EXIT: i32 = 255;
@@ -137,49 +141,34 @@ impl Containers {
 
     /// Meets the shims that are still there, records the ends of the others, and starts what its policy starts.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<()> {
-        let mut live = Vec::new();
-        let mut ended = Vec::new();
+        let mut meetings = JoinSet::new();
         for container in self.registry.all() {
-            match self.meet(&container).await {
-                Some(found) => live.push(found),
-                None => ended.push(container),
+            // All at once: one that does not answer is waited for only once.
+            meetings.spawn(async move {
+                let found = meet(&container).await;
+                (container, found)
+            });
+        }
+        let (mut live, mut ended) = (Vec::new(), Vec::new());
+        while let Some(met) = meetings.join_next().await {
+            match met? {
+                (_, Some(found)) => live.push(found),
+                (container, None) => ended.push(container),
             }
         }
         self.restore_networks(&live).await;
         for found in live {
             self.go_on(found).await;
         }
+        let mut endings = JoinSet::new();
         for container in ended {
-            self.end_after_absence(&container).await;
+            let this = Arc::clone(self);
+            endings.spawn(async move { this.end_after_absence(&container).await });
+        }
+        while let Some(end) = endings.join_next().await {
+            end?;
         }
         Ok(())
-    }
-
-    /// A running container's shim, if it answers.
-    async fn meet(&self, container: &Arc<Container>) -> Option<Live> {
-        if !container.shim_socket.exists() {
-            return None;
-        }
-        let (events, heard) = mpsc::unbounded_channel();
-        let opened =
-            Connection::open(container.id.to_string(), &container.shim_socket, events).await;
-        let shim = opened.ok()?;
-        let answer = shim.ask("subscribe", &Request::Subscribe).await;
-        let Ok(Response::State(ShimState { status, .. })) = answer else {
-            return None;
-        };
-        match status {
-            Status::Running { pid, started_at, paused } => {
-                let freeze = if paused { Freeze::Frozen } else { Freeze::Thawed };
-                let running = Running { pid, since: started_at.into(), freeze };
-                Some(Live { container: Arc::clone(container), shim, heard, running })
-            }
-            Status::Empty | Status::Created { .. } | Status::Exited { .. } => {
-                // Nobody waits for its start any more; an exit is on disk.
-                shim.shut_down().await;
-                None
-            }
-        }
     }
 
     async fn restore_networks(&self, live: &[Live]) {
@@ -304,6 +293,59 @@ impl Containers {
                 tracing::warn!(container = %container.id, error = error.message(), "the restart policy could not start it");
             }
         });
+    }
+}
+
+/// A running container's shim. One that does not answer now and whose container ran is kept as it was: it may go on.
+async fn meet(container: &Arc<Container>) -> Option<Live> {
+    if !container.shim_socket.exists() {
+        return None;
+    }
+    let (events, heard) = mpsc::unbounded_channel();
+    let opened = Connection::open(container.id.to_string(), &container.shim_socket, events).await;
+    let shim = opened.ok()?;
+    let live = |running| Live {
+        container: Arc::clone(container),
+        shim: Arc::clone(&shim),
+        heard,
+        running,
+    };
+    let asked = shim.send(&Request::Subscribe, &[]).await.ok()?;
+    let (answer, late) = asked.within(MEETING).await;
+    let Some(answer) = answer else {
+        let Some(running) = container.state().running() else {
+            // It hangs in the middle of a start that the killed daemon did not see the end of.
+            shim.kill();
+            shim.gone_soon().await;
+            return None;
+        };
+        tracing::warn!(container = %container.id, "the shim does not answer: the container is kept as it was");
+        tokio::spawn(heed_late(Arc::clone(&shim), late));
+        return Some(live(running));
+    };
+    let Ok(Ok(Response::State(ShimState { status, .. }))) = answer else {
+        return None;
+    };
+    match status {
+        Status::Running { pid, started_at, paused } => {
+            let freeze = if paused { Freeze::Frozen } else { Freeze::Thawed };
+            Some(live(Running { pid, since: started_at.into(), freeze }))
+        }
+        Status::Empty | Status::Created { .. } | Status::Exited { .. } => {
+            // Nobody waits for its start any more; an exit is on disk.
+            shim.shut_down().await;
+            None
+        }
+    }
+}
+
+/// What a shim says that took its time. One whose container has ended tells no exit to who comes after it; the end of
+/// the connection does, and the exit is on disk.
+async fn heed_late(shim: Arc<Connection>, late: Answer) {
+    if let Ok(Ok(Response::State(ShimState { status, .. }))) = late.whenever().await
+        && !matches!(status, Status::Running { .. })
+    {
+        shim.shut_down().await;
     }
 }
 

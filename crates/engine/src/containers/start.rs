@@ -103,7 +103,8 @@ impl Containers {
         };
         let Prepared { control, mut child, create, descriptors, link, undo } = prepared;
         let (events, heard) = mpsc::unbounded_channel();
-        let outcome = match Connection::start(container.id.to_string(), control, events) {
+        let process = barge_sys::pidfd::open(i32::try_from(child.id()).unwrap_or(0)).ok();
+        let outcome = match Connection::start(container.id.to_string(), control, process, events) {
             Ok(shim) => {
                 let outcome = self.create_and_start(&shim, create, descriptors, link).await;
                 outcome.map(|running| (shim, running))

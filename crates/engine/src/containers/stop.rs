@@ -126,9 +126,12 @@ impl Containers {
             return Ok(());
         };
         let number = u8::try_from(signal.number()).unwrap_or_default();
-        let sent = shim.ask("send a signal", &Request::Signal { signal: number, target }).await;
-        match sent {
+        let request = Request::Signal { signal: number, target: target.clone() };
+        match shim.ask_soon("send a signal", &request).await {
             Ok(_) => Ok(()),
+            Err(EngineError::ShimSilent { .. }) => {
+                self.signal_without_shim(container, &shim, (signal, target)).await
+            }
             // Its end is told next, or was.
             Err(EngineError::Shim { source, .. }) if source.kind == FailureKind::WrongState => {
                 Ok(())

@@ -20,6 +20,10 @@ use crate::error::{EngineError, Result};
 /// mounts, so this is far above what any request needs on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a shim may take for what it does at once. One that was stopped, or waits for a process that was, takes
+/// longer; then the daemon does by itself what cannot wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a shim may take to drain, clean up and go.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -36,12 +40,19 @@ pub(crate) enum ShimEvent {
 pub(crate) struct Connection {
     /// The container's id, for errors.
     id: String,
-    stream: UnixStream,
-    /// Held while a frame is written, so that frames do not mix.
-    sending: tokio::sync::Mutex<()>,
+    wire: Arc<Wire>,
+    /// The shim's process; none when it could not be told which it is.
+    process: Option<OwnedFd>,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Response>>>,
     next_id: AtomicU64,
     closed: watch::Sender<bool>,
+}
+
+/// The way to a shim.
+struct Wire {
+    stream: UnixStream,
+    /// Held while a frame is written, so that frames do not mix.
+    sending: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -51,10 +62,11 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Takes over a connected socket. Events go to `events` until the connection ends.
+    /// Takes over a socket that the shim `process` was started with. Events go to `events` until the connection ends.
     pub(crate) fn start(
         id: String,
         socket: StdStream,
+        process: Option<OwnedFd>,
         events: mpsc::UnboundedSender<ShimEvent>,
     ) -> Result<Arc<Self>> {
         socket.set_nonblocking(true).map_err(EngineError::io("set up", "a shim's socket"))?;
@@ -62,8 +74,8 @@ impl Connection {
             UnixStream::from_std(socket).map_err(EngineError::io("set up", "a shim's socket"))?;
         let connection = Arc::new(Self {
             id,
-            stream,
-            sending: tokio::sync::Mutex::new(()),
+            wire: Arc::new(Wire { stream, sending: tokio::sync::Mutex::new(()) }),
+            process,
             waiting: Mutex::default(),
             next_id: AtomicU64::new(1),
             closed: watch::Sender::new(false),
@@ -80,8 +92,9 @@ impl Connection {
     ) -> Result<Arc<Self>> {
         let stream =
             UnixStream::connect(path).await.map_err(EngineError::io("connect to", path))?;
+        let process = shim_behind(&stream, &id);
         let socket = stream.into_std().map_err(EngineError::io("set up", path))?;
-        Self::start(id, socket, events)
+        Self::start(id, socket, process, events)
     }
 
     /// Sends a request; the answer is awaited on what this returns, so that several can be on their way.
@@ -94,11 +107,8 @@ impl Connection {
         let (answer, answered) = oneshot::channel();
         self.waiting().insert(id, answer);
         // The reader empties `waiting` after it marked the connection closed; whoever comes later sees the mark.
-        let sent = if *self.closed.borrow() {
-            false
-        } else {
-            self.write(&frame, descriptors).await.is_ok()
-        };
+        let sent =
+            if *self.closed.borrow() { false } else { self.write(frame, descriptors).await? };
         if !sent {
             self.waiting().remove(&id);
             return Err(self.gone());
@@ -106,10 +116,45 @@ impl Connection {
         Ok(Answer { id: self.id.clone(), answered })
     }
 
+    /// Writes a frame; false when the connection is over. What cannot be written in time is written all the same when
+    /// the shim goes on: half a frame would spoil those that follow.
+    async fn write(&self, frame: Vec<u8>, descriptors: &[OwnedFd]) -> Result<bool> {
+        let copies: io::Result<Vec<OwnedFd>> = descriptors.iter().map(OwnedFd::try_clone).collect();
+        let copies = copies.map_err(EngineError::io("duplicate", "a descriptor for a shim"))?;
+        let mut writing = Box::pin(Arc::clone(&self.wire).write(frame, copies));
+        match tokio::time::timeout(PATIENCE, &mut writing).await {
+            Ok(written) => Ok(written.is_ok()),
+            Err(_) => {
+                tokio::spawn(writing);
+                Err(self.silent(PATIENCE))
+            }
+        }
+    }
+
     /// Sends a request and awaits its answer.
     pub(crate) async fn ask(&self, action: &'static str, request: &Request) -> Result<Response> {
         let answer = self.send(request, &[]).await?.wait().await?;
         answer.map_err(|source| EngineError::Shim { action, source })
+    }
+
+    /// The same for what a shim does at once.
+    pub(crate) async fn ask_soon(
+        &self,
+        action: &'static str,
+        request: &Request,
+    ) -> Result<Response> {
+        let answer = self.send(request, &[]).await?.wait_for(PATIENCE).await?;
+        answer.map_err(|source| EngineError::Shim { action, source })
+    }
+
+    /// Kills the shim; the end of the connection tells when it is gone. False when it is not known which process it is.
+    pub(crate) fn kill(&self) -> bool {
+        let Some(process) = &self.process else {
+            return false;
+        };
+        // It may have gone by itself.
+        barge_sys::pidfd::send_signal(process, 9).ok();
+        true
     }
 
     /// Tells the shim to take everything down and waits until it is gone; it may be gone already.
@@ -120,26 +165,15 @@ impl Connection {
         }
     }
 
+    /// Waits for the end of a shim that was killed.
+    pub(crate) async fn gone_soon(&self) {
+        tokio::time::timeout(PATIENCE, self.closed()).await.ok();
+    }
+
     /// Waits until the shim closed the connection.
     pub(crate) async fn closed(&self) {
         // An error means that the sender is gone, which `self` holds.
         self.closed.subscribe().wait_for(|closed| *closed).await.ok();
-    }
-
-    async fn write(&self, mut frame: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
-        let _in_order = self.sending.lock().await;
-        let mut borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        while !frame.is_empty() {
-            let sent = self
-                .stream
-                .async_io(Interest::WRITABLE, || {
-                    barge_sys::fdpass::send_with_fds(self.stream.as_fd(), frame, &borrowed)
-                })
-                .await?;
-            frame = frame.get(sent..).unwrap_or_default();
-            borrowed.clear();
-        }
-        Ok(())
     }
 
     async fn read(self: Arc<Self>, events: mpsc::UnboundedSender<ShimEvent>) {
@@ -159,8 +193,8 @@ impl Connection {
 
     async fn receive<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
         loop {
-            self.stream.readable().await.ok()?;
-            match self.stream.try_read(buffer) {
+            self.wire.stream.readable().await.ok()?;
+            match self.wire.stream.try_read(buffer) {
                 Ok(0) => return None,
                 Ok(count) => return buffer.get(..count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -198,7 +232,48 @@ impl Connection {
     fn gone(&self) -> EngineError {
         EngineError::ShimGone { id: self.id.clone() }
     }
+
+    fn silent(&self, patience: Duration) -> EngineError {
+        silent(&self.id, patience)
+    }
 }
+
+impl Wire {
+    async fn write(self: Arc<Self>, frame: Vec<u8>, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let _in_order = self.sending.lock().await;
+        let mut borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            let sent = self
+                .stream
+                .async_io(Interest::WRITABLE, || {
+                    barge_sys::fdpass::send_with_fds(self.stream.as_fd(), rest, &borrowed)
+                })
+                .await?;
+            rest = rest.get(sent..).unwrap_or_default();
+            borrowed.clear();
+        }
+        Ok(())
+    }
+}
+
+fn silent(id: &str, patience: Duration) -> EngineError {
+    EngineError::ShimSilent { id: id.to_owned(), seconds: patience.as_secs() }
+}
+
+/// The process that listens at the other end, if it is the shim of this container: its socket's name could have been
+/// taken by another.
+fn shim_behind(stream: &UnixStream, id: &str) -> Option<OwnedFd> {
+    let pid = stream.peer_cred().ok()?.pid()?;
+    let process = barge_sys::pidfd::open(pid).ok()?;
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    // Still the one that was looked at: a process id may be given again.
+    barge_sys::pidfd::send_signal(&process, 0).ok()?;
+    (line.split(|byte| *byte == 0).nth(1) == Some(id.as_bytes())).then_some(process)
+}
+
+/// What came: the outer error is the connection's, the inner the shim's.
+pub(crate) type Answered = Result<std::result::Result<Response, Failure>>;
 
 /// An answer that is on its way.
 #[derive(Debug)]
@@ -209,16 +284,36 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Waits for the answer: the outer error is the connection's, the inner the shim's.
-    pub(crate) async fn wait(self) -> Result<std::result::Result<Response, Failure>> {
-        match tokio::time::timeout(DEADLINE, self.answered).await {
-            Ok(Ok(Response::Error(failure))) => Ok(Err(failure)),
-            Ok(Ok(response)) => Ok(Ok(response)),
-            Ok(Err(_)) => Err(EngineError::ShimGone { id: self.id }),
-            Err(_) => Err(EngineError::Deadline(format!(
-                "the shim of container {} did not answer within {} s",
-                self.id,
-                DEADLINE.as_secs()
-            ))),
+    pub(crate) async fn wait(self) -> Answered {
+        self.wait_for(DEADLINE).await
+    }
+
+    /// The answer if it comes so soon, and what to wait on for one that does not.
+    pub(crate) async fn within(mut self, patience: Duration) -> (Option<Answered>, Self) {
+        let answered = tokio::time::timeout(patience, &mut self.answered).await;
+        let answer = answered.ok().map(|answered| self.read(answered));
+        (answer, self)
+    }
+
+    /// Waits for as long as there is a shim.
+    pub(crate) async fn whenever(mut self) -> Answered {
+        let answered = (&mut self.answered).await;
+        self.read(answered)
+    }
+
+    fn read(&self, answered: std::result::Result<Response, oneshot::error::RecvError>) -> Answered {
+        match answered {
+            Ok(Response::Error(failure)) => Ok(Err(failure)),
+            Ok(response) => Ok(Ok(response)),
+            Err(_) => Err(EngineError::ShimGone { id: self.id.clone() }),
+        }
+    }
+
+    /// The same with another deadline.
+    async fn wait_for(self, patience: Duration) -> Answered {
+        match self.within(patience).await {
+            (Some(answer), _) => answer,
+            (None, late) => Err(silent(&late.id, patience)),
         }
     }
 }

@@ -3,5 +3,5 @@
 mod connection;
 mod spawn;
 
-pub(crate) use connection::{Connection, ShimEvent};
+pub(crate) use connection::{Answer, Connection, ShimEvent};
 pub(crate) use spawn::{Programs, spawn};

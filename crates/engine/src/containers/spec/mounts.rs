@@ -6,7 +6,7 @@ use barge_oci::runtime::Mount;
 
 use super::Start;
 use crate::containers::record::{Access, MountRecord, MountSource, Recursion};
-use crate::containers::settings::{IpcMode, NetworkMode};
+use crate::containers::settings::IpcMode;
 
 /// What /dev/shm holds unless `--shm-size` says otherwise.
 pub(crate) const SHM_SIZE: i64 = 64 << 20;
@@ -52,16 +52,8 @@ fn defaults(start: &Start<'_>) -> Vec<Mount> {
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
     ];
-    // A sysfs shows the network namespace of who mounts it, and only its owner may mount one.
-    if matches!(start.settings.network, NetworkMode::Host) {
-        mounts.push(bind(
-            "/sys",
-            Path::new("/sys"),
-            &["rbind", "rprivate", "nosuid", "noexec", "nodev", access],
-        ));
-    } else {
-        mounts.push(mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]));
-    }
+    // Also with the host's network: the host's own tree has writable mounts below it (tracing, debugging, BPF).
+    mounts.push(mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]));
     mounts.push(mount(
         "/sys/fs/cgroup",
         "cgroup",
