@@ -103,6 +103,9 @@ impl Engine {
         let store = Arc::new(ImageStore::open(&config.data_root, Arc::clone(&storage))?);
         let volume_store = Arc::new(VolumeStore::open(&config.data_root)?);
         let controller = Arc::new(Controller::open(&config.network)?);
+        for damaged in volume_store.damaged().iter().chain(controller.damaged()) {
+            tracing::error!(kept = %damaged.kept.display(), cause = damaged.cause, "cannot read a record: it is set aside");
+        }
         let events = Arc::new(Events::new());
         let builtin = Builtin::new(programs.hello.clone());
         let layout = Layout::detect().map_err(|error| EngineError::Invalid(error.to_string()))?;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use barge_firewall::{FirewallBackend, Nftables, None as NoFirewall};
+use barge_sys::durable::Damaged;
 use barge_types::{ContainerId, NetworkId};
 
 use crate::config::{BridgeConfig, FirewallChoice, NetworkConfig};
@@ -26,7 +27,7 @@ use crate::reaper::Reaper;
 use crate::rules::Rules;
 use crate::sandbox::Sandbox;
 use crate::spares::Spares;
-use crate::store::FileStore;
+use crate::store::{FileStore, Loaded};
 
 /// Whether the host passes packets on.
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -40,6 +41,7 @@ pub struct Controller {
     endpoints: Mutex<HashMap<ContainerId, Endpoint>>,
     rules: Arc<Rules>,
     spares: Spares,
+    damaged: Vec<Damaged>,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,7 @@ impl Controller {
     /// A bad or colliding subnet, a bridge that is none, or what the kernel says.
     pub fn open(config: &NetworkConfig) -> Result<Self> {
         let store = FileStore::open(&config.data_root, &config.exec_root)?;
-        let recorded = store.endpoints()?;
+        let Loaded { records: recorded, mut damaged } = store.endpoints()?;
         let backend: Box<dyn FirewallBackend> = match config.firewall {
             FirewallChoice::Nftables => {
                 let opened = Nftables::open(config.table.as_str());
@@ -99,9 +101,17 @@ impl Controller {
         records.remove_others(&networks)?;
         let spares = Spares::start(config.spares)?;
         let endpoints = Mutex::default();
-        let controller = Self { store, networks, default_bridge, endpoints, rules, spares };
+        damaged.extend(records.damaged);
+        let controller =
+            Self { store, networks, default_bridge, endpoints, rules, spares, damaged };
         controller.adopt(recorded)?;
         Ok(controller)
+    }
+
+    /// Records that made no sense when they were read; they were set aside.
+    #[must_use]
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Endpoint>> {
@@ -111,9 +121,13 @@ impl Controller {
     /// Takes over what an earlier daemon left and sets up the rules for it.
     fn adopt(&self, recorded: Vec<Endpoint>) -> Result<()> {
         let mut endpoints = self.lock();
-        for endpoint in recorded {
-            // Of a network that is gone (the bridge was disabled meanwhile) nothing is to be taken over.
-            if let Ok(network) = self.by_id(&endpoint.network) {
+        for mut endpoint in recorded {
+            // A network whose record was damaged has its name, and a new id. Of one that is gone (the bridge was
+            // disabled meanwhile) nothing is to be taken over.
+            let known =
+                self.by_id(&endpoint.network).or_else(|_| self.resolve(&endpoint.network_name));
+            if let Ok(network) = known {
+                endpoint.network = network.record.id.clone();
                 network.driver.adopt(&endpoint);
                 endpoints.insert(endpoint.container.clone(), endpoint);
             }
@@ -281,11 +295,13 @@ impl Controller {
 struct Records<'a> {
     store: &'a FileStore,
     loaded: Vec<NetworkRecord>,
+    damaged: Vec<Damaged>,
 }
 
 impl<'a> Records<'a> {
     fn load(store: &'a FileStore) -> Result<Self> {
-        Ok(Self { store, loaded: store.networks()? })
+        let Loaded { records: loaded, damaged } = store.networks()?;
+        Ok(Self { store, loaded, damaged })
     }
 
     fn find(&self, name: &str) -> Option<&NetworkRecord> {

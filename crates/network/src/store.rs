@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barge_sys::durable::{self, Durability};
+use barge_sys::durable::{self, Damaged, Durability};
 use barge_types::{ContainerId, NetworkId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,13 @@ pub(crate) struct FileStore {
     endpoints: PathBuf,
 }
 
+/// Records of one kind, and what was found in place of some.
+#[derive(Debug)]
+pub(crate) struct Loaded<T> {
+    pub(crate) records: Vec<T>,
+    pub(crate) damaged: Vec<Damaged>,
+}
+
 impl FileStore {
     /// Opens the folders, making them where needed, and removes what was being written when a daemon was killed.
     pub(crate) fn open(data_root: &Path, exec_root: &Path) -> Result<Self> {
@@ -35,11 +42,11 @@ impl FileStore {
         Ok(store)
     }
 
-    pub(crate) fn networks(&self) -> Result<Vec<NetworkRecord>> {
+    pub(crate) fn networks(&self) -> Result<Loaded<NetworkRecord>> {
         load_all(&self.networks)
     }
 
-    pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>> {
+    pub(crate) fn endpoints(&self) -> Result<Loaded<Endpoint>> {
         load_all(&self.endpoints)
     }
 
@@ -66,17 +73,25 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
         .map_err(NetworkError::io("list", folder))
 }
 
-fn load_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
+/// Reads every record. One that makes no sense keeps nobody from the others: it is set aside.
+fn load_all<T: DeserializeOwned>(folder: &Path) -> Result<Loaded<T>> {
     let mut paths = entries(folder)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let bytes = fs::read(&path).map_err(NetworkError::io("read", &path))?;
-            serde_json::from_slice(&bytes).map_err(|source| NetworkError::Record { path, source })
-        })
-        .collect()
+    let mut loaded = Loaded { records: Vec::new(), damaged: Vec::new() };
+    for path in paths {
+        let bytes = fs::read(&path).map_err(NetworkError::io("read", &path))?;
+        match serde_json::from_slice(&bytes) {
+            Ok(record) => loaded.records.push(record),
+            Err(error) => {
+                let kept =
+                    durable::set_aside(&path).map_err(NetworkError::io("set aside", &path))?;
+                let cause = format!("{}: {error}", path.display());
+                loaded.damaged.push(Damaged { kept, cause });
+            }
+        }
+    }
+    Ok(loaded)
 }
 
 fn save(folder: &Path, name: &str, value: &impl Serialize, durability: Durability) -> Result<()> {
@@ -112,14 +127,14 @@ mod tests {
         let store =
             FileStore::open(&folder.path().join("data"), &folder.path().join("exec")).unwrap();
         store.save_endpoint(&endpoint()).unwrap();
-        assert_eq!(store.endpoints().unwrap(), [endpoint()]);
+        assert_eq!(store.endpoints().unwrap().records, [endpoint()]);
         store.remove_endpoint(&endpoint().container).unwrap();
         store.remove_endpoint(&endpoint().container).unwrap();
-        assert!(store.endpoints().unwrap().is_empty());
+        assert!(store.endpoints().unwrap().records.is_empty());
     }
 
     #[test]
-    fn half_a_record_is_swept_and_a_broken_one_is_named() {
+    fn half_a_record_is_swept_and_a_broken_one_is_set_aside() {
         let folder = tempfile::tempdir().unwrap();
         let open = || FileStore::open(folder.path(), folder.path());
         let store = open().unwrap();
@@ -127,7 +142,12 @@ mod tests {
         open().unwrap();
         assert!(entries(&store.endpoints).unwrap().is_empty());
         fs::write(store.endpoints.join("broken.json"), "{").unwrap();
-        let error = store.endpoints().unwrap_err().to_string();
-        assert!(error.contains("broken.json"), "{error}");
+        store.save_endpoint(&endpoint()).unwrap();
+        let loaded = store.endpoints().unwrap();
+        assert_eq!(loaded.records, [endpoint()]);
+        assert_eq!(loaded.damaged.len(), 1);
+        assert!(loaded.damaged[0].cause.contains("broken.json"), "{loaded:?}");
+        assert_eq!(fs::read_to_string(&loaded.damaged[0].kept).unwrap(), "{");
+        assert!(store.endpoints().unwrap().damaged.is_empty(), "reported once");
     }
 }

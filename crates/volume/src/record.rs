@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barge_sys::durable::{self, Durability};
+use barge_sys::durable::{self, Damaged, Durability};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, VolumeError};
@@ -64,10 +64,11 @@ impl Records {
         durable::remove(&path).map_err(VolumeError::io("remove", &path))
     }
 
-    /// All records; half-written ones of a killed process are swept.
-    pub(crate) fn load(&self) -> Result<BTreeMap<VolumeName, VolumeRecord>> {
+    /// All records; half-written ones of a killed process are swept. One that makes no sense keeps nobody from the
+    /// others: it is set aside.
+    pub(crate) fn load(&self) -> Result<(BTreeMap<VolumeName, VolumeRecord>, Vec<Damaged>)> {
         durable::sweep(&self.0).map_err(VolumeError::io("sweep", &self.0))?;
-        let mut records = BTreeMap::new();
+        let (mut records, mut damaged) = (BTreeMap::new(), Vec::new());
         for entry in fs::read_dir(&self.0).map_err(VolumeError::io("list", &self.0))? {
             let entry = entry.map_err(VolumeError::io("list", &self.0))?;
             let Ok(file) = entry.file_name().into_string() else {
@@ -77,10 +78,17 @@ impl Records {
             let Some(name) = name else { continue };
             let path = entry.path();
             let text = fs::read(&path).map_err(VolumeError::io("read", &path))?;
-            let record = serde_json::from_slice(&text)
-                .map_err(|source| VolumeError::Record { path, source })?;
-            records.insert(name, record);
+            match serde_json::from_slice(&text) {
+                Ok(record) => {
+                    records.insert(name, record);
+                }
+                Err(error) => {
+                    let kept =
+                        durable::set_aside(&path).map_err(VolumeError::io("set aside", &path))?;
+                    damaged.push(Damaged { kept, cause: format!("{}: {error}", path.display()) });
+                }
+            }
         }
-        Ok(records)
+        Ok((records, damaged))
     }
 }

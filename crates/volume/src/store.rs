@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use barge_sys::durable::Damaged;
 use barge_types::ContainerId;
 
 use crate::copy_up::copy_up;
@@ -96,6 +97,7 @@ pub struct VolumeStore {
     volumes: Mutex<BTreeMap<VolumeName, Entry>>,
     /// Held while volumes are made or removed.
     changing: Mutex<()>,
+    damaged: Vec<Damaged>,
 }
 
 impl VolumeStore {
@@ -105,7 +107,7 @@ impl VolumeStore {
         let folder = root.join("volumes");
         let local: Box<dyn VolumeDriver> = Box::new(Local::open(&folder)?);
         let records = Records::open(&folder)?;
-        let mut known = records.load()?;
+        let (mut known, damaged) = records.load()?;
         let drivers = BTreeMap::from([(local.name().to_owned(), local)]);
         let mut volumes = BTreeMap::new();
         for driver in drivers.values() {
@@ -123,7 +125,19 @@ impl VolumeStore {
                 records.remove(&name)?;
             }
         }
-        Ok(Self { records, drivers, volumes: Mutex::new(volumes), changing: Mutex::default() })
+        Ok(Self {
+            records,
+            drivers,
+            volumes: Mutex::new(volumes),
+            changing: Mutex::default(),
+            damaged,
+        })
+    }
+
+    /// Records that made no sense when they were read; they were set aside, and their volumes have none.
+    #[must_use]
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
     }
 
     fn volumes(&self) -> MutexGuard<'_, BTreeMap<VolumeName, Entry>> {
