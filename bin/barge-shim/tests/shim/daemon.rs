@@ -23,7 +23,7 @@ fn a_container_outlives_its_daemon_and_the_next_one_finds_it() {
     }
     let (mut client, theirs) = stream();
     let id = next.send(&Request::Attach(ALL), &[theirs]);
-    assert!(matches!(next.answer(id), Response::Ok));
+    assert!(matches!(next.answer(id), Response::Attached { .. }));
     client.write_all(b"word\n").unwrap();
     assert_eq!(next.exit().code, 6);
     assert_eq!(container.log(), [("stdout", "word\n".to_owned())]);

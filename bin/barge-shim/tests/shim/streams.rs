@@ -120,7 +120,7 @@ fn clients_come_and_go() {
     for (word, line) in [("x\n", "1 x\n"), ("y\n", "2 y\n")] {
         let (mut client, theirs) = stream();
         let id = daemon.send(&Request::Attach(ALL), &[theirs]);
-        assert!(matches!(daemon.answer(id), Response::Ok));
+        assert!(matches!(daemon.answer(id), Response::Attached { .. }));
         client.write_all(word.as_bytes()).unwrap();
         let mut frame = [0; 12];
         client.read_exact(&mut frame).unwrap();
@@ -128,7 +128,7 @@ fn clients_come_and_go() {
     }
     let (mut client, theirs) = stream();
     let id = daemon.send(&Request::Attach(ALL), &[theirs]);
-    assert!(matches!(daemon.answer(id), Response::Ok));
+    assert!(matches!(daemon.answer(id), Response::Attached { .. }));
     client.write_all(b"z\n").unwrap();
     assert_eq!(daemon.exit().code, 0);
     assert_eq!(demultiplex(&client).0, "");
