@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 
@@ -42,8 +43,14 @@ pub(crate) fn check(what: &str) -> Result<(), String> {
         "ext4" => ("ext4", "mkfs.ext4"),
         "xfs" => ("xfs", "mkfs.xfs"),
         "fuse" => ("fuse", "fuse-overlayfs"),
-        "quotas" => return check_quotas("ext4", Kind::Ext4Quota, 32),
-        "xfs_quotas" => return check_quotas("xfs", Kind::XfsQuota, 320),
+        "quotas" => {
+            static CAN: OnceLock<bool> = OnceLock::new();
+            return check_quotas("ext4", &CAN, (Kind::Ext4Quota, 32));
+        }
+        "xfs_quotas" => {
+            static CAN: OnceLock<bool> = OnceLock::new();
+            return check_quotas("xfs", &CAN, (Kind::XfsQuota, 320));
+        }
         _ => panic!("unknown need {what}"),
     };
     let systems = std::fs::read_to_string("/proc/filesystems").unwrap();
@@ -63,12 +70,12 @@ pub(crate) fn check(what: &str) -> Result<(), String> {
 }
 
 /// Many kernels are built without quotas: only a mount tells.
-fn check_quotas(system: &str, kind: Kind, size: u64) -> Result<(), String> {
+fn check_quotas(system: &str, can: &OnceLock<bool>, disk: (Kind, u64)) -> Result<(), String> {
     check(system)?;
-    match LoopDisk::try_new(kind, size) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("the kernel has no project quotas: {error}")),
+    if *can.get_or_init(|| LoopDisk::try_new(disk.0, disk.1).is_ok()) {
+        return Ok(());
     }
+    Err(format!("the kernel has no project quotas on {system}"))
 }
 
 /// Gives the calling thread mounts of its own, which nobody else sees.

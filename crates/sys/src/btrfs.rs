@@ -18,7 +18,7 @@ const SUBVOL_CREATE: libc::c_ulong = 0x5000_940e;
 const SNAP_DESTROY: libc::c_ulong = 0x5000_940f;
 const INO_LOOKUP: libc::c_ulong = 0xd000_9412;
 const SNAP_CREATE_V2: libc::c_ulong = 0x5000_9417;
-const START_SYNC: libc::c_ulong = 0x8008_9418;
+const SYNC: libc::c_ulong = 0x9408;
 const QUOTA_CTL: libc::c_ulong = 0xc010_9428;
 const QGROUP_CREATE: libc::c_ulong = 0x4010_942a;
 const QGROUP_LIMIT: libc::c_ulong = 0x8030_942b;
@@ -137,12 +137,11 @@ pub fn delete_subvolume(folder: impl AsFd, name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
-/// Begins a transaction's end without waiting for it: the room of deleted subvolumes is given back soon after, instead of
+/// Gets everything to the disk, after which the kernel gives the room of deleted subvolumes back: at once instead of
 /// within half a minute.
-pub fn begin_commit(folder: impl AsFd) -> io::Result<()> {
-    let mut transaction = 0_u64;
-    // SAFETY: BTRFS_IOC_START_SYNC writes the number of a transaction: 64 bits.
-    unsafe { call(folder.as_fd(), START_SYNC, &mut transaction) }
+pub fn sync(folder: impl AsFd) -> io::Result<()> {
+    // SAFETY: BTRFS_IOC_SYNC takes no argument: the pointer to nothing is not looked at.
+    unsafe { call(folder.as_fd(), SYNC, &mut ()) }
 }
 
 /// Turns the counting of subvolumes' sizes on; it stays on. The kernel begins to count what is there.

@@ -18,6 +18,9 @@ use crate::options::StorageOptions;
 /// The btrfs driver.
 pub type Btrfs = Trees<Snapshots>;
 
+/// Room is short when less than one part in so many is free.
+const SHORT: u64 = 10;
+
 /// Trees that begin as snapshots.
 #[derive(Debug)]
 pub struct Snapshots {
@@ -98,7 +101,9 @@ fn delete(path: &Path) -> std::io::Result<()> {
     if btrfs::is_subvolume(File::open(path)?)? {
         let folder = File::open(folder)?;
         btrfs::delete_subvolume(&folder, name)?;
-        btrfs::begin_commit(folder)
+        // Syncing costs everybody: only where the room may be wanted soon.
+        let room = rustix::fs::fstatvfs(&folder)?;
+        if room.f_bavail < room.f_blocks / SHORT { btrfs::sync(folder) } else { Ok(()) }
     } else {
         std::fs::remove_dir_all(path)
     }
