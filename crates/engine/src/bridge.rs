@@ -42,6 +42,49 @@ impl Read for UploadReader {
     }
 }
 
+/// A piece of something that must not end before it is whole.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Some of it.
+    Bytes(Bytes),
+    /// All of it has been sent.
+    End,
+}
+
+/// Reads pieces; for blocking threads only. A sender that goes away without a word is an error, not an end.
+#[derive(Debug)]
+pub(crate) struct PieceReader {
+    pieces: mpsc::Receiver<Piece>,
+    current: Bytes,
+    is_whole: bool,
+}
+
+impl PieceReader {
+    /// The sender and its reader. Pieces are at most so large as the sender makes them; four of them wait.
+    pub(crate) fn new() -> (mpsc::Sender<Piece>, Self) {
+        let (sender, pieces) = mpsc::channel(PIECES);
+        (sender, Self { pieces, current: Bytes::new(), is_whole: false })
+    }
+}
+
+impl Read for PieceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !self.is_whole {
+            match self.pieces.blocking_recv() {
+                Some(Piece::Bytes(bytes)) => self.current = bytes,
+                Some(Piece::End) => self.is_whole = true,
+                None => {
+                    let text = "the download was broken off";
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+                }
+            }
+        }
+        let count = self.current.len().min(buffer.len());
+        self.current.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}
+
 /// Writes a download; for blocking threads only.
 #[derive(Debug)]
 pub(crate) struct DownloadWriter {
@@ -95,6 +138,20 @@ mod tests {
         reader.read_exact(&mut bytes).unwrap();
         assert_eq!(&bytes, b"abc");
         assert_eq!(reader.read(&mut bytes).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn pieces_without_an_end_are_an_error() {
+        let (sender, mut reader) = PieceReader::new();
+        sender.blocking_send(Piece::Bytes(Bytes::from_static(b"ab"))).unwrap();
+        let mut bytes = [0; 2];
+        reader.read_exact(&mut bytes).unwrap();
+        drop(sender);
+        assert_eq!(reader.read(&mut bytes).unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        let (sender, mut reader) = PieceReader::new();
+        sender.blocking_send(Piece::End).unwrap();
+        drop(sender);
+        assert_eq!((reader.read(&mut bytes).unwrap(), reader.read(&mut bytes).unwrap()), (0, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `Display` says what and to what, without the cause; [`EngineError::message`] joins the chain for a client.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use barge_types::ErrorKind;
 
@@ -125,6 +126,12 @@ pub enum EngineError {
     /// The seccomp profile is wrong.
     #[error(transparent)]
     Seccomp(#[from] barge_seccomp::SeccompError),
+    /// What several clients waited for failed.
+    #[error(transparent)]
+    Shared(Arc<EngineError>),
+    /// Nobody waits for it any more.
+    #[error("context canceled")]
+    Cancelled,
     /// A blocking task was cancelled or panicked.
     #[error("an internal task did not end")]
     Task(#[from] tokio::task::JoinError),
@@ -206,6 +213,8 @@ impl EngineError {
             | Self::Io { .. }
             | Self::Record { .. }
             | Self::Task(_) => ErrorKind::System,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Shared(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Network(error) => error.kind(),

@@ -6,10 +6,14 @@ mod import;
 mod inspect;
 mod list;
 mod load;
+mod platform;
+mod progress;
 mod prune;
 mod remove;
 mod save;
+mod session;
 mod tag;
+mod transfers;
 
 use std::sync::Arc;
 
