@@ -6,11 +6,14 @@
 
 mod arena;
 mod cases;
+mod fixture;
 mod floor;
 mod http;
+mod images;
 mod many;
 mod memory;
 mod peers;
+mod registry;
 mod statistics;
 mod table;
 mod timed;
@@ -68,6 +71,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let outcome = match (std::env::args().nth(1).as_deref(), std::env::args().nth(2)) {
         (Some(floor::INSIDE), Some(folder)) => floor::inside(Path::new(&folder)),
+        (Some(fixture::FETCH), None) => {
+            println!("{}", fixture::fetch().display());
+            Ok(())
+        }
         _ => Options::parse(&mut arguments).and_then(|options| measure(&options)),
     };
     match outcome {
@@ -106,6 +113,10 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     }
     if options.wants("daemon start") {
         many::restarts(&mut peers, &mut table)?;
+    }
+    if images::ROWS.iter().any(|row| options.wants(row)) {
+        let setup = images::Setup { folder: &arena.folder, rounds: options.rounds };
+        images::measure(&mut peers, &mut table, setup)?;
     }
     for (_, daemon) in peers.daemons() {
         daemon.stop()?;

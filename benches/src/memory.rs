@@ -29,6 +29,19 @@ pub(crate) fn daemon(pid: u32) -> anyhow::Result<Memory> {
     Ok(total)
 }
 
+/// Lets the kernel count the peak of a process anew.
+pub(crate) fn forget_peak(pid: u32) -> anyhow::Result<()> {
+    Ok(fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+/// The most that a process had in memory since, in megabytes.
+pub(crate) fn peak(pid: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes: f64 = line.unwrap_or_default().trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes / 1024.0)
+}
+
 /// The PSS of all processes that exist for the containers of one engine.
 pub(crate) fn keepers(who: Who) -> anyhow::Result<f64> {
     let names: &[&str] = match who {

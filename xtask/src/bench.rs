@@ -8,8 +8,17 @@ use anyhow::{Context as _, bail};
 
 use crate::{build, packages};
 
-const PACKAGES: [&str; 6] =
-    ["busybox-static", "docker.io", "podman", "crun", "containernetworking-plugins", "iptables"];
+const PACKAGES: [&str; 9] = [
+    "busybox-static",
+    "containernetworking-plugins",
+    "crun",
+    "debootstrap",
+    "docker-registry",
+    "docker.io",
+    "iptables",
+    "isal",
+    "podman",
+];
 
 /// The cgroups that the measured engines make, below the root of each hierarchy. Podman's cannot be chosen.
 const CGROUPS: [&str; 2] = ["barge-bench", "libpod_parent"];
@@ -22,6 +31,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let programs = build::programs(&profile)?;
     let mut bench = build::cargo();
     build::run(bench.args(["build", "--package", "barge-benches"]).args(&profile))?;
+    // Inside the namespaces there is no network to fetch anything from.
+    build::run(Command::new(programs.join("barge-bench")).arg("fetch"))?;
     let folder = PathBuf::from(format!("/var/tmp/barge-bench-{}", std::process::id()));
     let measured = measure(&programs, &folder, &rest);
     let removed = sweep(&folder);
