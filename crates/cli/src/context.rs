@@ -10,7 +10,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use barge_client::Host;
+use barge_client::{ApiVersion, Host};
 use serde::Deserialize;
 
 use crate::error::{CliError, Result};
@@ -118,11 +118,21 @@ fn named(text: &str) -> Result<Endpoint> {
     Ok(Endpoint { host, origin: Origin::Named })
 }
 
+/// The version of the API that the environment asks for.
+pub(crate) fn api_version() -> Result<Option<ApiVersion>> {
+    let Some(text) = variable("DOCKER_API_VERSION") else {
+        return Ok(None);
+    };
+    ApiVersion::parse(&text).map(Some).ok_or_else(|| {
+        CliError::Endpoint(format!("DOCKER_API_VERSION={text}: not a version like 1.41"))
+    })
+}
+
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn config_folder(globals: &GlobalFlags) -> PathBuf {
+pub(crate) fn config_folder(globals: &GlobalFlags) -> PathBuf {
     if let Some(folder) = globals.config.clone().or_else(|| variable("DOCKER_CONFIG")) {
         return PathBuf::from(folder);
     }

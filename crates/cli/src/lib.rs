@@ -6,13 +6,16 @@
 
 mod app;
 mod commands;
+mod config_file;
 mod context;
+mod credentials;
 mod daemon;
 mod error;
 mod filters;
 mod flags;
 mod format;
 mod help;
+mod progress;
 mod root;
 mod session;
 mod streams;

@@ -25,7 +25,12 @@ impl Streams {
 
     /// Writes a line for the person at the terminal.
     pub(crate) fn note(self, text: impl Display) {
+        self.aside(format!("{text}\n"));
+    }
+
+    /// Writes text for the person at the terminal as it is.
+    pub(crate) fn aside(self, text: impl AsRef<[u8]>) {
         // Nobody is left to be told when standard error is gone.
-        io::stderr().write_all(format!("{text}\n").as_bytes()).ok();
+        io::stderr().write_all(text.as_ref()).ok();
     }
 }

@@ -1,9 +1,12 @@
 //! The terminal: raw mode that is given back on every way out, and the window's size.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, Once, PoisonError};
 
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 /// The settings to give back, where a panic hook can find them: a release build aborts without
 /// unwinding.
@@ -55,6 +58,30 @@ fn restore() {
     }
 }
 
+/// Standard input byte by byte and without echo, for as long as this lives: a password is typed.
+#[derive(Debug)]
+pub(crate) struct Hidden(());
+
+impl Hidden {
+    /// What is typed is not shown; also Ctrl-C is a byte, so that nothing ends us before the
+    /// terminal is given back.
+    pub(crate) fn enter() -> io::Result<Self> {
+        let cooked = tcgetattr(rustix::stdio::stdin())?;
+        let mut hidden = cooked.clone();
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+        *COOKED.lock().unwrap_or_else(PoisonError::into_inner) = Some(cooked);
+        let entered = Self(());
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &hidden)?;
+        Ok(entered)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
 /// Whether standard input is a terminal.
 pub(crate) fn stdin_is_terminal() -> bool {
     isatty(rustix::stdio::stdin())
@@ -67,6 +94,15 @@ pub(crate) fn stdout_is_terminal() -> bool {
 
 /// The window's size, when standard output is in one.
 pub(crate) fn size() -> Option<Size> {
-    let size = tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    size_of(rustix::stdio::stdout())
+}
+
+/// The window's size, when standard error is in one.
+pub(crate) fn stderr_size() -> Option<Size> {
+    size_of(rustix::stdio::stderr())
+}
+
+fn size_of(stream: BorrowedFd<'_>) -> Option<Size> {
+    let size = tcgetwinsize(stream).ok()?;
     (size.ws_row > 0 && size.ws_col > 0).then_some(Size { height: size.ws_row, width: size.ws_col })
 }

@@ -66,7 +66,7 @@ impl Kind {
     ) -> barge_client::Result<Bytes> {
         match self {
             Self::Container => client.containers().inspect_raw(name, sizes).await,
-            Self::Image => client.images().inspect_raw(name).await,
+            Self::Image => client.images().inspect_raw(name, None).await,
             Self::Network => client.networks().inspect_raw(name).await,
             Self::Volume => client.volumes().inspect_raw(name).await,
         }

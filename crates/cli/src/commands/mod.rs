@@ -9,10 +9,13 @@ use crate::error::{CliError, Result};
 use crate::flags::Order;
 use crate::session::Session;
 
+mod archive_file;
 mod container;
 mod image;
 mod inspect;
+mod manifest;
 mod network;
+mod registry;
 mod system;
 mod volume;
 
@@ -161,7 +164,12 @@ pub(crate) const COMMON: &[Entry] = &[
     verb("run", &container::run::VERB),
     verb("exec", &container::exec::VERB),
     verb("ps", &container::ls::VERB),
+    verb("pull", &image::pull::VERB),
+    verb("push", &image::push::VERB),
     verb("images", &image::ls::VERB),
+    verb("login", &registry::login::VERB),
+    verb("logout", &registry::logout::VERB),
+    verb("search", &registry::search::VERB),
     verb("version", &system::version::VERB),
     verb("info", &system::info::VERB),
 ];
@@ -170,6 +178,7 @@ pub(crate) const COMMON: &[Entry] = &[
 pub(crate) const NOUNS: &[Entry] = &[
     noun("container", &container::NOUN),
     noun("image", &image::NOUN),
+    noun("manifest", &manifest::NOUN),
     noun("network", &network::NOUN),
     noun("system", &system::NOUN),
     noun("volume", &volume::NOUN),
@@ -178,8 +187,11 @@ pub(crate) const NOUNS: &[Entry] = &[
 /// The rest.
 pub(crate) const VERBS: &[Entry] = &[
     verb("attach", &container::attach::VERB),
+    verb("commit", &container::commit::VERB),
     verb("create", &container::create::VERB),
+    verb("diff", &container::diff::VERB),
     verb("events", &system::events::VERB),
+    verb("export", &container::export::VERB),
     verb("history", &image::history::VERB),
     verb("import", &image::import::VERB),
     verb("inspect", &inspect::VERB),

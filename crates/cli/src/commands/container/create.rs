@@ -5,15 +5,17 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use barge_api_types::ContainerCreateRequest;
-use barge_client::{Client, ClientError};
+use barge_client::{Client, ClientError, PullOptions};
 use barge_types::{Reference, ReferenceError};
 use clap::Args as _;
 
 use super::config::{self, ContainerFlags};
 use crate::commands::image;
 use crate::commands::{Arity, Input, Verb};
+use crate::credentials;
 use crate::error::{CliError, Result};
 use crate::flags::Order;
+use crate::progress::{Progress, Show};
 use crate::session::Session;
 use crate::streams::Streams;
 use crate::terminal::{self, Size};
@@ -71,6 +73,7 @@ pub(super) struct Plan {
     pull: Pull,
     quiet: bool,
     id_file: Option<IdFile>,
+    config_folder: PathBuf,
 }
 
 /// A file that gets the id of the container; it goes again when there is none.
@@ -109,7 +112,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let request = config::request(&flags.container, &input).map_err(not_run("create"))?;
     let plan = Plan::new(request, flags.create).map_err(not_run("create"))?;
-    let plan = plan.with_id_file(&flags.container.cidfile)?;
+    let plan =
+        plan.with_credentials_in(session.config_folder()).with_id_file(&flags.container.cidfile)?;
     let client = session.client().await?;
     let id = plan.make(client).await?;
     session.streams.line(id)
@@ -153,7 +157,14 @@ impl Plan {
             pull,
             quiet: flags.quiet,
             id_file: None,
+            config_folder: PathBuf::new(),
         })
+    }
+
+    /// Names the folder where credentials for a pull are found.
+    pub(super) fn with_credentials_in(mut self, folder: PathBuf) -> Self {
+        self.config_folder = folder;
+        self
     }
 
     /// Makes the file for the id, which must not be there yet.
@@ -217,15 +228,15 @@ impl Plan {
     async fn fetch(&self, client: &Client, image: &str) -> Result<()> {
         let name: Reference =
             image.parse().map_err(|error: ReferenceError| CliError::Invalid(error.to_string()))?;
-        let tag = match name.digest() {
-            Some(digest) => digest.to_string(),
-            None => name.tag().unwrap_or("latest").to_owned(),
+        let options = PullOptions {
+            repository: name.familiar_name(),
+            tag: Some(image::tag_or_digest(&name)),
+            platform: self.platform.clone(),
+            auth: credentials::for_image(&self.config_folder, &name)?,
         };
-        let repository = name.familiar_name();
-        let platform = self.platform.as_deref();
-        let progress = client.images().pull(&repository, &tag, platform).await?;
-        let show = if self.quiet { image::Show::Nothing } else { image::Show::OnStderr };
-        image::show(show, progress).await
+        let show = if self.quiet { Show::Nothing } else { Show::OnStderr };
+        Progress::new(show).follow(client.images().pull(&options).await?).await?;
+        Ok(())
     }
 }
 

@@ -8,9 +8,12 @@ use crate::session::Session;
 
 pub(super) mod attach;
 mod attached;
+pub(super) mod commit;
 mod config;
 pub(super) mod create;
+pub(super) mod diff;
 pub(super) mod exec;
+pub(super) mod export;
 pub(super) mod inspect;
 pub(super) mod kill;
 pub(super) mod logs;
@@ -37,8 +40,11 @@ pub(crate) const NOUN: Noun = Noun {
     about: "Manage containers",
     verbs: &[
         verb("attach", &attach::VERB),
+        verb("commit", &commit::VERB),
         verb("create", &create::VERB),
+        verb("diff", &diff::VERB),
         verb("exec", &exec::VERB),
+        verb("export", &export::VERB),
         verb("inspect", &inspect::VERB),
         verb("kill", &kill::VERB),
         verb("logs", &logs::VERB),

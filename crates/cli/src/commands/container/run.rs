@@ -96,6 +96,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         })
     };
     let plan = Plan::new(request, flags.create)
+        .map(|plan| plan.with_credentials_in(session.config_folder()))
         .and_then(|plan| plan.with_id_file(&flags.container.cidfile))
         .map_err(not_run("run"))?;
     let client = session.client().await.map_err(not_run("run"))?;

@@ -1,6 +1,7 @@
 //! `barge history`
 
 use barge_api_types::ImageHistoryItem;
+use barge_client::ApiVersion;
 use barge_types::size::human_decimal_short;
 use clap::Args as _;
 use serde_json::json;
@@ -36,6 +37,9 @@ struct Flags {
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
+    /// Show history for the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
 }
 
 const FIELDS: &[listing::Field] = &[
@@ -49,7 +53,10 @@ const FIELDS: &[listing::Field] = &[
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
-    let history = session.client().await?.images().history(input.argument(0)).await?;
+    let platform = flags.platform.iter().cloned().collect::<Vec<_>>();
+    let platform = session.platforms(&platform, ApiVersion::new(48)).await?.pop();
+    let images = session.client().await?.images();
+    let history = images.history(input.argument(0), platform.as_deref()).await?;
     let rows: Vec<Row> = history.iter().map(|item| row(item, &flags)).collect();
     if flags.quiet && flags.format.is_none() {
         let ids = rows.iter().filter_map(|row| row["ID"].as_str());

@@ -6,10 +6,11 @@ use barge_client::ImportOptions;
 use barge_types::Reference;
 use clap::Args as _;
 
-use super::{Show, show, upload};
+use super::upload;
 use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
+use crate::progress::{Counter, Moving, Progress, Show};
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -53,12 +54,18 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         platform: flags.platform,
     };
     let client = session.client().await?;
-    let archive = if source == "-" {
-        upload(std::io::stdin())
+    let counter = Counter::default();
+    let (archive, total) = if source == "-" {
+        (upload(std::io::stdin(), counter.clone()), None)
     } else {
-        upload(File::open(source).map_err(CliError::file("open", source))?)
+        let file = File::open(source).map_err(CliError::file("open", source))?;
+        let total = file.metadata().ok().filter(std::fs::Metadata::is_file);
+        (upload(file, counter.clone()), total.map(|metadata| metadata.len()))
     };
-    show(Show::OnStdout, client.images().import(archive, &options).await?).await
+    let moving = Moving { name: source.to_owned(), status: "Importing", total, counter };
+    let progress = Progress::new(Show::OnStdout).with(moving);
+    progress.follow(client.images().import(archive, &options).await?).await?;
+    Ok(())
 }
 
 /// The name and the tag of a reference that has been checked.

@@ -1,5 +1,6 @@
 //! `barge image inspect`
 
+use barge_client::ApiVersion;
 use clap::Args as _;
 
 use crate::commands::inspect;
@@ -24,13 +25,20 @@ pub(crate) const VERB: Verb = Verb {
 struct Flags {
     #[arg(short, long, value_name = "string", help = INSPECT_HELP)]
     format: Option<String>,
+    /// Inspect a specific platform of the multi-platform image. Formatted as "os[/arch[/variant]]"
+    /// (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
 }
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
+    let platform = flags.platform.iter().cloned().collect::<Vec<_>>();
+    let platform = session.platforms(&platform, ApiVersion::new(49)).await?.pop();
+    let platform = platform.as_deref();
     let client = session.client().await?;
     inspect::show(session, (&input.arguments, flags.format.as_deref()), |name| async move {
-        Ok(client.images().inspect_raw(name).await?)
+        Ok(client.images().inspect_raw(name, platform).await?)
     })
     .await
 }

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 
+use barge_client::{ApiVersion, Verbosity};
 use clap::Args as _;
 
-use super::{Show, show, upload};
+use super::upload;
 use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
+use crate::progress::{Counter, Progress, Show};
 use crate::session::Session;
 use crate::terminal;
 
@@ -38,16 +40,22 @@ struct Flags {
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let archive = match flags.input.as_deref().filter(|path| !path.is_empty()) {
-        Some(path) => upload(File::open(path).map_err(CliError::file("open", path))?),
+        Some(path) => {
+            upload(File::open(path).map_err(CliError::file("open", path))?, Counter::default())
+        }
         None if terminal::stdin_is_terminal() => {
             return Err(CliError::Invalid(
                 "requested load from stdin, but stdin is empty".to_owned(),
             ));
         }
-        None => upload(std::io::stdin()),
+        None => upload(std::io::stdin(), Counter::default()),
     };
-    // Without bars there is nothing that `--quiet` would leave out: what was loaded is told either
-    // way, as in Docker.
-    let progress = session.client().await?.images().load(archive, &flags.platform).await?;
-    show(Show::OnStdout, progress).await
+    let platforms = session.platforms(&flags.platform, ApiVersion::new(48)).await?;
+    let progress = Progress::new(Show::OnStdout);
+    // What was loaded is told either way, as in Docker; `--quiet` leaves out the bars.
+    let verbosity =
+        if flags.quiet || !progress.is_drawn() { Verbosity::Quiet } else { Verbosity::Progress };
+    let images = session.client().await?.images();
+    progress.follow(images.load(archive, (verbosity, &platforms)).await?).await?;
+    Ok(())
 }

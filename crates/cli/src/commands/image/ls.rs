@@ -71,7 +71,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     if let Some(name) = input.arguments.first() {
         filters.add("reference", name);
     }
-    let options = ImageListOptions { all: flags.all, filters };
+    let options = ImageListOptions { all: flags.all, filters, ..ImageListOptions::default() };
     let images = session.client().await?.images().list(&options).await?;
     let id = |image: &ImageSummary| {
         if flags.no_trunc { image.id.clone() } else { short_id(&image.id).to_owned() }

@@ -1,11 +1,12 @@
 //! `barge image …`, and most of the same verbs at the top level.
 
-use barge_api_types::{ImageDeleteResponseItem, ProgressMessage};
-use barge_client::{JsonStream, Upload};
+use barge_api_types::ImageDeleteResponseItem;
+use barge_client::Upload;
+use barge_types::{Reference, ReferenceError};
 
 use super::{Noun, verb, verb_also};
 use crate::error::{CliError, Result};
-use crate::streams::Streams;
+use crate::progress::Counter;
 
 pub(super) mod history;
 pub(super) mod import;
@@ -13,6 +14,8 @@ mod inspect;
 pub(super) mod load;
 pub(super) mod ls;
 mod prune;
+pub(super) mod pull;
+pub(super) mod push;
 pub(super) mod rm;
 pub(super) mod save;
 pub(super) mod tag;
@@ -27,6 +30,8 @@ pub(crate) const NOUN: Noun = Noun {
         verb("load", &load::VERB),
         verb_also("ls", &["list"], &ls::VERB),
         verb("prune", &prune::VERB),
+        verb("pull", &pull::VERB),
+        verb("push", &push::VERB),
         verb_also("rm", &["remove"], &rm::VERB),
         verb("save", &save::VERB),
         verb("tag", &tag::VERB),
@@ -46,7 +51,7 @@ pub(super) fn removed(item: &ImageDeleteResponseItem) -> String {
 }
 
 /// Feeds an upload from something that may block, on a thread of its own.
-fn upload(mut from: impl std::io::Read + Send + 'static) -> Upload {
+fn upload(mut from: impl std::io::Read + Send + 'static, counter: Counter) -> Upload {
     let (sender, upload) = Upload::channel();
     std::thread::spawn(move || {
         let mut buffer = vec![0; CHUNK];
@@ -57,62 +62,31 @@ fn upload(mut from: impl std::io::Read + Send + 'static) -> Upload {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
-            let ended = chunk.is_err();
+            let (ended, count) = (chunk.is_err(), chunk.as_ref().map_or(0, bytes::Bytes::len));
             // A daemon that has answered already takes no more.
             if sender.blocking_send(chunk).is_err() || ended {
                 return;
             }
+            counter.add(count);
         }
     });
     upload
 }
 
-/// Where progress is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Show {
-    /// It is what the command is for.
-    OnStdout,
-    /// Something else is.
-    OnStderr,
-    /// Not wanted.
-    Nothing,
-}
-
-impl Show {
-    fn tell(self, text: &str) -> Result<()> {
-        match self {
-            Self::OnStdout => Streams.write(text),
-            Self::OnStderr => {
-                Streams.note(text.trim_end_matches('\n'));
-                Ok(())
-            }
-            Self::Nothing => Ok(()),
-        }
+/// What of a repository is meant, as the API wants it.
+pub(super) fn tag_or_digest(name: &Reference) -> String {
+    match name.digest() {
+        Some(digest) => digest.to_string(),
+        None => name.tag().unwrap_or("latest").to_owned(),
     }
 }
 
-/// Shows what the daemon says while it works; its error is ours.
-pub(super) async fn show(show: Show, mut progress: JsonStream<ProgressMessage>) -> Result<()> {
-    while let Some(message) = progress.next().await? {
-        if let Some(error) = message.error_detail.filter(|error| !error.message.is_empty()) {
-            return Err(CliError::Invalid(error.message));
-        }
-        if !message.error.is_empty() {
-            return Err(CliError::Invalid(message.error));
-        }
-        if message.progress_detail.is_some() {
-            // Bars are for terminals; the lines that end a step come without.
-            continue;
-        }
-        if !message.stream.is_empty() {
-            show.tell(&message.stream)?;
-        } else if !message.status.is_empty() {
-            if message.id.is_empty() {
-                show.tell(&format!("{}\n", message.status))?;
-            } else {
-                show.tell(&format!("{}: {}\n", message.id, message.status))?;
-            }
-        }
-    }
-    Ok(())
+/// A name that must be in the grammar.
+pub(super) fn reference(text: &str) -> Result<Reference> {
+    text.parse().map_err(|error: ReferenceError| CliError::Invalid(error.to_string()))
+}
+
+/// Whether a name says which one of the repository it means.
+fn says_which(text: &str) -> bool {
+    text.contains('@') || text.rsplit('/').next().is_some_and(|last| last.contains(':'))
 }

@@ -1,6 +1,6 @@
 //! `barge rmi`
 
-use barge_client::ImageRemoveOptions;
+use barge_client::{ApiVersion, ImageRemoveOptions};
 use clap::Args as _;
 
 use super::removed;
@@ -28,15 +28,23 @@ struct Flags {
     /// Do not delete untagged parents
     #[arg(long)]
     no_prune: bool,
+    /// Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g.,
+    /// "linux/amd64")
+    #[arg(long, value_name = "strings")]
+    platform: Vec<String>,
 }
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
-    let options = ImageRemoveOptions { force: flags.force, keep_parents: flags.no_prune };
+    let options = ImageRemoveOptions {
+        force: flags.force,
+        keep_parents: flags.no_prune,
+        platforms: session.platforms(&flags.platform, ApiVersion::new(50)).await?,
+    };
     let images = session.client().await?.images();
     let mut errors = Vec::new();
     for name in &input.arguments {
-        match images.remove(name, options).await {
+        match images.remove(name, &options).await {
             Ok(items) => {
                 let lines = items.iter().map(|item| removed(item) + "\n");
                 session.streams.write(lines.collect::<String>())?;

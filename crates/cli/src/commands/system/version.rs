@@ -68,8 +68,8 @@ fn value(context: &str, server: Option<&SystemVersion>) -> Value {
     json!({
         "Client": {
             "Version": env!("CARGO_PKG_VERSION"),
-            "ApiVersion": barge_client::API_VERSION,
-            "DefaultAPIVersion": barge_client::API_VERSION,
+            "ApiVersion": barge_client::ApiVersion::NEWEST.to_string(),
+            "DefaultAPIVersion": barge_client::ApiVersion::NEWEST.to_string(),
             "Os": std::env::consts::OS,
             "Arch": architecture(),
             "Context": context,
@@ -83,7 +83,7 @@ fn client_text(context: &str) -> String {
         "Client:\n Version:           {}\n API version:       {}\n OS/Arch:           {}/{}\n \
          Context:           {context}\n",
         env!("CARGO_PKG_VERSION"),
-        barge_client::API_VERSION,
+        barge_client::ApiVersion::NEWEST.to_string(),
         std::env::consts::OS,
         architecture(),
     )
