@@ -63,7 +63,7 @@ async fn write_to(archive: &mut ByteStream, (path, counter): (&Path, &Counter)) 
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let beside = path.with_file_name(name);
-    let mut file = File::create_new(&beside).map_err(CliError::file("open", &beside))?;
+    let mut file = private(&beside).map_err(CliError::file("open", &beside))?;
     let result = match copy(archive, (&mut file, counter)).await {
         Ok(()) => fs::rename(&beside, path).map_err(CliError::file("rename", path)),
         Err(error) => Err(error),
@@ -73,6 +73,12 @@ async fn write_to(archive: &mut ByteStream, (path, counter): (&Path, &Counter)) 
         fs::remove_file(&beside).ok();
     }
     result
+}
+
+/// A new file that only its owner reads, as Docker's client makes it: images hold secrets at times.
+fn private(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 async fn copy(archive: &mut ByteStream, (to, counter): (&mut impl Write, &Counter)) -> Result<()> {

@@ -213,16 +213,20 @@ impl Row {
         }
         let head = format!("{}: {:status_width$} ", self.id, self.status);
         let (numbers, speed) = (self.numbers(), self.speed(now));
-        // The last column stays free: some terminals break a line that is full.
-        let room = width.saturating_sub(1 + length(&head) + length(&numbers) + length(&speed) + 3);
-        let bar = if self.detail.total > 0 && room >= LEAST_BAR {
-            bar(&self.detail, room.min(BAR)) + " "
-        } else {
-            String::new()
-        };
-        // The rate goes before the numbers do.
-        let text = format!("{head}{bar}{numbers}{speed}");
-        if length(&text) < width { text } else { cut(format!("{head}{numbers}"), width) }
+        // The rate goes before the bar does, and the bar before the numbers.
+        [speed.as_str(), ""]
+            .into_iter()
+            .find_map(|speed| {
+                let taken = length(&head) + length(&numbers) + length(speed);
+                // Brackets, a blank, and the last column: some terminals break a line that is full.
+                let room = width.checked_sub(taken + 4).filter(|room| *room >= LEAST_BAR)?;
+                let bar = match self.detail.total {
+                    1.. => bar(&self.detail, room.min(BAR)) + " ",
+                    _ => String::new(),
+                };
+                Some(format!("{head}{bar}{numbers}{speed}"))
+            })
+            .unwrap_or_else(|| cut(format!("{head}{numbers}"), width))
     }
 }
 
