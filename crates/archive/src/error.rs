@@ -66,6 +66,14 @@ pub enum ArchiveError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The archive is larger than whoever extracts it allows.
+    #[error("archive holds more than {limit} {what}")]
+    TooLarge {
+        /// Of what there is too much.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
     /// The compressed stream is damaged or of an unknown kind.
     #[error("cannot decompress {format}")]
     Compression {
@@ -128,6 +136,7 @@ impl ArchiveError {
             | Self::TooLong { .. }
             | Self::Breakout { .. }
             | Self::InvalidEntry { .. }
+            | Self::TooLarge { .. }
             | Self::Compression { .. } => ErrorKind::InvalidParameter,
             Self::Read { .. } | Self::Io { .. } | Self::Write { .. } => ErrorKind::System,
         }

@@ -14,6 +14,7 @@ mod holes;
 pub mod pack;
 pub mod path;
 mod read_ahead;
+pub mod remove;
 pub mod tar;
 mod tree;
 

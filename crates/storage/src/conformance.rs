@@ -477,16 +477,8 @@ pub(crate) fn sizes_are_kept_to_or_refused(f: &Fixture) {
     }
     assert!(f.has_sizes());
     f.writable(3, Some(1));
-    let write = |path: &Path| {
-        use std::io::Write as _;
-        let mut file = std::fs::File::create(path.join("big")).unwrap();
-        (0..32).try_for_each(|_| {
-            file.write_all(&[7; 1 << 20])?;
-            file.sync_all()
-        })
-    };
     for _ in 0..2 {
-        let error = f.mounted(2, write).unwrap_err();
+        let error = f.mounted(2, write_as_a_container).unwrap_err();
         let code = error.raw_os_error();
         // EDQUOT or ENOSPC.
         assert!(code == Some(122) || code == Some(28), "{error}");
@@ -496,12 +488,27 @@ pub(crate) fn sizes_are_kept_to_or_refused(f: &Fixture) {
             break;
         }
     }
-    f.mounted(3, write).unwrap();
+    f.mounted(3, write_as_a_container).unwrap();
     for n in [2, 3] {
         f.driver.remove(&id(n)).unwrap();
     }
     f.driver.create_read_write(&id(2), Some(&id(1)), &ReadWriteOptions::default()).unwrap();
-    f.mounted(2, write).unwrap();
+    f.mounted(2, write_as_a_container).unwrap();
+}
+
+/// Writes 32 MiB without the right to exceed ext4's quotas, which the host's root has and a container has not.
+fn write_as_a_container(path: &Path) -> std::io::Result<()> {
+    use std::io::Write as _;
+    barge_sys::namespace::on_own_thread(|| {
+        let mut sets = barge_sys::caps::get()?;
+        sets.effective.0 &= !barge_sys::caps::Set::parse(["CAP_SYS_RESOURCE"]).unwrap().0;
+        barge_sys::caps::set(sets)?;
+        let mut file = std::fs::File::create(path.join("big"))?;
+        (0..32).try_for_each(|_| {
+            file.write_all(&[7; 1 << 20])?;
+            file.sync_all()
+        })
+    })?
 }
 
 pub(crate) fn layers_applied_side_by_side_settle(f: &Fixture) {

@@ -4,7 +4,7 @@
 //! immutable file, a mount in the way) stays there for the next start and is in nobody's way.
 
 use std::fs;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -149,4 +149,13 @@ fn delete(path: &Path, delete_tree: Delete) {
     // What cannot be deleted stays in the trash and is tried again at the next start.
     let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
     if is_folder { delete_tree(path) } else { fs::remove_file(path) }.ok();
+}
+
+/// Deletes a folder and everything in it, however deep.
+pub(crate) fn delete_tree(path: &Path) -> std::io::Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    };
+    let folder = fs::File::open(folder)?;
+    barge_archive::remove::tree(folder.as_fd(), name.as_encoded_bytes())
 }

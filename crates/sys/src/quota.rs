@@ -2,7 +2,8 @@
 //!
 //! A project is a number that files carry; new files inherit it from their folder. The file system counts what each
 //! number uses and refuses what is beyond its limit (ext4: `-O quota,project` and the mount option `prjquota`; xfs:
-//! `pquota`). Bytes here, blocks of 512 in the kernel.
+//! `pquota`). Who has `CAP_SYS_RESOURCE` may exceed ext4's limits: the host's root and privileged containers, but no other.
+//! Bytes here, blocks of 512 in the kernel.
 
 use std::ffi::CStr;
 use std::io;

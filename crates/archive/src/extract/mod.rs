@@ -37,9 +37,42 @@ pub enum Whiteouts {
     Names,
 }
 
+/// What an archive may hold at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries: each costs an inode, folders some memory until the end.
+    pub entries: u64,
+    /// Bytes of regular files, holes included.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// Twenty million entries, a PiB: more than any layer has, less than what numbers overflow at.
+    fn default() -> Self {
+        Self { entries: 20_000_000, bytes: 1 << 50 }
+    }
+}
+
+impl Limits {
+    fn check(&self, applied: &Applied, header: &Header) -> Result<()> {
+        if applied.entries > self.entries {
+            return Err(ArchiveError::TooLarge { what: "entries", limit: self.entries });
+        }
+        match applied.bytes.checked_add(header.size) {
+            Some(bytes) if bytes <= self.bytes => Ok(()),
+            _ => Err(ArchiveError::TooLarge { what: "bytes of files", limit: self.bytes }),
+        }
+    }
+}
+
+/// Longest path, without a NUL, that any system call takes (`PATH_MAX`).
+const LONGEST_PATH: usize = 4095;
+
 /// How to extract.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ApplyOptions<'a> {
+    /// What the archive may hold at most.
+    pub limits: Limits,
     /// What becomes of `.wh.` names.
     pub whiteouts: Whiteouts,
     /// Layers below, nearest first: a folder that the archive does not have but needs gets its attributes from there.
@@ -113,6 +146,14 @@ impl<'a> Extractor<'a> {
         let header = entry.header().clone();
         let clean = path::clean(&header.path)?;
         self.applied.entries += 1;
+        self.options.limits.check(&self.applied, &header)?;
+        if clean.len() > LONGEST_PATH {
+            let start = clean.get(..100).unwrap_or_default();
+            return Err(ArchiveError::entry(
+                start,
+                format!("name of {} bytes: at most {LONGEST_PATH} are possible", clean.len()),
+            ));
+        }
         if clean.is_empty() {
             return self.root(&header);
         }

@@ -373,7 +373,11 @@ fn missing_folders_look_as_those_below() {
     let upper = place.root().join("upper");
     std::fs::create_dir(&upper).unwrap();
     let bytes = Layer::new().file("var/private/x", "").file("other/y", "").0.finish().unwrap();
-    let options = ApplyOptions { whiteouts: Whiteouts::Overlay(Marks::Trusted), lowers: &[lower] };
+    let options = ApplyOptions {
+        whiteouts: Whiteouts::Overlay(Marks::Trusted),
+        lowers: &[lower],
+        ..ApplyOptions::default()
+    };
     apply(&upper, &bytes[..], &options).unwrap();
     let private = std::fs::metadata(upper.join("var/private")).unwrap();
     assert_eq!((private.mode() & 0o7777, private.uid(), private.gid()), (0o1700, 5, 6));
@@ -397,6 +401,44 @@ fn unreasonable_entries_are_errors() {
         let error = layer.apply(&place.root(), Whiteouts::Plain).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
+}
+
+#[test]
+fn more_than_is_allowed_is_refused() {
+    let apply_with = |layer: Layer, limits: Limits| {
+        let place = Place::new();
+        let bytes = layer.0.finish().unwrap();
+        apply(&place.root(), &bytes[..], &ApplyOptions { limits, ..ApplyOptions::default() })
+    };
+    let layer = || Layer::new().file("a", "12345").file("b", "12345");
+    apply_with(layer(), Limits { entries: 2, bytes: 10 }).unwrap();
+    for (limits, want) in [
+        (Limits { entries: 1, bytes: 10 }, "archive holds more than 1 entries"),
+        (Limits { entries: 2, bytes: 9 }, "archive holds more than 9 bytes of files"),
+    ] {
+        let error = apply_with(layer(), limits).unwrap_err();
+        assert_eq!(error.to_string(), want);
+        assert_eq!(error.kind(), barge_types::ErrorKind::InvalidParameter);
+    }
+    // Holes count: nobody stores them, but whoever copies the file may.
+    let mut bomb = Layer::new();
+    for name in ["a", "b", "c"] {
+        let mut header = Header::new(name, EntryKind::Regular);
+        header.size = 1 << 62;
+        let map = [crate::tar::Segment { offset: 1 << 62, length: 0 }];
+        bomb.0.append_sparse(&header, &map, &mut std::io::empty()).unwrap();
+    }
+    let error = apply_with(bomb, Limits::default()).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn names_longer_than_any_path_are_refused() {
+    let place = Place::new();
+    let layer = Layer::new().file("a/".repeat(100_000).trim_end_matches('/'), "x");
+    let error = layer.apply(&place.root(), Whiteouts::Plain).unwrap_err().to_string();
+    assert!(error.contains("name of 199999 bytes: at most 4095"), "{error}");
+    assert_eq!(place.names(""), Vec::<String>::new());
 }
 
 #[test]

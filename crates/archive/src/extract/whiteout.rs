@@ -172,11 +172,7 @@ pub(super) fn remove(parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(ArchiveError::io("remove", path)(error)),
     }
-    use std::os::unix::ffi::OsStrExt as _;
-    let target = tree::proc_path(parent, name);
-    // Does not follow links, neither here nor inside.
-    std::fs::remove_dir_all(std::ffi::OsStr::from_bytes(&target))
-        .map_err(ArchiveError::io("remove", path))
+    crate::remove::tree(parent, name).map_err(ArchiveError::io("remove", path))
 }
 
 #[cfg(test)]

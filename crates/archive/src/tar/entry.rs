@@ -117,6 +117,7 @@ fn to_io(error: ArchiveError) -> io::Error {
         | ArchiveError::TooLong { .. }
         | ArchiveError::Breakout { .. }
         | ArchiveError::InvalidEntry { .. }
+        | ArchiveError::TooLarge { .. }
         | ArchiveError::Compression { .. }
         | ArchiveError::Io { .. }
         | ArchiveError::Write { .. } => io::ErrorKind::InvalidData,

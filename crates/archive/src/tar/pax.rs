@@ -49,8 +49,17 @@ impl Records {
         Ok(())
     }
 
+    /// Bytes of all records.
+    pub(super) fn size(&self) -> u64 {
+        let values: usize = self.values.iter().map(|(key, value)| key.len() + value.len()).sum();
+        (values + 16 * self.sparse_pairs.len()) as u64
+    }
+
     /// These records with those of an inner header on top.
     pub(super) fn with(&self, inner: Self) -> Self {
+        if self.values.is_empty() {
+            return inner;
+        }
         let mut values = self.values.clone();
         values.extend(inner.values);
         Self { values, sparse_pairs: inner.sparse_pairs }

@@ -13,6 +13,18 @@ use crate::error::{ArchiveError, Result};
 
 const BUFFER: usize = 128 * 1024;
 
+/// Longest records that stay for all entries that follow: each entry costs a look at them.
+const MAX_GLOBAL: u64 = 64 * 1024;
+
+/// Several headers in a row must not hold more than one may.
+fn check_total(records: &Records, most: u64, at: u64) -> Result<()> {
+    let size = records.size();
+    if size > most {
+        return Err(ArchiveError::TooLong { offset: at, what: "pax headers in a row", size });
+    }
+    Ok(())
+}
+
 /// Reads a plain tar archive.
 ///
 /// It reads ahead: bytes behind the archive's end in the same source are lost, or read by [`Reader::drain`].
@@ -73,11 +85,15 @@ impl<R: Read> Reader<R> {
             };
             let bad = |reason: &'static str| ArchiveError::header(at, reason);
             match block.byte(block::FLAG) {
-                b'x' => local.add(&self.extension(&block, at, "pax header")?).map_err(bad)?,
+                b'x' => {
+                    local.add(&self.extension(&block, at, "pax header")?).map_err(bad)?;
+                    check_total(&local, MAX_EXTENSION, at)?;
+                }
                 b'g' => {
                     let mut records = Records::default();
                     records.add(&self.extension(&block, at, "pax header")?).map_err(bad)?;
                     self.global = self.global.with(records);
+                    check_total(&self.global, MAX_GLOBAL, at)?;
                 }
                 b'L' => long_path = Some(until_nul(self.extension(&block, at, "long name")?)),
                 b'K' => long_link = Some(until_nul(self.extension(&block, at, "long link")?)),

@@ -354,3 +354,124 @@ proptest! {
         prop_assert_eq!(read_all(&writer.finish().unwrap()).unwrap(), vec![(header, content)]);
     }
 }
+
+/// A header block by hand, its checksum right.
+fn block_of(flag: u8, change: impl FnOnce(&mut block::Block)) -> Vec<u8> {
+    let mut header = block::Block::zero();
+    header.set_text(block::NAME, b"file");
+    header.set_text(block::MAGIC, b"ustar\x0000");
+    number::write(header.field_mut(block::SIZE), 0);
+    header.set_text(block::FLAG..block::FLAG + 1, &[flag]);
+    change(&mut header);
+    header.set_checksum();
+    header.0.to_vec()
+}
+
+fn padded(mut data: Vec<u8>) -> Vec<u8> {
+    data.resize(data.len().next_multiple_of(BLOCK), 0);
+    data
+}
+
+/// An extension header with these records.
+fn pax(flag: u8, records: &[u8]) -> Vec<u8> {
+    let mut bytes =
+        block_of(flag, |block| number::write(block.field_mut(block::SIZE), records.len() as u64));
+    bytes.extend(padded(records.to_vec()));
+    bytes
+}
+
+fn record(key: &str, value: &str) -> Vec<u8> {
+    let rest = format!(" {key}={value}\n");
+    let mut length = rest.len();
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    format!("{length}{rest}").into_bytes()
+}
+
+#[test]
+fn absurd_headers_are_refused_without_memory_or_time() {
+    let file = block_of(b'0', |_| ());
+    let size = |value: &str| [pax(b'x', &record("size", value)), file.clone()].concat();
+    let base_256 = |first: u8, last: u8| {
+        block_of(b'0', |block| {
+            let field = block.field_mut(block::SIZE);
+            field.fill(last);
+            field[0] = first;
+        })
+    };
+    let sparse = |map: &str| {
+        let mut records = record("GNU.sparse.major", "1");
+        records.extend(record("GNU.sparse.minor", "0"));
+        records.extend(record("GNU.sparse.realsize", "1000000000000"));
+        let map = padded(map.as_bytes().to_vec());
+        let data =
+            block_of(b'0', |block| number::write(block.field_mut(block::SIZE), map.len() as u64));
+        [pax(b'x', &records), data, map].concat()
+    };
+    let mut old_sparse = block_of(b'S', |block| {
+        number::write(block.field_mut(block::SPARSE_SIZE), 1 << 40);
+        number::write(&mut block.field_mut(block::SPARSE)[..12], 0);
+        number::write(&mut block.field_mut(block::SPARSE)[12..24], 1 << 41);
+    });
+    old_sparse.extend([0; 1024]);
+    for (bytes, want) in [
+        (size("18446744073709551615"), "bad number"),
+        (size("9223372036854775807"), "unexpected EOF"),
+        (size("18446744073709551616"), "bad number"),
+        (size("-1"), "bad number"),
+        (size("1e3"), "bad number"),
+        (base_256(0xff, 0xff), "size is negative"),
+        (base_256(0x80, 0xff), "size is not a number"),
+        (base_256(0xc0, 0), "size is not a number"),
+        (block_of(b'0', |block| block.field_mut(block::SIZE).fill(b'9')), "size is not a number"),
+        (pax(b'x', b"99999999999999999999 a=b\n"), "bad length"),
+        (pax(b'x', b"9999 a=b\n"), "longer than its header"),
+        (pax(b'x', b"0 a=b\n"), "longer than its header"),
+        (pax(b'x', b"5 ab\n"), "without ="),
+        (pax(b'x', b"no length"), "bad length"),
+        (sparse("18446744073709551615\n"), "without its length"),
+        (sparse("1\n5\n-5\n"), "bad number"),
+        (sparse("2\n5\n5\n3\n1\n"), "out of order"),
+        (sparse("1\n18446744073709551615\n1\n"), "bad number"),
+        (sparse("1\n0\n2000000000000\n"), "beyond the end"),
+        (old_sparse, "beyond the end"),
+    ] {
+        let error = read_all(&bytes).unwrap_err().to_string();
+        assert!(error.contains(want), "{error} is not {want}");
+    }
+}
+
+#[test]
+fn names_without_an_end_and_headers_in_a_row_are_bounded() {
+    // A GNU long name fills its header: no NUL, then nothing.
+    let mut long = block_of(b'L', |block| number::write(block.field_mut(block::SIZE), 1 << 20));
+    long.extend(vec![b'n'; 1 << 20]);
+    let error = read_all(&[long.clone(), block_of(b'0', |_| ())].concat()[..(1 << 20)]);
+    assert!(matches!(error, Err(ArchiveError::Truncated { .. })));
+    let all = read_all(&[long, block_of(b'0', |_| ())].concat()).unwrap();
+    assert_eq!(all[0].0.path.len(), 1 << 20);
+    let longer = block_of(b'K', |block| number::write(block.field_mut(block::SIZE), (1 << 20) + 1));
+    assert!(matches!(read_all(&longer), Err(ArchiveError::TooLong { .. })));
+    // A row of extended headers without end, each with another key.
+    for flag in [b'x', b'g'] {
+        let value = "v".repeat(500_000);
+        let row = (0..1_000_000).flat_map(|n| pax(flag, &record(&format!("key{n}"), &value)));
+        let mut reader = Reader::new(Endless(row, Vec::new()));
+        let error = reader.next_entry().map(drop).unwrap_err();
+        assert!(matches!(error, ArchiveError::TooLong { what: "pax headers in a row", .. }));
+        assert!(reader.offset() < 3 << 20, "{}", reader.offset());
+    }
+}
+
+/// Reads an iterator's bytes.
+struct Endless<I>(I, Vec<u8>);
+
+impl<I: Iterator<Item = u8>> std::io::Read for Endless<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.1.clear();
+        self.1.extend(self.0.by_ref().take(buffer.len()));
+        buffer[..self.1.len()].copy_from_slice(&self.1);
+        Ok(self.1.len())
+    }
+}

@@ -105,6 +105,6 @@ fn delete(path: &Path) -> std::io::Result<()> {
         let room = rustix::fs::fstatvfs(&folder)?;
         if room.f_bavail < room.f_blocks / SHORT { btrfs::sync(folder) } else { Ok(()) }
     } else {
-        std::fs::remove_dir_all(path)
+        crate::trash::delete_tree(path)
     }
 }

@@ -326,7 +326,8 @@ impl<O: Origin> StorageDriver for Trees<O> {
         let layer = self.layers.get(id)?;
         let _turn = layer.lock()?;
         // The parents' folders are in the copy.
-        let options = ApplyOptions { whiteouts: Whiteouts::Plain, lowers: &[] };
+        let options =
+            ApplyOptions { whiteouts: Whiteouts::Plain, lowers: &[], ..ApplyOptions::default() };
         let applied =
             apply(&self.tree(id), tar, &options).map_err(StorageError::archive("extract", id))?;
         rustix::fs::syncfs(&self.root).map_err(StorageError::io("sync", &self.path))?;

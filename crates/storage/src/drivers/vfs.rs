@@ -36,7 +36,7 @@ impl Vfs {
 impl Origin for Copies {
     const NAME: &'static str = "vfs";
     const LAYERS: &'static str = "dir";
-    const DELETE: fn(&Path) -> std::io::Result<()> = |path| std::fs::remove_dir_all(path);
+    const DELETE: fn(&Path) -> std::io::Result<()> = crate::trash::delete_tree;
 
     fn make(&self, new: &NewTree<'_>, parent: Option<&Path>) -> Result<()> {
         rustix::fs::mkdirat(new.folder, new.name, Mode::RWXU)

@@ -60,7 +60,7 @@ impl Disk {
             Errno::EXIST => Ok(()),
             error => Err(StorageError::io("create", &path.join("l"))(error)),
         })?;
-        let trash = Trash::open(&path, root.as_fd(), |path| std::fs::remove_dir_all(path))?;
+        let trash = Trash::open(&path, root.as_fd(), crate::trash::delete_tree)?;
         Ok(Self { path, root, trash, has_odd_umask: AtomicBool::new(true) })
     }
 

@@ -162,7 +162,7 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
             Some(_) => self.mounter.whiteouts(),
             None => Whiteouts::Plain,
         };
-        let options = ApplyOptions { whiteouts, lowers: &lowers };
+        let options = ApplyOptions { whiteouts, lowers: &lowers, ..ApplyOptions::default() };
         let applied = apply(&self.diff_path(id), tar, &options)
             .map_err(StorageError::archive("extract", id))?;
         rustix::fs::syncfs(&self.disk.root).map_err(StorageError::io("sync", &self.disk.path))?;

@@ -12,7 +12,6 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use barge_archive::Marks;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -36,13 +35,13 @@ const LONGEST_OPTIONS: usize = 4095;
 pub(super) struct Kernel {
     /// Which attributes overlayfs is to use.
     pub(super) marks: Marks,
-    /// The kernel lacks `lowerdir+`: found out once.
-    is_classic: AtomicBool,
+    /// The kernel lacks `lowerdir+`.
+    is_classic: bool,
 }
 
 impl Kernel {
     pub(super) fn new(marks: Marks) -> Self {
-        Self { marks, is_classic: AtomicBool::new(false) }
+        Self { marks, is_classic: !takes_single_layers() }
     }
 
     /// Mounts a stack at `target`.
@@ -56,22 +55,13 @@ impl Kernel {
 
     /// Mounts a stack without a place; `None` where the kernel cannot.
     pub(super) fn detached(&self, stack: &Stack) -> Result<Option<OwnedFd>> {
-        if self.is_classic.load(Ordering::Relaxed) {
+        if self.is_classic {
             return Ok(None);
         }
-        let context = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
-            Ok(context) => context,
-            Err(Errno::NOSYS) => return self.classic_from_now_on(),
-            Err(error) => {
-                return Err(StorageError::io("open file system", Path::new("overlay"))(error));
-            }
-        };
-        match add_lowers(&context, stack) {
-            Ok(()) => {}
-            // "Unknown parameter": every path was given by us and is short enough.
-            Err((_, Errno::INVAL)) => return self.classic_from_now_on(),
-            Err((path, error)) => return Err(StorageError::io("stack layer", &path)(error)),
-        }
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+            .map_err(StorageError::io("open file system", Path::new("overlay")))?;
+        add_lowers(&context, stack)
+            .map_err(|(path, error)| StorageError::io("stack layer", &path)(error))?;
         self.configure(&context, stack)
             .and_then(|()| {
                 fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
@@ -134,11 +124,16 @@ impl Kernel {
             .and_then(|result| result)
             .map_err(failed())
     }
+}
 
-    fn classic_from_now_on(&self) -> Result<Option<OwnedFd>> {
-        self.is_classic.store(true, Ordering::Relaxed);
-        Ok(None)
-    }
+/// Whether overlayfs takes layers one by one. Before Linux 6.5 it was not converted to the new mount calls: then any
+/// option is taken, to be refused when the mount is made.
+fn takes_single_layers() -> bool {
+    let Ok(context) = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
+        return false;
+    };
+    fsconfig_set_string(&context, "lowerdir+", "/").is_ok()
+        && fsconfig_set_flag(&context, "no-such-option").is_err()
 }
 
 /// Adds the layers below, each an option of its own.
