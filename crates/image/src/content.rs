@@ -15,6 +15,7 @@ use crate::faults;
 /// The folder `content/blobs/sha256`.
 #[derive(Debug, Clone)]
 pub struct ContentStore {
+    root: PathBuf,
     folder: PathBuf,
 }
 
@@ -24,10 +25,17 @@ impl ContentStore {
         let folder = root.join("content/blobs/sha256");
         durable::create_folder(&folder)?;
         durable::sweep(&folder)?;
-        Ok(Self { folder })
+        let store = Self { root: root.to_owned(), folder };
+        store.sweep_parts()?;
+        Ok(store)
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    /// The data root.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         self.folder.join(digest.hex())
     }
 

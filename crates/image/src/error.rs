@@ -76,6 +76,14 @@ pub enum ImageError {
         /// Of the bytes.
         got: Digest,
     },
+    /// A layer's bytes ended before all were there; what came is kept for the next try.
+    #[error("unexpected end of the layer: {got} of {expected} bytes came")]
+    Incomplete {
+        /// Bytes that the manifest names.
+        expected: u64,
+        /// Bytes that came.
+        got: u64,
+    },
     /// JSON that is not of the form it must have.
     #[error("cannot parse {what}")]
     Json {
@@ -161,6 +169,7 @@ impl ImageError {
             Self::ReferenceInUse { .. } | Self::Conflict { .. } => ErrorKind::Conflict,
             Self::ReadArchive(source) => source.kind(),
             Self::Unpack { source, .. } => source.kind(),
+            Self::Incomplete { .. } => ErrorKind::Unavailable,
             Self::Damaged { .. } | Self::Storage { .. } | Self::Io { .. } => ErrorKind::System,
         }
     }

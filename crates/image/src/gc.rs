@@ -70,7 +70,7 @@ impl ImageStore {
     pub(crate) fn remove_blob_if_unneeded(&self, digest: &Digest) -> Result<()> {
         let needed = {
             let state = self.read();
-            state.index.images().any(|id| id.digest() == *digest)
+            state.index.blobs().any(|blob| blob == *digest)
                 || state.layers.values().any(|layer| layer.blob.digest == *digest)
         };
         if needed || self.others_need(digest)? { Ok(()) } else { self.content.remove(digest) }
@@ -92,7 +92,7 @@ impl ImageStore {
             // What cannot be read may name anything.
             if !damaged.is_empty()
                 || layers.iter().any(|layer| layer.blob.digest == *digest)
-                || index.images().any(|id| id.digest() == *digest)
+                || index.blobs().any(|blob| blob == *digest)
             {
                 return Ok(true);
             }

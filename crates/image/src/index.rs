@@ -6,11 +6,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use barge_types::{ImageId, Reference};
+use barge_types::{Digest, ImageId, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
 use crate::error::{ImageError, Result};
+use crate::manifests::KeptManifest;
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -21,6 +22,9 @@ pub(crate) struct ImageRecord {
     /// When it last got a name, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_tagged: Option<String>,
+    /// The manifests that it came with or was pushed with, kept as blobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) manifests: Vec<KeptManifest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,6 +86,22 @@ impl Index {
         self.images.entry(id).or_default();
     }
 
+    /// Remembers a manifest of an image; one that is known gets the index that names it now.
+    pub(crate) fn add_manifest(&mut self, id: &ImageId, kept: Option<KeptManifest>) {
+        let (Some(record), Some(kept)) = (self.images.get_mut(id), kept) else { return };
+        match record.manifests.iter_mut().find(|known| known.digest == kept.digest) {
+            Some(known) if kept.index.is_some() => *known = kept,
+            Some(_) => {}
+            None => record.manifests.push(kept),
+        }
+    }
+
+    /// The blobs that are kept for images: configurations, manifests, indexes.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Digest> {
+        let manifests = self.images.values().flat_map(|record| &record.manifests);
+        self.images.keys().map(ImageId::digest).chain(manifests.flat_map(KeptManifest::blobs))
+    }
+
     /// Removes an image and its names.
     pub(crate) fn remove(&mut self, id: &ImageId) {
         self.images.remove(id);
@@ -110,6 +130,11 @@ impl Index {
         self.point(reference.clone(), id)
     }
 
+    /// Gives an image a name that no person gave it.
+    pub(crate) fn name(&mut self, reference: Reference, id: ImageId) {
+        self.point(reference, id);
+    }
+
     fn point(&mut self, reference: Reference, id: ImageId) -> Option<ImageId> {
         let before = self.untag(&reference);
         self.names.entry(id).or_default().insert(reference.clone());
@@ -130,7 +155,6 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barge_types::Digest;
 
     fn id(n: u8) -> ImageId {
         ImageId::new(Digest::from_bytes([n; 32]))

@@ -22,6 +22,8 @@ const VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BlobFormat {
+    /// As it came, not compressed.
+    Plain,
     /// As it came.
     Gzip,
     /// As it came, or by us when it came plain.

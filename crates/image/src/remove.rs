@@ -7,6 +7,7 @@ use barge_storage::LayerId;
 use barge_types::{ContainerId, Digest, ImageId, Reference};
 
 use crate::error::{ImageError, Result};
+use crate::manifests::KeptManifest;
 use crate::resolve::Found;
 use crate::store::ImageStore;
 
@@ -106,6 +107,7 @@ impl ImageStore {
             }
         };
         let image = self.image(&id)?;
+        let manifests = self.manifests(&id);
         // One change: a crash leaves no image without the name that it was to be deleted by.
         self.change_index(|index| match fate {
             Fate::Deleted => index.remove(&id),
@@ -122,7 +124,10 @@ impl ImageStore {
             let top_first: Vec<Digest> = image.chain_ids.into_iter().rev().collect();
             let layers = self.remove_unneeded(&top_first, &usage.layers_in_use())?;
             removed.extend(layers.into_iter().map(Removed::Layer));
-            self.remove_blob_if_unneeded(&id.digest())?;
+            let blobs = manifests.iter().flat_map(KeptManifest::blobs);
+            for blob in blobs.chain([id.digest()]) {
+                self.remove_blob_if_unneeded(&blob)?;
+            }
         }
         Ok(removed)
     }

@@ -20,6 +20,7 @@ use crate::error::{ImageError, Result};
 use crate::image::Image;
 use crate::index::Index;
 use crate::layers::{Layer, LayerFolder, chain_ids};
+use crate::manifests::KeptManifest;
 
 /// What is known of a whole image.
 #[derive(Debug)]
@@ -129,12 +130,19 @@ pub(crate) struct Prepared {
     pub(crate) config: Vec<u8>,
     pub(crate) known: Known,
     pub(crate) references: Vec<Reference>,
+    pub(crate) manifest: Option<KeptManifest>,
 }
 
 impl Prepared {
     pub(crate) fn new(config: Vec<u8>, references: Vec<Reference>) -> Result<Self> {
         let known = Known::parse(&config)?;
-        Ok(Self { id: ImageId::new(Digester::of(&config)), config, known, references })
+        let id = ImageId::new(Digester::of(&config));
+        Ok(Self { id, config, known, references, manifest: None })
+    }
+
+    /// With the manifest that it came with.
+    pub(crate) fn with_manifest(self, manifest: Option<KeptManifest>) -> Self {
+        Self { manifest, ..self }
     }
 }
 
@@ -301,6 +309,7 @@ impl ImageStore {
             let mut displaced = Vec::new();
             for image in &images {
                 index.insert(image.id);
+                index.add_manifest(&image.id, image.manifest.clone());
                 for reference in &image.references {
                     let before = index.tag(reference, image.id, &now);
                     displaced.extend(before.map(|before| (reference.clone(), before)));

@@ -88,10 +88,19 @@ impl Read for Source {
     }
 }
 
+impl Source {
+    fn drain(&mut self) -> barge_archive::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Compressed(decoder) => decoder.drain_source(),
+        }
+    }
+}
+
 /// What takes the plain bytes, and who is told.
-struct Applying<'a, A> {
-    apply: A,
-    progress: &'a mut dyn FnMut(u64),
+pub(crate) struct Applying<'a, A> {
+    pub(crate) apply: A,
+    pub(crate) progress: &'a mut dyn FnMut(u64),
 }
 
 /// How often the progress is told.
@@ -201,7 +210,7 @@ impl ImageStore {
         } else {
             Source::Compressed(Decoder::new(copying).map_err(ImageError::ReadArchive)?)
         };
-        let outcome = run(source, number, applying);
+        let outcome = run((source, Source::drain), number, applying);
         // Taken whatever happened: the reading thread may live a little longer, a half-written blob
         // must not.
         let sink = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -258,15 +267,15 @@ impl ImageStore {
         Ok((unpacked(pin), Used::New))
     }
 
-    fn step(&self, name: &'static str) -> Result<()> {
+    pub(crate) fn step(&self, name: &'static str) -> Result<()> {
         faults::point(name).map_err(ImageError::io(name, &self.folder))
     }
 }
 
 /// Reads a source on a thread of its own and applies it on this one. Returns diff id, bytes of the
-/// archive, bytes of content.
-fn run(
-    source: Source,
+/// archive, bytes of content. `drain` reads what is left of the source after the end of the archive.
+pub(crate) fn run<S: Read + Send + 'static>(
+    (source, drain): (S, impl FnOnce(&mut S) -> barge_archive::Result<()>),
     number: usize,
     applying: Applying<'_, impl FnOnce(&mut dyn Read) -> barge_storage::Result<u64>>,
 ) -> Result<(Digest, u64, u64)> {
@@ -276,13 +285,11 @@ fn run(
     let size =
         apply(&mut telling).map_err(|source| ImageError::Unpack { layer: number, source })?;
     let (diff_id, tar_size, mut source) = ahead.finish().map_err(read_error)?.finish();
-    if let Source::Compressed(decoder) = &mut source {
-        decoder.drain_source().map_err(ImageError::ReadArchive)?;
-    }
+    drain(&mut source).map_err(ImageError::ReadArchive)?;
     Ok((diff_id, tar_size, size))
 }
 
-fn read_error(source: io::Error) -> ImageError {
+pub(crate) fn read_error(source: io::Error) -> ImageError {
     ImageError::ReadArchive(ArchiveError::Read { offset: 0, source })
 }
 
