@@ -8,6 +8,7 @@
     reason = "tests: a panic with a text is the report"
 )]
 
+mod attack;
 mod bad_input;
 mod basics;
 mod debian;
@@ -18,5 +19,6 @@ mod lifecycle;
 mod network;
 mod quickstart;
 mod recovery;
+mod silent_shims;
 mod survival;
 mod terminals;

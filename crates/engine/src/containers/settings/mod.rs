@@ -129,6 +129,19 @@ fn check_paths(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
             return Err(invalid(format!("invalid environment variable: {variable}")));
         }
     }
+    // Each is written as a line, or a part of one, into files of /etc.
+    let names = [("hostname", &config.hostname), ("domainname", &config.domainname)];
+    let lists = [
+        ("DNS server", &host.dns),
+        ("DNS search domain", &host.dns_search),
+        ("DNS option", &host.dns_options),
+    ];
+    let of_lists = lists.iter().flat_map(|(what, list)| list.iter().map(|text| (*what, text)));
+    for (what, text) in names.into_iter().chain(of_lists) {
+        if text.contains(|letter: char| letter.is_control() || letter == ' ') {
+            return Err(invalid(format!("invalid {what} {text:?}")));
+        }
+    }
     if host.shm_size < 0 {
         return Err(invalid("SHM size can not be less than 0"));
     }
