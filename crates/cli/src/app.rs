@@ -89,6 +89,7 @@ fn dispatch(globals: &mut GlobalFlags, words: &[String]) -> Result<()> {
                 Some(verb) => run_verb(globals, (&format!("{path} {word}"), verb), rest),
                 None => Err(CliError::UnknownCommand {
                     usage: format!("Usage:  {path}\n\n"),
+                    similar: commands::similar(&[noun.verbs], word),
                     path,
                     name: word.clone(),
                 }),
@@ -98,6 +99,7 @@ fn dispatch(globals: &mut GlobalFlags, words: &[String]) -> Result<()> {
             path: PROGRAM.to_owned(),
             name: name.clone(),
             usage: String::new(),
+            similar: commands::similar(commands::TABLES, name),
         }),
     }
 }

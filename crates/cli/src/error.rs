@@ -27,9 +27,11 @@ pub(crate) enum CliError {
     Arguments { text: String, usage: String, path: String, hint: &'static str },
     /// No command of that name.
     #[error(
-        "{PROGRAM}: unknown command: {path} {name}\n\n{usage}Run '{path} --help' for more information"
+        "{PROGRAM}: unknown command: {path} {name}\n\n{suggestions}{usage}Run '{path} --help' for more \
+         information",
+        suggestions = suggestions(.similar)
     )]
-    UnknownCommand { path: String, name: String, usage: String },
+    UnknownCommand { path: String, name: String, usage: String, similar: Vec<&'static str> },
     /// The daemon could not be asked, or said no.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -143,6 +145,14 @@ pub(crate) fn chain(error: &CliError) -> String {
         cause = error.source();
     }
     text
+}
+
+/// "Did you mean this?", as `git` asks; nothing when there is nothing to propose.
+fn suggestions(similar: &[&str]) -> String {
+    if similar.is_empty() {
+        return String::new();
+    }
+    format!("Did you mean this?\n\t{}\n\n", similar.join("\n\t"))
 }
 
 /// The system's words as Go prints them: lower case, without the number.

@@ -37,9 +37,9 @@ pub use images::{
     ImageListOptions, ImageRemoveOptions, Images, ImportOptions, PullOptions, PushOptions,
     Verbosity,
 };
-pub use networks::Networks;
+pub use networks::{Networks, NetworksPruned};
 pub use registry::{Registry, RegistryAuth, SearchOptions};
 pub use stream::{ByteStream, JsonStream};
-pub use system::{EventsOptions, System};
+pub use system::{EventsOptions, Records, RecordsPruned, System};
 pub use version::ApiVersion;
 pub use volumes::{VolumeRemoval, Volumes};

@@ -2,6 +2,7 @@
 
 use barge_api_types::{Filters, Network};
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::connection::Client;
 use crate::error::Result;
@@ -20,8 +21,23 @@ impl Networks<'_> {
         self.client.get(path).decode("list of networks").await
     }
 
+    /// Removes those that no container uses.
+    pub async fn prune(self, filters: &Filters) -> Result<NetworksPruned> {
+        let path = Path::new(&["networks", "prune"]).with_filters(filters);
+        self.client.post(path).decode("list of removed networks").await
+    }
+
     /// All about one, as the daemon wrote it.
     pub async fn inspect_raw(self, name: &str) -> Result<Bytes> {
         self.client.get(Path::new(&["networks", name])).bytes().await
     }
+}
+
+/// What a prune of networks removed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworksPruned {
+    /// Their names.
+    #[serde(deserialize_with = "barge_api_types::null::as_default")]
+    pub networks_deleted: Vec<String>,
 }

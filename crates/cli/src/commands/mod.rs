@@ -213,9 +213,52 @@ pub(crate) const VERBS: &[Entry] = &[
     verb("wait", &container::wait::VERB),
 ];
 
+/// All of them.
+pub(crate) const TABLES: &[&[Entry]] = &[COMMON, NOUNS, VERBS];
+
+/// Names like `word`: mistyped by a letter or two, or not written to the end.
+pub(crate) fn similar(tables: &[&[Entry]], word: &str) -> Vec<&'static str> {
+    let mut found: Vec<(usize, &'static str)> = tables
+        .iter()
+        .copied()
+        .flatten()
+        .filter_map(|entry| {
+            let distance = distance(entry.name, word);
+            let is_begun = word.len() > 1 && entry.name.starts_with(word);
+            // Of a short word not much may be wrong.
+            let allowed = if word.len().min(entry.name.len()) > 3 { 2 } else { 1 };
+            (distance <= allowed || is_begun).then_some((distance, entry.name))
+        })
+        .collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// How many letters were added, left out, changed or swapped with their neighbour.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, &left) in one.iter().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, &right) in other.iter().enumerate() {
+            let changed = last[column] + usize::from(left != right);
+            let mut least = changed.min(last[column + 1] + 1).min(next[column] + 1);
+            let is_swapped =
+                row > 0 && column > 0 && left == other[column - 1] && one[row - 1] == right;
+            if is_swapped {
+                least = least.min(before[column - 1] + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut last, next);
+    }
+    last[other.len()]
+}
+
 /// The command of that name.
 pub(crate) fn find(name: &str) -> Option<Entry> {
-    [COMMON, NOUNS, VERBS].iter().find_map(|table| find_in(table, name))
+    TABLES.iter().find_map(|table| find_in(table, name))
 }
 
 fn find_in(table: &[Entry], name: &str) -> Option<Entry> {
@@ -251,6 +294,17 @@ mod tests {
                 verb.name
             );
         }
+    }
+
+    #[test]
+    fn mistyped_words_have_proposals() {
+        assert_eq!(similar(TABLES, "pul"), ["pull"]);
+        assert_eq!(similar(TABLES, "plul"), ["pull"]);
+        assert_eq!(similar(TABLES, "imag"), ["image", "images"]);
+        assert_eq!(similar(TABLES, "vresion"), ["version"]);
+        assert_eq!(similar(&[image::NOUN.verbs], "psuh"), ["push"]);
+        assert!(similar(TABLES, "x").iter().all(|name| name.len() <= 2));
+        assert!(similar(TABLES, "completely-else").is_empty());
     }
 
     #[test]

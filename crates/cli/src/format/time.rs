@@ -80,6 +80,11 @@ pub(crate) fn go_time_utc(text: &str) -> String {
     )
 }
 
+/// Seconds since 1970 of the API's RFC 3339 text.
+pub(crate) fn seconds_of(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
 fn local(seconds: i64) -> Option<Zoned> {
     let time = Timestamp::from_second(seconds).ok()?;
     Some(time.to_zoned(TimeZone::system()))

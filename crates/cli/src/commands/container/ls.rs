@@ -53,7 +53,7 @@ struct Flags {
     size: bool,
 }
 
-const FIELDS: &[Field] = &[
+pub(in crate::commands) const FIELDS: &[Field] = &[
     field(("Command", "COMMAND")),
     field(("CreatedAt", "CREATED AT")),
     field(("ID", "CONTAINER ID")),
@@ -100,6 +100,15 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let kind = Kind { fields: FIELDS, columns: if flags.size { COLUMNS_SIZE } else { COLUMNS } };
     let rows: Vec<Row> = containers.iter().map(|container| row(container, width)).collect();
     session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
+}
+
+/// A row as `system df -v` has it: all of it.
+pub(in crate::commands) fn summary_row(container: &ContainerSummary) -> Row {
+    let mut row = row(container, Width::Cut);
+    row.insert("ID".to_owned(), container.id.clone().into());
+    let own = human_decimal_short(u64::try_from(container.size_rw).unwrap_or(0));
+    row.insert("Size".to_owned(), own.into());
+    row
 }
 
 fn id(container: &ContainerSummary, width: Width) -> &str {

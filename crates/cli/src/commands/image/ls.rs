@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use barge_api_types::ImageSummary;
-use barge_client::ImageListOptions;
+use barge_client::{ApiVersion, ImageListOptions};
 use barge_types::size::{human_decimal, human_decimal_short};
 use clap::Args as _;
 use serde_json::json;
 
+use super::tree;
 use crate::commands::{Arity, Input, Verb};
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::filters::{self, filter};
 use crate::flags::Order;
 use crate::format::listing::{self, Kind, Row, field};
@@ -47,9 +48,12 @@ struct Flags {
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
+    /// List multi-platform images as a tree
+    #[arg(long)]
+    tree: bool,
 }
 
-const FIELDS: &[listing::Field] = &[
+pub(in crate::commands) const FIELDS: &[listing::Field] = &[
     field(("Containers", "CONTAINERS")),
     field(("CreatedAt", "CREATED AT")),
     field(("CreatedSince", "CREATED")),
@@ -67,12 +71,27 @@ const NONE: &str = "<none>";
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
+    if flags.tree {
+        check_tree(&flags)?;
+        session.require("tree", ApiVersion::new(47)).await?;
+    }
     let mut filters = filters::collect(flags.filter);
     if let Some(name) = input.arguments.first() {
         filters.add("reference", name);
     }
-    let options = ImageListOptions { all: flags.all, filters, ..ImageListOptions::default() };
+    let options = ImageListOptions {
+        all: flags.all,
+        shared_size: ["SharedSize", "UniqueSize"]
+            .iter()
+            .any(|name| listing::uses(flags.format.as_deref(), name)),
+        manifests: flags.tree,
+        filters,
+    };
     let images = session.client().await?.images().list(&options).await?;
+    if flags.tree {
+        let which = if flags.all { tree::Unnamed::Shown } else { tree::Unnamed::Hidden };
+        return session.streams.write(tree::show(&images, which));
+    }
     let id = |image: &ImageSummary| {
         if flags.no_trunc { image.id.clone() } else { short_id(&image.id).to_owned() }
     };
@@ -100,6 +119,22 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         },
     };
     session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
+}
+
+/// What the tree does not show yet, in the words of Docker's client.
+fn check_tree(flags: &Flags) -> Result<()> {
+    let refused = [
+        (flags.quiet, "--quiet"),
+        (flags.no_trunc, "--no-trunc"),
+        (flags.digests, "--show-digest"),
+        (flags.format.is_some(), "--format"),
+    ];
+    match refused.into_iter().find(|(is_set, _)| *is_set) {
+        Some((_, flag)) => {
+            Err(CliError::Invalid(format!("{flag} is not yet supported with --tree")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What an image is called in one row.
@@ -149,6 +184,18 @@ fn names(image: &ImageSummary, shown: Digests) -> Vec<Name> {
         names.push(name(NONE, NONE, NONE));
     }
     names
+}
+
+/// The one row of an image in `system df -v`: with its first name.
+pub(in crate::commands) fn summary_row(image: &ImageSummary, id: &str) -> Row {
+    let mut names = names(image, Digests::Hidden);
+    let first = image.repo_tags.first().and_then(|tag| tag.rsplit_once(':'));
+    let position = first.and_then(|(repository, tag)| {
+        names.iter().position(|name| name.repository == repository && name.tag == tag)
+    });
+    let mut row = row(id, image, &names.swap_remove(position.unwrap_or(0)));
+    row.insert("Digest".to_owned(), String::new().into());
+    row
 }
 
 fn row(id: &str, image: &ImageSummary, name: &Name) -> Row {

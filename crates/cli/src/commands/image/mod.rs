@@ -19,6 +19,7 @@ pub(super) mod push;
 pub(super) mod rm;
 pub(super) mod save;
 pub(super) mod tag;
+mod tree;
 
 /// `barge image`.
 pub(crate) const NOUN: Noun = Noun {
@@ -42,7 +43,7 @@ pub(crate) const NOUN: Noun = Noun {
 const CHUNK: usize = 128 * 1024;
 
 /// What became of an image, in one line.
-pub(super) fn removed(item: &ImageDeleteResponseItem) -> String {
+fn removed(item: &ImageDeleteResponseItem) -> String {
     if item.deleted.is_empty() {
         format!("Untagged: {}", item.untagged)
     } else {

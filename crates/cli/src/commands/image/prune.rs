@@ -3,8 +3,7 @@
 use barge_types::size::human_decimal;
 use clap::Args as _;
 
-use super::removed;
-use crate::commands::system::prune::{PruneFlags, list};
+use crate::commands::system::prune::{PruneFlags, deleted_images, list};
 use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::filters;
@@ -44,9 +43,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let mut filters = filters::collect(flags.prune.filter);
     filters.add("dangling", if flags.all { "false" } else { "true" });
     let pruned = session.client().await?.images().prune(&filters).await?;
-    let lines: Vec<String> = pruned.images_deleted.iter().map(removed).collect();
     let mut text = String::new();
-    list(&mut text, "Deleted Images", &lines);
+    list(&mut text, "Deleted Images", &deleted_images(&pruned));
     text.push_str(&format!("Total reclaimed space: {}\n", human_decimal(pruned.space_reclaimed)));
     session.streams.write(text)
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead as _, Write as _};
 
+use barge_api_types::{ImageDeleteResponseItem, ImagesPruneResponse};
+use barge_client::{Records, StatusCode};
 use barge_types::size::human_decimal;
 use clap::Args as _;
 
@@ -54,6 +56,12 @@ struct Flags {
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
+    let is_until = |(name, _): &(String, String)| name == "until";
+    if flags.volumes && flags.prune.filter.iter().any(is_until) {
+        return Err(CliError::Invalid(
+            "ERROR: The \"until\" filter is not supported with \"--volumes\"".to_owned(),
+        ));
+    }
     flags.prune.agreed(&warning(&flags))?;
     let all = filters::collect(flags.prune.filter);
     let client = session.client().await?;
@@ -61,6 +69,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let containers = client.containers().prune(&all).await?;
     let mut reclaimed = containers.space_reclaimed;
     list(&mut text, "Deleted Containers", &containers.containers_deleted);
+    let networks = there_is(client.networks().prune(&all).await)?;
+    list(&mut text, "Deleted Networks", &networks.networks_deleted);
     if flags.volumes {
         let volumes = client.volumes().prune(&all).await?;
         reclaimed += volumes.space_reclaimed;
@@ -70,25 +80,55 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     images.add("dangling", if flags.all { "false" } else { "true" });
     let images = client.images().prune(&images).await?;
     reclaimed += images.space_reclaimed;
-    let deleted: Vec<String> =
-        images.images_deleted.iter().map(crate::commands::image::removed).collect();
-    list(&mut text, "Deleted Images", &deleted);
+    list(&mut text, "Deleted Images", &deleted_images(&images));
+    let which = if flags.all { Records::All } else { Records::Dangling };
+    let records = there_is(client.system().prune_builds(which, &all).await)?;
+    reclaimed += records.space_reclaimed;
+    list(&mut text, "Deleted build cache objects", &records.caches_deleted);
     text.push_str(&format!("Total reclaimed space: {}\n", human_decimal(reclaimed)));
     session.streams.write(text)
 }
 
+/// A kind of objects that the daemon does not have needs no pruning.
+fn there_is<T: Default>(pruned: barge_client::Result<T>) -> Result<T> {
+    match pruned {
+        Err(error) if error.status() == Some(StatusCode::NOT_IMPLEMENTED) => Ok(T::default()),
+        result => Ok(result?),
+    }
+}
+
 fn warning(flags: &Flags) -> String {
-    let mut text = "WARNING! This will remove:\n  - all stopped containers\n".to_owned();
+    let mut text = "WARNING! This will remove:\n  - all stopped containers\n  \
+                    - all networks not used by at least one container\n"
+        .to_owned();
     if flags.volumes {
         text.push_str("  - all anonymous volumes not used by at least one container\n");
     }
     text.push_str(if flags.all {
-        "  - all images without at least one container associated to them\n"
+        "  - all images without at least one container associated to them\n  - all build cache\n"
     } else {
-        "  - all dangling images\n"
+        "  - all dangling images\n  - unused build cache\n"
     });
+    if !flags.prune.filter.is_empty() {
+        text.push_str("\n  Items to be pruned will be filtered with:\n");
+        for (name, value) in &flags.prune.filter {
+            text.push_str(&format!("  - {name}={value}\n"));
+        }
+    }
     text.push_str("\nAre you sure you want to continue?");
     text
+}
+
+/// What became of images, one line each; unlike `rmi`, Docker writes these in lower case.
+pub(in crate::commands) fn deleted_images(pruned: &ImagesPruneResponse) -> Vec<String> {
+    let line = |item: &ImageDeleteResponseItem| {
+        if item.untagged.is_empty() {
+            format!("deleted: {}", item.deleted)
+        } else {
+            format!("untagged: {}", item.untagged)
+        }
+    };
+    pruned.images_deleted.iter().map(line).collect()
 }
 
 /// A headed list, if there is anything in it.

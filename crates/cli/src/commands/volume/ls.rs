@@ -37,7 +37,7 @@ struct Flags {
     quiet: bool,
 }
 
-const KIND: Kind = Kind {
+pub(in crate::commands) const KIND: Kind = Kind {
     fields: &[
         field(("Driver", "DRIVER")),
         field(("Labels", "LABELS")),
@@ -63,7 +63,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows)?)
 }
 
-fn row(volume: &Volume) -> Row {
+/// A row of the listing.
+pub(in crate::commands) fn row(volume: &Volume) -> Row {
     let usage = volume.usage_data.as_ref();
     let unknown = || "N/A".to_owned();
     let values = json!({

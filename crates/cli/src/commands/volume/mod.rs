@@ -4,7 +4,7 @@ use super::{Noun, verb, verb_also};
 
 mod create;
 mod inspect;
-mod ls;
+pub(super) mod ls;
 mod prune;
 mod rm;
 

@@ -1,9 +1,9 @@
 //! `barge system df`
 
-use barge_api_types::{ContainerSummary, DiskUsage, ImageSummary, Volume};
+use barge_api_types::{ContainerSummary, DiskUsage, ImageSummary, LogsUsage, Volume};
 use barge_types::size::human_decimal;
 use clap::Args as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
@@ -11,6 +11,8 @@ use crate::flags::Order;
 use crate::format::LIST_HELP;
 use crate::format::listing::{self, Kind, Row, field};
 use crate::session::Session;
+
+mod verbose;
 
 pub(crate) const VERB: Verb = Verb {
     name: "df",
@@ -27,6 +29,9 @@ pub(crate) const VERB: Verb = Verb {
 struct Flags {
     #[arg(long, value_name = "string", help = LIST_HELP)]
     format: Option<String>,
+    /// Show detailed information on space usage
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 const KIND: Kind = Kind {
@@ -43,7 +48,12 @@ const KIND: Kind = Kind {
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let usage = session.client().await?.system().disk_usage().await?;
-    session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows(&usage))?)
+    let format = flags.format.as_deref();
+    session.streams.write(if flags.verbose {
+        verbose::show(&usage, format)?
+    } else {
+        listing::show(&KIND, format, rows(&usage))?
+    })
 }
 
 /// One line's figures.
@@ -53,29 +63,42 @@ struct Sum {
     active: usize,
     size: i64,
     reclaimable: i64,
+    share: Share,
+}
+
+/// Whether the share that could be reclaimed is told, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Share {
+    #[default]
+    Told,
+    Untold,
 }
 
 fn rows(usage: &DiskUsage) -> Vec<Row> {
     let images = images(usage.images.as_deref().unwrap_or_default(), usage.layers_size);
-    vec![
+    let mut rows = vec![
         row("Images", images),
         row("Containers", containers(usage.containers.as_deref().unwrap_or_default())),
         row("Local Volumes", volumes(usage.volumes.as_deref().unwrap_or_default())),
-        row("Build Cache", Sum::default()),
-    ]
+        row("Build Cache", builds(usage.build_cache.as_deref().unwrap_or_default())),
+    ];
+    // Docker's daemon does not count them.
+    rows.extend(usage.logs_usage.as_ref().map(|usage| row("Logs", logs(usage))));
+    rows
 }
 
 fn images(images: &[ImageSummary], layers: i64) -> Sum {
     let used: i64 = images
         .iter()
-        .filter(|image| image.containers > 0)
-        .map(|image| image.size - image.shared_size.max(0))
+        .filter(|image| image.containers != 0 && image.size >= 0 && image.shared_size >= 0)
+        .map(|image| image.size - image.shared_size)
         .sum();
     Sum {
         total: images.len(),
         active: images.iter().filter(|image| image.containers > 0).count(),
         size: layers,
         reclaimable: (layers - used).max(0),
+        share: Share::Told,
     }
 }
 
@@ -92,6 +115,7 @@ fn containers(containers: &[ContainerSummary]) -> Sum {
         active: containers.iter().filter(|container| is_active(container)).count(),
         size: size(true) + size(false),
         reclaimable: size(false),
+        share: Share::Told,
     }
 }
 
@@ -109,10 +133,37 @@ fn volumes(volumes: &[Volume]) -> Sum {
     sum
 }
 
+/// Records that others share are not counted twice.
+fn builds(records: &[Value]) -> Sum {
+    let is = |record: &Value, name: &str| record[name].as_bool().unwrap_or(false);
+    let mut sum = Sum { total: records.len(), share: Share::Untold, ..Sum::default() };
+    for record in records {
+        let size = if is(record, "Shared") { 0 } else { record["Size"].as_i64().unwrap_or(0) };
+        sum.size += size;
+        if is(record, "InUse") {
+            sum.active += 1;
+        } else {
+            sum.reclaimable += size;
+        }
+    }
+    sum
+}
+
+fn logs(usage: &LogsUsage) -> Sum {
+    let count = |number: i64| usize::try_from(number).unwrap_or(0);
+    Sum {
+        total: count(usage.total_count),
+        active: count(usage.active_count),
+        size: usage.total_size,
+        reclaimable: usage.reclaimable,
+        share: Share::Told,
+    }
+}
+
 fn row(kind: &str, sum: Sum) -> Row {
     let human = |bytes: i64| human_decimal(u64::try_from(bytes).unwrap_or(0));
     let mut reclaimable = human(sum.reclaimable);
-    if sum.size > 0 {
+    if sum.size > 0 && sum.share == Share::Told {
         reclaimable.push_str(&format!(" ({}%)", sum.reclaimable * 100 / sum.size));
     }
     let values = json!({
@@ -135,6 +186,12 @@ mod tests {
             layers_size: 1000,
             images: Some(vec![
                 ImageSummary { containers: 1, size: 600, ..ImageSummary::default() },
+                ImageSummary {
+                    containers: 1,
+                    size: 50,
+                    shared_size: -1,
+                    ..ImageSummary::default()
+                },
                 ImageSummary { size: 400, ..ImageSummary::default() },
             ]),
             containers: Some(vec![ContainerSummary {
@@ -146,8 +203,32 @@ mod tests {
         };
         let rows = rows(&usage);
         assert_eq!(rows[0]["Reclaimable"], "400B (40%)");
-        assert_eq!(rows[0]["Active"], "1");
+        assert_eq!(rows[0]["Active"], "2");
         assert_eq!(rows[1]["Reclaimable"], "10B (100%)");
         assert_eq!(rows[2]["Reclaimable"], "0B");
+        assert_eq!(rows.len(), 4, "no line for what the daemon does not tell");
+    }
+
+    #[test]
+    fn shared_build_records_and_logs_are_counted() {
+        let usage = DiskUsage {
+            build_cache: Some(vec![
+                json!({ "ID": "a", "Shared": true, "InUse": false, "Size": 5000 }),
+                json!({ "ID": "b", "Shared": false, "InUse": true, "Size": 700 }),
+                json!({ "ID": "c", "Shared": false, "InUse": false, "Size": 11 }),
+            ]),
+            logs_usage: Some(LogsUsage {
+                total_count: 2,
+                active_count: 1,
+                total_size: 100,
+                reclaimable: 40,
+                items: Vec::new(),
+            }),
+            ..DiskUsage::default()
+        };
+        let rows = rows(&usage);
+        assert_eq!((&rows[3]["Size"], &rows[3]["Reclaimable"]), (&json!("711B"), &json!("11B")));
+        assert_eq!(rows[4]["Type"], "Logs");
+        assert_eq!(rows[4]["Reclaimable"], "40B (40%)");
     }
 }
