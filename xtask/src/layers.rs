@@ -17,6 +17,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
             "barge-archive",
             "barge-storage",
             "barge-image",
+            "barge-registry",
             "barge-network",
             "barge-volume",
             "barge-logdriver",
@@ -34,7 +35,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// Edges that no row forbids and that would still be wrong.
-const FORBIDDEN: [(&str, &str, &str); 8] = [
+const FORBIDDEN: [(&str, &str, &str); 10] = [
     ("barge-cli-core", "barge-engine", "the client knows the daemon by its API alone"),
     ("barge-client", "barge-engine", "the client knows the daemon by its API alone"),
     (
@@ -45,6 +46,12 @@ const FORBIDDEN: [(&str, &str, &str); 8] = [
     ("barge-engine", "barge-shim-core", "the daemon speaks shim-api"),
     ("barge-api-server", "barge-client", "a server is no client"),
     ("barge-runtime-core", "barge-shim-core", "the runtime must work without a shim"),
+    (
+        "barge-registry",
+        "barge-image",
+        "a registry's client keeps nothing; the engine joins the two",
+    ),
+    ("barge-image", "barge-registry", "the image store does not know the network"),
     ("barge-api-types", "barge-types", "the wire depends on nothing of ours"),
     ("barge-api-types", "barge-oci", "the wire depends on nothing of ours"),
 ];
