@@ -84,6 +84,16 @@ pub enum ImageError {
         /// Bytes that came.
         got: u64,
     },
+    /// More bytes than a layer has; nothing of them is kept.
+    #[error(
+        "wrong length of layer {layer}: more than the {expected} bytes that the manifest names came"
+    )]
+    TooLong {
+        /// Number of the layer, from 0.
+        layer: usize,
+        /// Bytes that the manifest names.
+        expected: u64,
+    },
     /// JSON that is not of the form it must have.
     #[error("cannot parse {what}")]
     Json {
@@ -165,6 +175,7 @@ impl ImageError {
             | Self::Archive(_)
             | Self::WrongDiffId { .. }
             | Self::WrongDigest { .. }
+            | Self::TooLong { .. }
             | Self::Json { .. } => ErrorKind::InvalidParameter,
             Self::ReferenceInUse { .. } | Self::Conflict { .. } => ErrorKind::Conflict,
             Self::ReadArchive(source) => source.kind(),

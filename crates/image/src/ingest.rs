@@ -324,10 +324,25 @@ pub struct OpenLayer {
 }
 
 /// How much came, of what, so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tally {
     digester: Digester,
     bytes: u64,
+    state: Came,
+}
+
+/// How the stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Came {
+    /// There may be more.
+    #[default]
+    Some,
+    /// It ended.
+    All,
+    /// It broke off.
+    Broken,
+    /// It did not end where it should.
+    TooMuch,
 }
 
 /// The bytes that are here, then those that come, which are kept.
@@ -347,14 +362,17 @@ impl Read for Intake {
         }
         let mut count = self.kept.read(buffer)?;
         let is_new = count == 0;
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         if is_new {
-            count = self.rest.read(buffer)?;
+            count = self.rest.read(buffer).inspect_err(|_| tally.state = Came::Broken)?;
+            if count == 0 {
+                tally.state = Came::All;
+            }
         }
         let bytes = buffer.get(..count).unwrap_or_default();
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         if tally.bytes + count as u64 > self.limit {
-            let text = format!("more than the {} bytes that the manifest names came", self.limit);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            tally.state = Came::TooMuch;
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
         if is_new && let Some(sink) = &mut self.sink {
             sink.write_all(bytes)?;
@@ -382,10 +400,11 @@ impl OpenLayer {
     /// Reads the rest and unpacks the layer. `progress` is told how many bytes of the blob are done.
     ///
     /// # Errors
-    /// What `rest` said: the bytes that came are kept for the next try. [`ImageError::WrongDigest`]: they are not kept.
-    /// [`ImageError::Incomplete`] when the stream ended early.
+    /// What `rest` said, or [`ImageError::Incomplete`] when it ended early: the bytes that came are kept for the next
+    /// try. After any other error they are not.
     pub fn unpack(self, rest: LayerStream, progress: &mut dyn FnMut(u64)) -> Result<()> {
-        let done = self.pass(rest, progress);
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let done = self.pass((rest, Arc::clone(&tally)), progress);
         match done {
             Ok(applied) => {
                 let mut slot = self.ticket.shared.slot(self.ticket.number);
@@ -393,11 +412,10 @@ impl OpenLayer {
                 Ok(())
             }
             Err(error) => {
-                let is_useless = matches!(
-                    error,
-                    ImageError::WrongDigest { .. } | ImageError::WrongDiffId { .. }
-                );
-                if let Some(part) = self.part.filter(|_| is_useless && !faults::is_dead()) {
+                let came = tally.lock().unwrap_or_else(PoisonError::into_inner).state;
+                let is_useful =
+                    came == Came::Broken || matches!(error, ImageError::Incomplete { .. });
+                if let Some(part) = self.part.filter(|_| !is_useful && !faults::is_dead()) {
                     // The first error is the one to tell.
                     part.discard().ok();
                 }
@@ -406,10 +424,13 @@ impl OpenLayer {
         }
     }
 
-    fn pass(&self, rest: LayerStream, progress: &mut dyn FnMut(u64)) -> Result<Option<Applied>> {
+    fn pass(
+        &self,
+        (rest, tally): (LayerStream, Arc<Mutex<Tally>>),
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Option<Applied>> {
         let (shared, number) = (&self.ticket.shared, self.ticket.number);
         let store = &shared.store;
-        let tally = Arc::new(Mutex::new(Tally::default()));
         let read = Arc::new(AtomicU64::new(0));
         let intake = self.intake(rest, (Arc::clone(&tally), Arc::clone(&read)))?;
         let cache_id = shared.slot(number).cache_id.clone();
@@ -424,20 +445,21 @@ impl OpenLayer {
             }
             None => fetch_stream(intake, progress).map(|()| None),
         };
-        let (digest, bytes) = {
-            let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            (tally.digester.clone().finish().0, tally.bytes)
-        };
-        let spec = self.spec();
-        // A stream that was whole and wrong explains whatever else went wrong with it.
+        let Tally { digester, bytes, state } =
+            tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (spec, digest) = (self.spec(), digester.finish().0);
+        // What is wrong with the bytes explains whatever went wrong with what was made of them.
+        if state == Came::TooMuch {
+            return Err(ImageError::TooLong { layer: number, expected: spec.size });
+        }
         if bytes == spec.size && digest != spec.blob {
             let what = format!("layer {number}");
             return Err(ImageError::WrongDigest { what, expected: spec.blob, got: digest });
         }
-        let unpacked = outcome?;
-        if bytes < spec.size {
+        if bytes < spec.size && state == Came::All {
             return Err(ImageError::Incomplete { expected: spec.size, got: bytes });
         }
+        let unpacked = outcome?;
         store.step("unpack a layer")?;
         match unpacked {
             Some((diff_id, applied)) => {

@@ -4,6 +4,7 @@
 mod archives;
 mod crash;
 mod import;
+mod ingest;
 mod load;
 mod names;
 mod oci;
@@ -29,17 +30,21 @@ use crate::unpack::LayerStream;
 struct Ground {
     root: tempfile::TempDir,
     driver: Arc<dyn StorageDriver>,
-    store: ImageStore,
+    store: Arc<ImageStore>,
 }
 
 fn ground() -> Ground {
     open(tempfile::tempdir().unwrap())
 }
 
-/// As a daemon opens its store.
 fn open(root: tempfile::TempDir) -> Ground {
-    let driver = barge_storage::open(root.path(), Some("vfs")).unwrap();
-    let store = ImageStore::open(root.path(), Arc::clone(&driver)).unwrap();
+    open_with(root, "vfs")
+}
+
+/// As a daemon opens its store.
+fn open_with(root: tempfile::TempDir, driver: &str) -> Ground {
+    let driver = barge_storage::open(root.path(), Some(driver)).unwrap();
+    let store = Arc::new(ImageStore::open(root.path(), Arc::clone(&driver)).unwrap());
     driver.sweep(&store.layer_ids()).unwrap();
     store.sweep(&UnusedImages).unwrap();
     driver.flush();
@@ -58,8 +63,9 @@ impl Ground {
     /// The daemon ends and starts again.
     fn reopen(self) -> Self {
         let Self { root, driver, store } = self;
+        let name = driver.name();
         drop((store, driver));
-        open(root)
+        open_with(root, name)
     }
 
     fn load(&self, archive: &[u8]) -> Result<Vec<Loaded>> {

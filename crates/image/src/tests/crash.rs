@@ -16,7 +16,19 @@ fn seen(ground: &Ground) -> (Vec<(String, ImageId)>, usize, usize) {
 }
 
 /// Kills `operation` at its first step, its second, … until it gets through.
-fn kill_everywhere(prepare: &dyn Fn(&Ground), operation: &dyn Fn(&Ground) -> Result<()>) {
+pub(super) fn kill_everywhere(
+    prepare: &dyn Fn(&Ground),
+    operation: &dyn Fn(&Ground) -> Result<()>,
+) {
+    kill_everywhere_on("vfs", prepare, operation);
+}
+
+pub(super) fn kill_everywhere_on(
+    driver: &str,
+    prepare: &dyn Fn(&Ground),
+    operation: &dyn Fn(&Ground) -> Result<()>,
+) {
+    let ground = || open_with(tempfile::tempdir().unwrap(), driver);
     let before = {
         let ground = ground();
         prepare(&ground);

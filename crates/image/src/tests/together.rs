@@ -60,7 +60,7 @@ fn on_overlay2_an_image_goes_in_out_and_away() {
         }
     };
     let store = ImageStore::open(root.path(), Arc::clone(&driver)).unwrap();
-    let ground = Ground { root, driver, store };
+    let ground = Ground { root, driver, store: Arc::new(store) };
     let (lower, upper) = (tar(&[("a", b"1"), ("b", b"1")]), tar(&[("b", b"2"), (".wh.a", b"")]));
     ground.load(&docker_save(&[&lower, &upper], &["box:1"])).unwrap();
     let image = ground.store.get("box:1").unwrap();
