@@ -12,6 +12,9 @@ use rustix::fs::{FileType, Mode};
 
 use crate::error::{Result, StorageError};
 
+/// What overlayfs needs of a full layer to mount it: without, the mount is read-only.
+const ROOM: u64 = 1024 * 1024;
+
 /// The node of the file system's device, for kernels without `quotactl_fd`; Docker's name for it.
 const DEVICE: &str = "backingFsBlockDev";
 
@@ -60,6 +63,27 @@ impl Projects {
         // The limit first: a folder with a project has one.
         self.quotas.set_limit(number, size)?;
         set_project(folder, number)
+    }
+
+    /// Does something that needs a little room in a folder that may be full, and must not fail for that.
+    pub(crate) fn with_room<T>(
+        &self,
+        folder: impl AsFd,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let usage = project(folder).ok().filter(|number| *number != 0).and_then(|number| {
+            let usage = self.quotas.usage(number).ok()?;
+            (usage.limit > 0 && usage.used + ROOM > usage.limit).then_some((number, usage.limit))
+        });
+        // When it cannot be raised the work tells what it lacks; when it cannot be set back there is a little more room.
+        if let Some((number, limit)) = usage {
+            self.quotas.set_limit(number, limit + ROOM).ok();
+        }
+        let result = work();
+        if let Some((number, limit)) = usage {
+            self.quotas.set_limit(number, limit).ok();
+        }
+        result
     }
 
     /// Forgets the limit of a folder that is going to be deleted.

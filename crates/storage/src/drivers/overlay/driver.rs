@@ -89,7 +89,11 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         let merged = path.join("merged");
         if state.mounts == 0 && !disk::is_mounted(&merged)? {
             self.disk.prepare_mount(id)?;
-            self.mounter.mount(&self.stack(&layer, options), &merged)?;
+            let mount = || self.mounter.mount(&self.stack(&layer, options), &merged);
+            match &self.projects {
+                Some(projects) => projects.with_room(disk::open_folder(&path)?, mount)?,
+                None => mount()?,
+            }
         }
         state.mounts += 1;
         Ok(merged)

@@ -1,0 +1,5 @@
+//! What the fuzz targets do.
+
+pub mod manifest;
+pub mod reference;
+pub mod tar;
