@@ -3,7 +3,7 @@
 # program of /tests, and says in one line how it went.
 
 /bin/busybox --install -s /bin
-export PATH=/bin:/usr/bin HOME=/root
+export PATH=/usr/bin:/bin HOME=/root
 
 if [ "$1" != again ]; then
     # pivot_root refuses to leave the kernel's first root (pivot_root(2)), so containers need another one: the same
@@ -32,6 +32,10 @@ failed=
 for module in /modules/*.ko; do
     insmod "$module" || failed="$failed $module"
 done
+# What layers are made on has to know the attributes of users, which the first root does not on this kernel.
+dd if=/dev/zero of=/disk bs=1 count=0 seek=2G 2>/dev/null
+/usr/bin/mkfs.ext4 -q -F /disk && mount -t ext4 -o loop /disk /tmp || failed="$failed ext4"
+chmod 1777 /tmp
 for test in /tests/*; do
     name=${test##*/}
     echo "running ${name%-*} on $(uname -r)"

@@ -24,13 +24,15 @@ use crate::{
     packages,
 };
 
-/// Boot takes some 15 seconds, the tests about a minute; a slow machine gets ten times that.
-const DEADLINE: Duration = Duration::from_secs(600);
+/// Boot takes some 15 seconds, the tests about six minutes, most of them layers; a slow machine gets five times that.
+const DEADLINE: Duration = Duration::from_secs(1800);
 /// What the guest's last line begins with; `ok` or what failed comes behind it.
 pub(crate) const SENTINEL: &str = "barge-vm-result:";
 
-/// What is tested in the guest: limits and filters by themselves, then whole containers.
-const PACKAGES: [&str; 4] = ["barge-cgroups", "barge-seccomp", "barge-runtime", "barge-shim"];
+/// What is tested in the guest: limits, filters and layers by themselves (its kernel has file systems with quotas and an
+/// older overlayfs), then whole containers.
+const PACKAGES: [&str; 5] =
+    ["barge-cgroups", "barge-seccomp", "barge-runtime", "barge-shim", "barge-storage"];
 
 /// Tests that look at folders which only cgroup v1 has; what they show is shown by others here.
 const ABOUT_V1: [&str; 2] = [
@@ -40,7 +42,14 @@ const ABOUT_V1: [&str; 2] = [
 
 /// Runs the tests that need a virtual machine. Arguments are handed to the test programs.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    packages::install(&["busybox-static", "qemu-system-x86"])?;
+    packages::install(&[
+        "btrfs-progs",
+        "busybox-static",
+        "e2fsprogs",
+        "fuse-overlayfs",
+        "qemu-system-x86",
+        "xfsprogs",
+    ])?;
     let folder = target_folder().join("vm");
     fs::create_dir_all(&folder)?;
     let kernel = kernel::fetch(&folder)?;
@@ -114,7 +123,7 @@ fn boot(kernel: &Path, initramfs: &Path) -> anyhow::Result<()> {
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
-        .args(["-m", "2G", "-nographic", "-no-reboot", "-net", "none"])
+        .args(["-m", "3G", "-nographic", "-no-reboot", "-net", "none"])
         // A disk that reads as zeros: block I/O limits need a device.
         .args(["-drive", "driver=null-co,size=64M,read-zeroes=on,if=virtio"])
         .arg("-kernel")

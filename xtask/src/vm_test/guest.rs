@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
+    process::Command,
 };
 
 use anyhow::Context as _;
@@ -12,10 +13,17 @@ use super::{Built, SENTINEL, cpio::Archive, kernel::Kernel};
 use crate::build::PROGRAMS;
 
 /// What containers and the tests need beyond what is built in.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 19] = [
     "virtio_pci",
     "virtio_blk",
     "overlay",
+    "loop",
+    "crc32c_generic",
+    "ext4",
+    "quota_v2",
+    "xfs",
+    "btrfs",
+    "fuse",
     "veth",
     "bridge",
     "br_netfilter",
@@ -26,6 +34,9 @@ const MODULES: [&str; 12] = [
     "nft_ct",
     "nft_fib_inet",
 ];
+
+/// Programs of this machine that tests of layers start.
+const FOREIGN: [&str; 5] = ["fuse-overlayfs", "mkfs.btrfs", "mkfs.ext4", "mkfs.xfs", "mount"];
 
 const FOLDERS: [&str; 15] = [
     "bin", "dev", "etc", "folders", "modules", "proc", "root", "run", "sys", "tests", "tmp", "usr",
@@ -86,10 +97,30 @@ pub(crate) fn write_initramfs(
     for program in &content.built.programs {
         add(&mut archive, program, &read(program)?)?;
     }
+    for name in FOREIGN {
+        add_foreign(&mut archive, name)?;
+    }
     // Tests that make sure that a program is built ask cargo: here it is.
     let cargo = std::env::var_os("CARGO").context("CARGO is not set")?;
     add(&mut archive, Path::new(&cargo), b"#!/bin/sh\n")?;
     archive.finish()?;
+    Ok(())
+}
+
+/// Adds a program of this machine, found as a shell finds it, and the libraries that it loads.
+fn add_foreign(archive: &mut Archive<impl Write>, name: &str) -> anyhow::Result<()> {
+    let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+    let mut programs = folders.iter().map(|folder| Path::new(folder).join(name));
+    let program = programs.find(|program| program.is_file());
+    let program = program.with_context(|| format!("there is no program {name}"))?;
+    let content = fs::read(&program)?;
+    // Beside the tests' other programs: the folders of system programs belong to busybox there.
+    archive.program(&format!("usr/bin/{name}"), &content)?;
+    let output = Command::new("ldd").arg(&program).output().context("cannot run ldd")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
+        add(archive, Path::new(library), &fs::read(library)?)?;
+    }
     Ok(())
 }
 
