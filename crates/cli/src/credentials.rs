@@ -221,11 +221,12 @@ fn run(name: &str, (verb, input): (&str, &str)) -> Result<Option<String>> {
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                failed(format!("exec: {program:?}: executable file not found in $PATH"))
-            }
-            _ => failed(error.to_string()),
+        .map_err(|error| {
+            failed(if error.kind() == std::io::ErrorKind::NotFound {
+                format!("exec: {program:?}: executable file not found in $PATH")
+            } else {
+                error.to_string()
+            })
         })?;
     if let Some(mut stdin) = child.stdin.take() {
         // One that does not read tells why by its exit code.

@@ -21,7 +21,6 @@ pub struct Images<'a> {
 
 /// What a listing shows.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "the API has them")]
 pub struct ImageListOptions {
     /// Also those between.
     pub all: bool,

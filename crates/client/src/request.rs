@@ -154,11 +154,9 @@ impl Call<'_> {
             return Ok(lent);
         }
         let refused = refusal(status, &self.client.read(lent).await?);
-        let older = match &refused {
-            ClientError::Daemon { message, .. } if !self.client.agreed.is_settled() => {
-                ApiVersion::of_refusal(message)
-            }
-            _ => None,
+        let older = match (&refused, self.client.agreed.is_settled()) {
+            (ClientError::Daemon { message, .. }, false) => ApiVersion::of_refusal(message),
+            (_, _) => None,
         };
         let (Some(older), Some(body)) = (older, repeated) else {
             return Err(refused);

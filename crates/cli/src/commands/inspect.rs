@@ -128,10 +128,7 @@ where
     match (&template, format) {
         (Some(template), _) => {
             for text in &found {
-                let value = serde_json::from_str(text).map_err(|source| {
-                    CliError::Client(ClientError::Decode { what: "answer", source })
-                })?;
-                session.streams.line(template.execute(&value)?)?;
+                session.streams.line(template.execute_text(text)?)?;
             }
         }
         (None, None | Some("")) => {

@@ -1,6 +1,8 @@
 //! JSON set out for reading, without understanding it: the daemon's order of fields and its numbers
 //! stay as they are.
 
+use crate::error::{CliError, Result};
+
 /// Four blanks a level, as `docker inspect` prints.
 const INDENT: &str = "    ";
 
@@ -47,6 +49,15 @@ pub(crate) fn indent(text: &str) -> String {
         }
     }
     out
+}
+
+/// The text of what the daemon told, in the order of its fields.
+pub(crate) fn text(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| CliError::Template {
+        context: "cannot show the answer",
+        text: error.to_string(),
+        code: 1,
+    })
 }
 
 fn line(level: usize, out: &mut String) {

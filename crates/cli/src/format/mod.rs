@@ -3,6 +3,7 @@
 pub(crate) mod duration;
 pub(crate) mod json;
 pub(crate) mod listing;
+mod ordered;
 pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod time;

@@ -2,15 +2,18 @@
 //! knows it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use barge_client::ClientError;
 use gotmpl::{MissingKey, TemplateError, Value};
 
+use super::ordered::Orders;
 use crate::error::{CliError, Result};
 
 /// A parsed template.
 pub(crate) struct Template {
     parsed: gotmpl::Template,
+    orders: Arc<Mutex<Orders>>,
     text: String,
     purpose: Purpose,
 }
@@ -40,9 +43,10 @@ impl Template {
             Purpose::Object | Purpose::Row => MissingKey::Error,
             Purpose::Event => MissingKey::Invalid,
         };
-        let parsed = functions(gotmpl::Template::new("").missing_key(missing))
-            .parse(&text)
-            .map_err(|error| CliError::Template {
+        let orders = Arc::new(Mutex::new(Orders::default()));
+        let empty = gotmpl::Template::new("").missing_key(missing);
+        let parsed =
+            functions(empty, &orders).parse(&text).map_err(|error| CliError::Template {
                 code: if purpose == Purpose::Object { 64 } else { 1 },
                 context: match purpose {
                     Purpose::Object | Purpose::Event => "template parsing error",
@@ -57,12 +61,22 @@ impl Template {
                     error.to_string()
                 },
             })?;
-        Ok(Self { parsed, text, purpose })
+        Ok(Self { parsed, orders, text, purpose })
     }
 
     /// The text for one value.
     pub(crate) fn execute(&self, value: &serde_json::Value) -> Result<String> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.parsed.execute_to_string(&from_json(value)).map_err(|error| self.refused(&error))
+    }
+
+    /// The text for a document; `json` keeps the order of its fields.
+    pub(crate) fn execute_text(&self, document: &str) -> Result<String> {
+        let value = self.orders.lock().unwrap_or_else(PoisonError::into_inner).parse(document);
+        let value = value
+            .map_err(|source| ClientError::Decode { what: "answer", source })
+            .map_err(CliError::Client)?;
+        self.parsed.execute_to_string(&value).map_err(|error| self.refused(&error))
     }
 
     /// In Go's words; scripts look for them.
@@ -87,11 +101,13 @@ impl Template {
     }
 }
 
-fn functions(template: gotmpl::Template) -> gotmpl::Template {
+fn functions(template: gotmpl::Template, orders: &Arc<Mutex<Orders>>) -> gotmpl::Template {
+    let orders = Arc::clone(orders);
     template
-        .func("json", |arguments| {
+        .func("json", move |arguments| {
             let value = arguments.first().unwrap_or(&Value::Nil);
-            Ok(text(go_json(&to_json(value))))
+            let orders = orders.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(text(orders.to_json(value)))
         })
         .func("upper", |arguments| Ok(text(string(arguments, 0)?.to_uppercase())))
         .func("lower", |arguments| Ok(text(string(arguments, 0)?.to_lowercase())))
@@ -172,7 +188,12 @@ fn title(whole: &str) -> String {
 
 /// JSON as Go's encoder writes it: `<`, `>` and `&` escaped.
 pub(crate) fn go_json(value: &serde_json::Value) -> String {
-    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    go_escaped(&value.to_string())
+}
+
+/// JSON with the characters escaped that Go's encoder escapes.
+pub(crate) fn go_escaped(text: &str) -> String {
+    text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 fn from_json(value: &serde_json::Value) -> Value {
@@ -192,23 +213,6 @@ fn from_json(value: &serde_json::Value) -> Value {
                 .map(|(name, value)| (Arc::from(name.as_str()), from_json(value)))
                 .collect::<BTreeMap<Arc<str>, Value>>(),
         )),
-    }
-}
-
-fn to_json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Nil | Value::Function(_) => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::Int(value) => (*value).into(),
-        Value::Uint(value) => (*value).into(),
-        Value::Float(value) => (*value).into(),
-        Value::String(value) => value.as_ref().into(),
-        Value::List(values) => values.iter().map(to_json).collect(),
-        Value::Map(values) => values
-            .iter()
-            .map(|(name, value)| (name.to_string(), to_json(value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
     }
 }
 
@@ -250,6 +254,16 @@ mod tests {
         ] {
             assert_eq!(show(template), text, "{template}");
         }
+    }
+
+    #[test]
+    fn fields_stay_in_the_documents_order() {
+        let template = Template::parse("{{json .State}} {{json .}}", Purpose::Object).unwrap();
+        let text = r#"{"State":{"Running":true,"Pid":42},"Args":[]}"#;
+        assert_eq!(
+            template.execute_text(text).unwrap(),
+            format!(r#"{{"Running":true,"Pid":42}} {text}"#)
+        );
     }
 
     #[test]

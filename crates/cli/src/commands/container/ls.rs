@@ -77,7 +77,7 @@ const COLUMNS_SIZE: &[&str] =
 
 /// Whether long values are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Width {
+pub(in crate::commands) enum Width {
     Cut,
     Whole,
 }
@@ -102,10 +102,9 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
 }
 
-/// A row as `system df -v` has it: all of it.
-pub(in crate::commands) fn summary_row(container: &ContainerSummary) -> Row {
-    let mut row = row(container, Width::Cut);
-    row.insert("ID".to_owned(), container.id.clone().into());
+/// A row as `system df -v` has it: sizes without the image's.
+pub(in crate::commands) fn summary_row(container: &ContainerSummary, width: Width) -> Row {
+    let mut row = row(container, width);
     let own = human_decimal_short(u64::try_from(container.size_rw).unwrap_or(0));
     row.insert("Size".to_owned(), own.into());
     row

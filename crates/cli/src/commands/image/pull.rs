@@ -23,7 +23,6 @@ pub(crate) const VERB: Verb = Verb {
 };
 
 #[derive(clap::Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 struct Flags {
     /// Download all tagged images in the repository
     #[arg(short, long)]

@@ -24,7 +24,6 @@ pub(crate) const VERB: Verb = Verb {
 };
 
 #[derive(clap::Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 struct Flags {
     /// Push all tags of an image to the repository
     #[arg(short, long)]

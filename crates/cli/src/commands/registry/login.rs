@@ -181,7 +181,7 @@ fn line() -> Result<String> {
 }
 
 /// A line typed on a terminal that gives every key; Ctrl-C ends us as it would have.
-fn secret(from: impl io::Read) -> Result<String> {
+fn secret(from: impl io::BufRead) -> Result<String> {
     const INTERRUPT: u8 = 3;
     const END: u8 = 4;
     const KILL: u8 = 0x15;

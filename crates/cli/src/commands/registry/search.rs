@@ -44,7 +44,6 @@ struct Flags {
 const KIND: Kind = Kind {
     fields: &[
         field(("Description", "DESCRIPTION")),
-        field(("IsAutomated", "AUTOMATED")),
         field(("IsOfficial", "OFFICIAL")),
         field(("Name", "NAME")),
         field(("StarCount", "STARS")),
@@ -58,7 +57,7 @@ const DESCRIPTION: usize = 45;
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let term = input.argument(0).to_owned();
-    let filters = filters::collect(flags.filter);
+    let filters = filters::collect(flags.filter.clone());
     if filters.contains("is-automated") {
         session.streams.note("WARNING: the \"is-automated\" filter is deprecated, and searching for \"is-automated=true\" will not yield any results in future.");
     }
@@ -79,17 +78,21 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         filters,
     };
     let found = session.client().await?.registry().search(&options).await?;
-    let rows = found.iter().map(|found| row(found, flags.no_trunc)).collect();
+    let rows = found.iter().map(|found| row(found, &flags)).collect();
     session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows)?)
 }
 
-fn row(found: &ImageSearchResult, is_whole: bool) -> Row {
+fn row(found: &ImageSearchResult, flags: &Flags) -> Row {
     let description = found.description.replace(['\n', '\r'], " ");
-    let mark = |set: bool| if set { "[OK]" } else { "" };
+    // For programs a word, for people a mark.
+    let is_official = match (flags.format.as_deref().map(str::trim), found.is_official) {
+        (Some("json"), is_official) => is_official.to_string(),
+        (_, true) => "[OK]".to_owned(),
+        (_, false) => String::new(),
+    };
     let values = json!({
-        "Description": if is_whole { description } else { ellipsis(&description, DESCRIPTION) },
-        "IsAutomated": mark(found.is_automated),
-        "IsOfficial": mark(found.is_official),
+        "Description": if flags.no_trunc { description } else { ellipsis(&description, DESCRIPTION) },
+        "IsOfficial": is_official,
         "Name": found.name,
         "StarCount": found.star_count.to_string(),
     });

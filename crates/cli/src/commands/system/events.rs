@@ -5,11 +5,11 @@ use barge_client::EventsOptions;
 use clap::Args as _;
 
 use crate::commands::{Arity, Input, Verb};
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::filters::{self, filter};
 use crate::flags::Order;
-use crate::format::template::{Purpose, Template, go_json};
-use crate::format::{INSPECT_HELP, time};
+use crate::format::template::{Purpose, Template, go_escaped};
+use crate::format::{INSPECT_HELP, json, time};
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -56,15 +56,11 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         session.streams.line(match &template {
             None => line(&event),
             Some(template) => {
-                let value = serde_json::to_value(&event).map_err(|error| CliError::Template {
-                    context: "cannot show the answer",
-                    text: error.to_string(),
-                    code: 1,
-                })?;
+                let value = json::text(&event)?;
                 if flags.format.as_deref() == Some("json") {
-                    go_json(&value)
+                    go_escaped(&value)
                 } else {
-                    template.execute(&value)?
+                    template.execute_text(&value)?
                 }
             }
         })?;

@@ -6,10 +6,10 @@ use clap::Args as _;
 use serde_json::json;
 
 use crate::commands::{Arity, Input, Verb};
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::flags::Order;
-use crate::format::INSPECT_HELP;
-use crate::format::template::{Purpose, Template, go_json};
+use crate::format::template::{Purpose, Template, go_escaped};
+use crate::format::{INSPECT_HELP, json};
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -44,24 +44,19 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         }
         return Ok(());
     }
-    let mut value = serde_json::to_value(&info).map_err(|error| CliError::Template {
-        context: "cannot show the answer",
-        text: error.to_string(),
-        code: 1,
-    })?;
-    if let Some(fields) = value.as_object_mut() {
-        let client = json!({
-            "Version": env!("CARGO_PKG_VERSION"),
-            "Context": session.context_name(),
-            "Debug": false,
-            "Plugins": [],
-            "Warnings": null,
-        });
-        fields.insert("ClientInfo".to_owned(), client);
-    }
+    let client = json!({
+        "Version": env!("CARGO_PKG_VERSION"),
+        "Context": session.context_name(),
+        "Debug": false,
+        "Plugins": [],
+        "Warnings": null,
+    });
+    let server = json::text(&info)?;
+    let fields = server.strip_suffix('}').unwrap_or(&server);
+    let value = format!("{fields},\"ClientInfo\":{client}}}");
     session.streams.line(match template {
-        None => go_json(&value),
-        Some(template) => template.execute(&value)?,
+        None => go_escaped(&value),
+        Some(template) => template.execute_text(&value)?,
     })
 }
 

@@ -83,7 +83,7 @@ fn client_text(context: &str) -> String {
         "Client:\n Version:           {}\n API version:       {}\n OS/Arch:           {}/{}\n \
          Context:           {context}\n",
         env!("CARGO_PKG_VERSION"),
-        barge_client::ApiVersion::NEWEST.to_string(),
+        barge_client::ApiVersion::NEWEST,
         std::env::consts::OS,
         architecture(),
     )

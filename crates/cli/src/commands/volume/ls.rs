@@ -39,13 +39,16 @@ struct Flags {
 
 pub(in crate::commands) const KIND: Kind = Kind {
     fields: &[
+        field(("Availability", "AVAILABILITY")),
         field(("Driver", "DRIVER")),
+        field(("Group", "GROUP")),
         field(("Labels", "LABELS")),
         field(("Links", "LINKS")),
         field(("Mountpoint", "MOUNTPOINT")),
         field(("Name", "VOLUME NAME")),
         field(("Scope", "SCOPE")),
         field(("Size", "SIZE")),
+        field(("Status", "STATUS")),
     ],
     columns: &["Driver", "Name"],
 };
@@ -68,6 +71,10 @@ pub(in crate::commands) fn row(volume: &Volume) -> Row {
     let usage = volume.usage_data.as_ref();
     let unknown = || "N/A".to_owned();
     let values = json!({
+        // These three are of cluster volumes.
+        "Availability": "N/A",
+        "Group": "N/A",
+        "Status": "N/A",
         "Driver": volume.driver,
         "Labels": labels(&volume.labels),
         "Links": usage.map_or_else(unknown, |usage| usage.ref_count.to_string()),

@@ -4,6 +4,7 @@ use barge_api_types::{ContainerSummary, DiskUsage, ImageSummary, LogsUsage, Volu
 use barge_types::size::human_decimal;
 use serde_json::{Value, json};
 
+use crate::commands::container::ls::Width;
 use crate::commands::{container, image, volume};
 use crate::error::Result;
 use crate::format::listing::{self, Kind, Row, field};
@@ -41,7 +42,7 @@ const LOGS: Kind = Kind {
 pub(super) fn show(usage: &DiskUsage, format: Option<&str>) -> Result<String> {
     match format.map(str::trim) {
         None | Some("" | "table") => tables(usage),
-        Some("json") => Ok(go_json(&value(usage)) + "\n"),
+        Some("json") => Ok(json(&value(usage))),
         Some(format) => Template::parse(format, Purpose::Row)?.execute(&value(usage)),
     }
 }
@@ -53,11 +54,7 @@ fn tables(usage: &DiskUsage) -> Result<String> {
     let rows = images.map(|image| image::ls::summary_row(image, short_id(&image.id))).collect();
     text += &table(&Kind { fields: image::ls::FIELDS, columns: IMAGES }, rows)?;
     text += "\nContainers space usage:\n\n";
-    let rows = containers.map(container::ls::summary_row).map(|mut row| {
-        // What is told is what it takes, not what its image does.
-        cut_id(&mut row);
-        row
-    });
+    let rows = containers.map(|container| container::ls::summary_row(container, Width::Cut));
     let kind = Kind { fields: container::ls::FIELDS, columns: CONTAINERS };
     text += &table(&kind, rows.collect())?;
     text += "\nLocal Volumes space usage:\n\n";
@@ -82,6 +79,16 @@ fn tables(usage: &DiskUsage) -> Result<String> {
     Ok(text)
 }
 
+/// The kinds in the order of the tables.
+fn json(value: &Value) -> String {
+    let kinds = ["Images", "Containers", "Volumes", "BuildCache", "Logs"];
+    let parts: Vec<String> = kinds
+        .iter()
+        .filter_map(|kind| Some(format!("{kind:?}:{}", go_json(value.get(kind)?))))
+        .collect();
+    format!("{{{}}}\n", parts.join(","))
+}
+
 fn value(usage: &DiskUsage) -> Value {
     let whole = |rows: Vec<Row>| -> Vec<Row> {
         rows.into_iter()
@@ -93,7 +100,9 @@ fn value(usage: &DiskUsage) -> Value {
     };
     let mut value = json!({
         "Images": images(usage).map(|image| image::ls::summary_row(image, &image.id)).collect::<Vec<_>>(),
-        "Containers": whole(containers(usage).map(container::ls::summary_row).collect()),
+        "Containers": whole(containers(usage)
+            .map(|container| container::ls::summary_row(container, Width::Whole))
+            .collect()),
         "Volumes": whole(volumes(usage).map(volume::ls::row).collect()),
         "BuildCache": builds(usage).into_iter().map(build_row).collect::<Vec<_>>(),
     });
