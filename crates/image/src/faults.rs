@@ -1,9 +1,10 @@
 //! Points at which a test makes the process "die": the call stops with an error and no clean-up
-//! runs, which leaves the disk as `kill -9` would. Outside tests the points compile to nothing.
+//! runs, which leaves the disk as `kill -9` would. Outside this crate's tests they are [`barge_sys::fault`]'s.
 
 #[cfg(not(test))]
 #[expect(clippy::unnecessary_wraps, reason = "the test build's points fail")]
-pub(crate) const fn point(_name: &'static str) -> std::io::Result<()> {
+pub(crate) fn point(name: &'static str) -> std::io::Result<()> {
+    barge_sys::fault::point(name);
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! Places where a crash is tried out: between any two steps that change what is on disk.
 //!
-//! In a test program with `BARGE_STORAGE_FAULT=N` in its environment the N-th place aborts the process; everywhere else
-//! this is nothing.
+//! In this crate's test program with `BARGE_STORAGE_FAULT=N` in its environment the N-th place aborts the process;
+//! everywhere else the places are [`barge_sys::fault`]'s.
 
 /// A place between two steps.
 #[cfg(not(test))]
-#[inline(always)]
-pub(crate) fn point() {}
+#[inline]
+pub(crate) fn point() {
+    barge_sys::fault::point("storage");
+}
 
 /// A place between two steps.
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod copy;
 pub mod durable;
 pub mod exe;
 pub mod exec;
+pub mod fault;
 pub mod fdpass;
 pub mod fds;
 pub mod memfd;

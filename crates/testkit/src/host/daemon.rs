@@ -52,6 +52,30 @@ impl TestHost {
         self.daemon = Some(Daemon { child });
     }
 
+    /// Lets the daemon be killed at the N-th place from now on between two steps that change the disk: see
+    /// `barge_sys::fault`.
+    ///
+    /// # Panics
+    /// When the scratch folder cannot be written.
+    pub fn arm_fault(&self, number: u32) {
+        fs::write(self.fault_file(), number.to_string())
+            .expect("the scratch folder can be written");
+    }
+
+    /// Where the daemon was killed since [`Self::arm_fault`]; none when it was not. Nothing is armed afterwards.
+    ///
+    /// # Panics
+    /// When the scratch folder cannot be read.
+    pub fn disarm_fault(&self) -> Option<String> {
+        let text = fs::read_to_string(self.fault_file()).expect("a fault was armed");
+        fs::remove_file(self.fault_file()).expect("the scratch folder can be written");
+        Some(text).filter(|text| text.parse::<u32>().is_err())
+    }
+
+    fn fault_file(&self) -> std::path::PathBuf {
+        self.scratch.join("fault")
+    }
+
     /// Starts the daemon where it must fail, and returns what it said.
     ///
     /// # Panics
@@ -79,6 +103,7 @@ impl TestHost {
             .arg(self.scratch.join("daemon.json"))
             .args(["--bridge", self.bridge(), "--cgroup-parent", &self.name])
             .args(&self.flags)
+            .env("BARGE_FAULT_FILE", self.fault_file())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
