@@ -12,6 +12,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -46,6 +48,8 @@ pub(crate) struct Request {
     pub(crate) line: String,
     /// Its body, if it was JSON.
     pub(crate) body: Value,
+    /// The credentials that came with it, decoded.
+    pub(crate) auth: Value,
 }
 
 impl Daemon {
@@ -168,6 +172,14 @@ fn serve(state: &State, stream: UnixStream) {
             ["exec", id, "start"] if request.body["Detach"] != true => {
                 return attach(state, (id, &mut from), &mut to);
             }
+            ["images", .., "push"] | ["images", "create"] if !path_is_refused(&line) => {
+                to.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+                for message in progress(&line) {
+                    let text = format!("{message}\r\n");
+                    write!(to, "{:x}\r\n{text}\r\n", text.len()).ok();
+                }
+                to.write_all(b"0\r\n\r\n").ok();
+            }
             ["containers", id, "wait"] => {
                 to.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
                 let body = json!({ "StatusCode": state.wait(id) }).to_string();
@@ -189,13 +201,20 @@ fn read(from: &mut BufReader<UnixStream>) -> Option<Request> {
     from.read_line(&mut line).ok().filter(|&count| count > 0)?;
     let mut words = line.split(' ');
     let (method, target) = (words.next()?, words.next()?);
-    let target = target.split_once("/v1.47").map_or(target, |(_, rest)| rest);
-    let mut length = 0;
+    // `/v1.51/containers/…` without the version.
+    let target = target
+        .strip_prefix("/v1.")
+        .and_then(|rest| Some(&rest[rest.find('/')?..]))
+        .unwrap_or(target);
+    let (mut length, mut auth) = (0, Value::Null);
     loop {
         let mut header = String::new();
         from.read_line(&mut header).ok()?;
         if let Some(value) = header.strip_prefix("content-length: ") {
             length = value.trim().parse().unwrap();
+        }
+        if let Some(value) = header.strip_prefix("x-registry-auth: ") {
+            auth = serde_json::from_slice(&URL_SAFE.decode(value.trim()).unwrap()).unwrap();
         }
         if header.trim().is_empty() {
             break;
@@ -206,7 +225,34 @@ fn read(from: &mut BufReader<UnixStream>) -> Option<Request> {
     Some(Request {
         line: format!("{method} {target}"),
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        auth,
     })
+}
+
+/// Images that are missing cannot be pulled either.
+fn path_is_refused(line: &str) -> bool {
+    line.contains("fromImage=missing")
+}
+
+/// What is told of a pull or a push: a layer, and an error for images called so.
+fn progress(line: &str) -> Vec<Value> {
+    let mut messages = vec![
+        json!({ "status": "Pulling from a", "id": "latest" }),
+        json!({ "status": "Pulling fs layer", "progressDetail": {}, "id": "1709f09e5343" }),
+        json!({
+            "status": "Downloading",
+            "progressDetail": { "current": 512, "total": 1024 },
+            "progress": "[=> ] 512B/1.024kB",
+            "id": "1709f09e5343",
+        }),
+        json!({ "status": "Pull complete", "progressDetail": {}, "id": "1709f09e5343" }),
+        json!({ "status": "Digest: sha256:0" }),
+        json!({ "progressDetail": {}, "aux": { "Tag": "latest", "Size": 7 } }),
+    ];
+    if line.contains("broken") {
+        messages.push(json!({ "errorDetail": { "message": "it broke" }, "error": "it broke" }));
+    }
+    messages
 }
 
 /// Containers are called as their image: the script.
@@ -220,6 +266,23 @@ fn answer(state: &State, parts: &[&str], request: &Request) -> (u16, Value) {
         },
         ["containers", "json"] => (200, json!([])),
         ["images", "create"] => (501, message("pulling is not supported")),
+        ["auth"] if request.body["password"] == "wrong" => (401, message("no such user")),
+        ["auth"] if request.body["username"] == "token" => {
+            (200, json!({ "Status": "Login Succeeded", "IdentityToken": "t0ken" }))
+        }
+        ["auth"] => (200, json!({ "Status": "Login Succeeded", "IdentityToken": "" })),
+        ["distribution", .., "json"] => (
+            200,
+            json!({
+                "Descriptor": { "mediaType": "m", "digest": "sha256:1", "size": 7 },
+                "Platforms": [{ "architecture": "amd64", "os": "linux" }],
+            }),
+        ),
+        ["commit"] => (201, json!({ "Id": "sha256:made" })),
+        ["containers", _, "changes"] => (
+            200,
+            json!([{ "Path": "/a", "Kind": 1 }, { "Path": "/b", "Kind": 0 }, { "Path": "/c", "Kind": 2 }]),
+        ),
         ["containers", "notfound", "start"] => {
             (400, message("exec: \"zzz\": executable file not found in $PATH"))
         }
