@@ -177,6 +177,14 @@ impl Container {
         self.decide(|_| state)
     }
 
+    /// The same for what has happened or must happen whether or not the disk has room to record it: a full disk keeps
+    /// nobody from ending a container.
+    pub(crate) fn decide_anyway(&self, decision: impl FnOnce(&mut Inner) -> State) {
+        if let Err(error) = self.decide(decision) {
+            tracing::warn!(container = %self.id, error = error.message(), "the state could not be recorded");
+        }
+    }
+
     /// Decides on a state and records it with nobody in between: an exit and a stop happen one after the other.
     pub(crate) fn decide(&self, decision: impl FnOnce(&mut Inner) -> State) -> Result<()> {
         let mut inner = self.inner();
@@ -190,19 +198,17 @@ impl Container {
 
     /// Notes that its user ends it, also for a daemon that is killed while it waits. None when it does not run (any
     /// more).
-    pub(crate) fn end_by_user(&self) -> Result<Option<Running>> {
-        if self.state().running().is_none() {
-            return Ok(None);
-        }
+    pub(crate) fn end_by_user(&self) -> Option<Running> {
+        self.state().running()?;
         let mut running = None;
-        self.decide(|inner| {
+        self.decide_anyway(|inner| {
             running = inner.state.running();
             if running.is_some() {
                 inner.stop = StoppedBy::User;
             }
             inner.state.clone()
-        })?;
-        Ok(running)
+        });
+        running
     }
 
     /// What events say of a container: its image, its name and its labels.

@@ -24,7 +24,7 @@ impl Containers {
             let exits = container.watch().borrow().exits;
             let is_end = signal == Signal::KILL || signal == container.settings().stop_signal;
             let running =
-                if is_end { container.end_by_user()? } else { container.state().running() };
+                if is_end { container.end_by_user() } else { container.state().running() };
             let Some(running) = running else {
                 return Err(EngineError::Conflict(format!(
                     "cannot kill container: {}: container {} is not running",

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use barge_logdriver::{
     ReadOptions, Reader, Record, Stream, TailLength, Watch, format_fixed, is_readable,
@@ -76,11 +77,10 @@ impl Containers {
         let path = self.log_path(&container);
         let (sender, chunks) = mpsc::channel(4);
         let tty = record.config.tty;
-        let follow = options.follow;
         let source = blocking::run(move || {
             // Watched before it is read: what is written in between wakes the reader.
-            let watch = if follow { Some(Watch::new(&path)?) } else { None };
-            Ok(Source { reader: Reader::open(&path, read)?, watch, options, tty })
+            let follow = if options.follow { Follow::start(&path) } else { Follow::No };
+            Ok(Source { reader: Reader::open(&path, read)?, follow, options, tty })
         })
         .await?;
         tokio::spawn(async move {
@@ -127,9 +127,33 @@ fn watched(watch: Watch) -> Result<AsyncFd<Watched>> {
     AsyncFd::new(Watched(watch)).map_err(EngineError::io("watch", "a log"))
 }
 
+/// How it is found out that there is more.
+enum Follow {
+    No,
+    /// The kernel tells.
+    Watch(Watch),
+    /// The kernel has no more watches (128 for all programs of a user, unless told otherwise): looks again and again.
+    Looks,
+}
+
+impl Follow {
+    fn start(path: &std::path::Path) -> Self {
+        match Watch::new(path) {
+            Ok(watch) => Self::Watch(watch),
+            Err(error) => {
+                tracing::debug!(%error, "a log is followed without a watch");
+                Self::Looks
+            }
+        }
+    }
+}
+
+/// How often a log is looked at that the kernel does not watch.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 struct Source {
     reader: Reader,
-    watch: Option<Watch>,
+    follow: Follow,
     options: LogsOptions,
     tty: bool,
 }
@@ -139,10 +163,11 @@ async fn pump(
     container: &Container,
     out: &mpsc::Sender<io::Result<Bytes>>,
 ) -> Result<()> {
-    let Source { mut reader, watch, options, tty } = source;
-    let watch = match watch {
-        Some(watch) => Some(watched(watch)?),
-        None => None,
+    let Source { mut reader, follow, options, tty } = source;
+    let follows = !matches!(follow, Follow::No);
+    let watch = match follow {
+        Follow::Watch(watch) => Some(watched(watch)?),
+        Follow::No | Follow::Looks => None,
     };
     let mut progress = container.watch();
     loop {
@@ -159,27 +184,29 @@ async fn pump(
         if !chunk.is_empty() && out.send(Ok(Bytes::from(chunk))).await.is_err() {
             return Ok(());
         }
-        let Some(watch) = watch.as_ref().filter(|_| !reader.is_finished()) else {
-            if is_drained || reader.is_finished() {
-                return Ok(());
-            }
-            continue;
-        };
-        if is_drained && is_last {
+        if reader.is_finished() || (is_drained && (is_last || !follows)) {
             return Ok(());
         }
         if is_drained {
             tokio::select! {
                 () = out.closed() => return Ok(()),
                 changed = progress.changed() => drop(changed),
-                readable = watch.readable() => {
-                    let mut ready = readable.map_err(EngineError::io("watch", "a log"))?;
-                    watch.get_ref().0.drain()?;
-                    ready.clear_ready();
-                }
+                changed = change(watch.as_ref()) => changed?,
             }
         }
     }
+}
+
+/// Waits until something was written, or could have been.
+async fn change(watch: Option<&AsyncFd<Watched>>) -> Result<()> {
+    let Some(watch) = watch else {
+        tokio::time::sleep(LOOK_EVERY).await;
+        return Ok(());
+    };
+    let mut ready = watch.readable().await.map_err(EngineError::io("watch", "a log"))?;
+    watch.get_ref().0.drain()?;
+    ready.clear_ready();
+    Ok(())
 }
 
 /// Whether nothing will be written any more.

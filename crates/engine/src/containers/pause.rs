@@ -22,7 +22,7 @@ impl Containers {
                 ),
                 State::Running(_) => {
                     this.ask(&container, "pause", &Request::Pause).await?;
-                    set_freeze(&container, Freeze::Frozen)?;
+                    set_freeze(&container, Freeze::Frozen);
                     this.tell(&container, "pause");
                     Ok(())
                 }
@@ -71,7 +71,8 @@ impl Containers {
                 answer?;
             }
         }
-        set_freeze(container, Freeze::Thawed)
+        set_freeze(container, Freeze::Thawed);
+        Ok(())
     }
 
     /// Asks the shim of a running container.
@@ -87,11 +88,11 @@ impl Containers {
 }
 
 /// Unless it ended meanwhile, which must not be undone.
-fn set_freeze(container: &Container, freeze: Freeze) -> Result<()> {
-    container.decide(|inner| match inner.state.running() {
+fn set_freeze(container: &Container, freeze: Freeze) {
+    container.decide_anyway(|inner| match inner.state.running() {
         Some(running) => State::Running(Running { freeze, ..running }),
         None => inner.state.clone(),
-    })
+    });
 }
 
 /// The refusal of verbs that need a running container.

@@ -38,7 +38,7 @@ impl Containers {
                 Err(_) => {
                     // A stop may wait for ever for what is killed here.
                     if options.force {
-                        container.end_by_user()?;
+                        container.end_by_user();
                         this.kill_and_wait(&container).await?;
                     }
                     container.verb.lock().await
@@ -65,7 +65,7 @@ impl Containers {
     ) -> Result<()> {
         match container.state() {
             State::Running(_) if options.force => {
-                container.end_by_user()?;
+                container.end_by_user();
                 self.kill_and_wait(container).await
             }
             State::Running(_) => Err(EngineError::Conflict(format!(
@@ -77,7 +77,10 @@ impl Containers {
                 "cannot remove container \"/{}\": container is restarting: stop the container before removing or force remove",
                 container.name()
             ))),
-            State::Restarting(ended) => container.set_state(State::Exited(ended)),
+            State::Restarting(ended) => {
+                container.decide_anyway(|_| State::Exited(ended));
+                Ok(())
+            }
             State::Created(_) | State::Exited(_) | State::Removing(_) => Ok(()),
         }
     }

@@ -62,8 +62,8 @@ impl Containers {
             Some(text) => text.parse().map_err(|error| invalid(format!("{error}")))?,
         };
         let exits = container.watch().borrow().exits;
-        let Some(running) = container.end_by_user()? else {
-            return self.keep_stopped(container);
+        let Some(running) = container.end_by_user() else {
+            return Ok(keep_stopped(container));
         };
         self.signal(container, signal, SignalTarget::Init).await?;
         if running.freeze == Freeze::Frozen {
@@ -81,20 +81,6 @@ impl Containers {
                 self.kill_and_wait(container).await.map(|()| Stopped::Now)
             }
         }
-    }
-
-    /// It does not run; nor will it by its policy, which may have waited for its next try.
-    fn keep_stopped(&self, container: &Container) -> Result<Stopped> {
-        let mut stopped = Stopped::AlreadyStopped;
-        container.decide(|inner| {
-            if let State::Restarting(ended) = inner.state {
-                inner.stop = StoppedBy::User;
-                stopped = Stopped::Now;
-                return State::Exited(ended);
-            }
-            inner.state.clone()
-        })?;
-        Ok(stopped)
     }
 
     /// Kills every process of a running container and waits for the end.
@@ -142,6 +128,20 @@ impl Containers {
             Err(error) => Err(error),
         }
     }
+}
+
+/// It does not run; nor will it by its policy, which may have waited for its next try.
+fn keep_stopped(container: &Container) -> Stopped {
+    let mut stopped = Stopped::AlreadyStopped;
+    container.decide_anyway(|inner| {
+        if let State::Restarting(ended) = inner.state {
+            inner.stop = StoppedBy::User;
+            stopped = Stopped::Now;
+            return State::Exited(ended);
+        }
+        inner.state.clone()
+    });
+    stopped
 }
 
 impl Container {
