@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use daemon::Daemon;
+use daemon::terminal::on_terminal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 fn text(bytes: &[u8]) -> &str {
@@ -280,4 +282,66 @@ fn what_the_distribution_endpoint_cannot_give_is_refused() {
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).starts_with(&format!("{flag} is not supported: ")));
     }
+}
+
+#[test]
+fn a_terminal_shows_bars_and_an_interrupt_ends_the_pull() {
+    let daemon = Daemon::start();
+    let mut terminal = on_terminal(daemon.barge(&["pull", "slow"]));
+    let bar = terminal.read_until("512B/1.024kB");
+    assert!(
+        bar.contains(
+            "1709f09e5343: Downloading [=========================>                        ]"
+        ),
+        "{bar}"
+    );
+    let pid = Pid::from_raw(i32::try_from(terminal.child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let status = terminal.child.wait().unwrap();
+    // A shell makes 130 of it.
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2));
+    assert_eq!(daemon.wait_for_end("slow"), 0);
+}
+
+#[test]
+fn a_finished_pull_leaves_its_rows_on_the_terminal() {
+    let daemon = Daemon::start();
+    let mut terminal = on_terminal(daemon.barge(&["pull", "a:latest"]));
+    let shown = terminal.read_until("docker.io/library/a:latest");
+    assert!(
+        shown.contains("1709f09e5343: Pull complete\x1b[K\r\n\x1b[JDigest: sha256:0\r\n"),
+        "{shown:?}"
+    );
+    assert!(terminal.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_password_is_not_shown_while_it_is_typed() {
+    let user = User::new(&json!({}));
+    let client = || {
+        let mut client = user.daemon.barge(&["login", "h"]);
+        client.env("DOCKER_CONFIG", &user.config);
+        client
+    };
+    let mut terminal = on_terminal(client());
+    terminal.read_until("Username: ");
+    terminal.ours.write_all(b"alice\n").unwrap();
+    terminal.read_until("Password: ");
+    // The prompt comes when nothing is echoed any more.
+    assert!(terminal.is_raw());
+    terminal.ours.write_all(b"s3cret\r").unwrap();
+    let shown = terminal.read_until("Login Succeeded");
+    assert!(!shown.contains("s3cret"), "{shown:?}");
+    assert!(terminal.child.wait().unwrap().success());
+    assert!(!terminal.is_raw(), "the terminal is given back");
+    assert_eq!(user.daemon.requests()[0].body["password"], "s3cret");
+    // Interrupted, it gives the terminal back too.
+    assert!(user.run(&["logout", "h"], "").status.success());
+    let mut terminal = on_terminal(client());
+    terminal.read_until("Username: ");
+    terminal.ours.write_all(b"alice\n").unwrap();
+    terminal.read_until("Password: ");
+    terminal.ours.write_all(b"s3c\x03").unwrap();
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    assert!(!terminal.is_raw());
 }

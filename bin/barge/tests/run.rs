@@ -6,14 +6,13 @@
 
 mod daemon;
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Output, Stdio};
 
 use daemon::Daemon;
+use daemon::terminal::{on_terminal, window};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::tcsetwinsize;
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -150,51 +149,6 @@ fn several_containers_are_told_in_order_and_errors_last() {
     assert_eq!((code(&output), text(&output.stderr)), (0, error));
 }
 
-/// Our side of a terminal, and the client on the other.
-struct OnTerminal {
-    ours: File,
-    theirs: OwnedFd,
-    child: Child,
-}
-
-fn on_terminal(daemon: &Daemon, words: &[&str]) -> OnTerminal {
-    use rustix::fs::{Mode, OFlags};
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap();
-    let theirs = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    tcsetwinsize(&theirs, window(33, 99)).unwrap();
-    let stdio = || Stdio::from(theirs.try_clone().unwrap());
-    let child =
-        daemon.barge(words).stdin(stdio()).stdout(stdio()).stderr(Stdio::null()).spawn().unwrap();
-    OnTerminal { ours: File::from(ours), theirs, child }
-}
-
-fn window(height: u16, width: u16) -> Winsize {
-    Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 }
-}
-
-impl OnTerminal {
-    fn is_raw(&self) -> bool {
-        !tcgetattr(&self.theirs)
-            .unwrap()
-            .local_modes
-            .contains(LocalModes::ICANON | LocalModes::ECHO)
-    }
-
-    fn read_until(&mut self, end: &str) -> String {
-        let mut all = Vec::new();
-        let mut byte = [0];
-        while !all.ends_with(end.as_bytes()) {
-            assert_eq!(self.ours.read(&mut byte).unwrap(), 1);
-            all.push(byte[0]);
-        }
-        String::from_utf8(all).unwrap()
-    }
-}
-
 fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
@@ -203,7 +157,7 @@ fn signal(child: &Child, signal: Signal) {
 #[test]
 fn a_terminal_is_raw_while_the_process_has_it() {
     let daemon = Daemon::start();
-    let mut terminal = on_terminal(&daemon, &["run", "-it", "shell"]);
+    let mut terminal = on_terminal(daemon.barge(&["run", "-it", "shell"]));
     assert!(!terminal.is_raw());
     assert_eq!(terminal.read_until("$ "), "$ ");
     assert!(terminal.is_raw());
@@ -221,7 +175,7 @@ fn a_terminal_is_raw_while_the_process_has_it() {
 #[test]
 fn a_new_size_of_the_window_is_told() {
     let daemon = Daemon::start();
-    let mut terminal = on_terminal(&daemon, &["run", "-it", "shell"]);
+    let mut terminal = on_terminal(daemon.barge(&["run", "-it", "shell"]));
     terminal.read_until("$ ");
     daemon.wait_for("POST /containers/shell/resize?h=33&w=99");
     tcsetwinsize(&terminal.theirs, window(50, 60)).unwrap();
@@ -235,7 +189,7 @@ fn a_new_size_of_the_window_is_told() {
 #[test]
 fn who_leaves_by_the_detach_keys_ends_well() {
     let daemon = Daemon::start();
-    let mut terminal = on_terminal(&daemon, &["run", "-it", "--detach-keys", "x", "shell"]);
+    let mut terminal = on_terminal(daemon.barge(&["run", "-it", "--detach-keys", "x", "shell"]));
     terminal.read_until("$ ");
     daemon
         .wait_for("POST /containers/shell/attach?stream=1&stdin=1&stdout=1&stderr=1&detachKeys=x");
@@ -248,7 +202,7 @@ fn who_leaves_by_the_detach_keys_ends_well() {
 #[test]
 fn a_start_that_fails_gives_the_terminal_back() {
     let daemon = Daemon::start();
-    let mut terminal = on_terminal(&daemon, &["run", "-it", "notfound"]);
+    let mut terminal = on_terminal(daemon.barge(&["run", "-it", "notfound"]));
     assert_eq!(terminal.child.wait().unwrap().code(), Some(127));
     assert!(!terminal.is_raw());
 }

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
+pub(crate) mod terminal;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -109,6 +111,11 @@ impl Daemon {
         find(&inner).unwrap_or_else(|| panic!("no request {start}: {:?}", inner.requests))
     }
 
+    /// Waits until a container, or a pull, has ended.
+    pub(crate) fn wait_for_end(&self, name: &str) -> i64 {
+        self.state.wait(name)
+    }
+
     /// What the process read.
     pub(crate) fn input(&self) -> Vec<u8> {
         self.state.inner.lock().unwrap().input.clone()
@@ -178,6 +185,13 @@ fn serve(state: &State, stream: UnixStream) {
                     let text = format!("{message}\r\n");
                     write!(to, "{:x}\r\n{text}\r\n", text.len()).ok();
                 }
+                if line.contains("slow") {
+                    // Goes on until nobody waits for it.
+                    let mut rest = Vec::new();
+                    from.read_to_end(&mut rest).ok();
+                    state.exit("slow", 0);
+                    return;
+                }
                 to.write_all(b"0\r\n\r\n").ok();
             }
             ["containers", id, "wait"] => {
@@ -236,6 +250,13 @@ fn path_is_refused(line: &str) -> bool {
 
 /// What is told of a pull or a push: a layer, and an error for images called so.
 fn progress(line: &str) -> Vec<Value> {
+    if line.contains("slow") {
+        return vec![json!({
+            "status": "Downloading",
+            "progressDetail": { "current": 512, "total": 1024 },
+            "id": "1709f09e5343",
+        })];
+    }
     let mut messages = vec![
         json!({ "status": "Pulling from a", "id": "latest" }),
         json!({ "status": "Pulling fs layer", "progressDetail": {}, "id": "1709f09e5343" }),

@@ -145,12 +145,12 @@ impl Attempt {
         }
         if self.username.is_empty() {
             if self.key == HUB {
-                Streams.note(
+                Streams.line(
                     "Log in with your Docker ID or email address to push and pull images from Docker Hub.",
-                );
+                )?;
             }
             let default = if before.is_empty() { String::new() } else { format!(" ({before})") };
-            Streams.aside(format!("Username{default}: "));
+            Streams.write(format!("Username{default}: "))?;
             self.username = line()?;
             if self.username.is_empty() {
                 self.username = before;
@@ -160,11 +160,11 @@ impl Attempt {
             }
         }
         if self.password.is_empty() {
-            Streams.aside("Password: ");
             let hidden = terminal::Hidden::enter().map_err(CliError::stdio("hide the password"))?;
+            Streams.write("Password: ")?;
             let typed = secret(io::stdin().lock());
             drop(hidden);
-            Streams.note("");
+            Streams.line("")?;
             self.password = typed?;
             if self.password.is_empty() {
                 return Err(CliError::Invalid("password is required".to_owned()));
