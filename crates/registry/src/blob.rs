@@ -1,12 +1,14 @@
 //! Downloads blobs, going on where a connection broke (distribution specification, "pulling blobs"; RFC 9110,
 //! section 14). Whether the bytes have the right digest is for the reader to find out while it unpacks them.
 
+use std::sync::Arc;
+
 use barge_types::Digest;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 
 use crate::error::{Failure, RegistryError, Result};
-use crate::hosts::Capability;
+use crate::hosts::{Capability, Endpoint};
 use crate::manifest::digest_of;
 use crate::repository::Repository;
 use crate::retry::Retrying;
@@ -24,6 +26,7 @@ impl Repository {
             digest: *digest,
             retrying: self.session.retrying(&self.notices),
             answer: None,
+            endpoint: None,
             position: from,
             start: from,
             total: None,
@@ -62,8 +65,17 @@ impl Repository {
 
     /// The size of a blob in the repository; none when it is not there.
     pub async fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.has_blob_for(digest, Capability::Pull).await
+    }
+
+    /// The same, asked of those who may be used for something.
+    pub(crate) async fn has_blob_for(
+        &self,
+        digest: &Digest,
+        capability: Capability,
+    ) -> Result<Option<u64>> {
         let path = self.below(format_args!("blobs/{digest}"));
-        let ask = Ask::new(Method::HEAD, path, Capability::Pull, &[200]);
+        let ask = Ask::new(Method::HEAD, path, capability, &[200]);
         match self.session.ask(&ask, &self.notices).await {
             Ok((answer, _)) => {
                 let size = answer.header(header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
@@ -81,7 +93,9 @@ pub struct BlobStream {
     repository: Repository,
     digest: Digest,
     retrying: Retrying,
+    /// Who sends, and what is still to be read of it.
     answer: Option<Answer>,
+    endpoint: Option<Arc<Endpoint>>,
     /// The next byte that the reader gets.
     position: u64,
     start: u64,
@@ -139,13 +153,21 @@ impl BlobStream {
                         self.retrying.progressed();
                     }
                     self.moved = 0;
-                    let session = &self.repository.session;
-                    if let Err(error) = session.after(error, &mut self.retrying).await {
+                    if let Err(error) = self.recover(error).await {
                         return Some(Err(error));
                     }
                 }
             }
         }
+    }
+
+    /// Waits for the next try, if there is one; the server that broke is asked after the others.
+    async fn recover(&mut self, error: RegistryError) -> Result<()> {
+        let session = &self.repository.session;
+        if let Some(endpoint) = self.endpoint.take() {
+            session.put_mirror_last(&endpoint).await?;
+        }
+        session.after(error, &mut self.retrying).await
     }
 
     async fn try_next(&mut self) -> Result<Option<Bytes>> {
@@ -202,7 +224,8 @@ impl BlobStream {
             ask.headers.extend(range.map(|range| (header::RANGE, range)));
         }
         let asked = self.repository.session.ask_once(&ask).await;
-        let (answer, _) = asked.map_err(|error| self.repository.denied(error))?;
+        let (answer, endpoint) = asked.map_err(|error| self.repository.denied(error))?;
+        self.endpoint = Some(endpoint);
         let Some(span) = self.span(&answer)? else {
             answer.discard().await;
             return Ok(());

@@ -26,8 +26,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Route<'a> {
     pub(crate) url: &'a Url,
     pub(crate) proxy: Option<&'a Proxy>,
-    /// For the server; a proxy with TLS is verified by the same.
     pub(crate) tls: &'a TlsClient,
+    /// For a proxy with TLS: what is believed of a registry does not go for it.
+    pub(crate) proxy_tls: &'a TlsClient,
 }
 
 /// Connects within `limit`.
@@ -47,7 +48,7 @@ async fn connect_all(route: &Route<'_>, end: Instant) -> Result<Box<dyn Stream>,
         return secured(Box::new(stream), route.url, route.tls).await;
     };
     let stream = dial(&proxy.url, end).await?;
-    let mut stream = secured(Box::new(stream), &proxy.url, route.tls).await?;
+    let mut stream = secured(Box::new(stream), &proxy.url, route.proxy_tls).await?;
     match route.url.scheme() {
         Scheme::Http => Ok(stream),
         Scheme::Https => {
@@ -116,8 +117,11 @@ async fn dial(url: &Url, end: Instant) -> Result<TcpStream, Failure> {
 
 async fn tunnel(stream: &mut Box<dyn Stream>, proxy: &Proxy, url: &Url) -> Result<(), Failure> {
     let host = url.host_and_port();
-    let refused =
-        |reason: String| Failure::Proxy { proxy: proxy.url.clone(), host: host.clone(), reason };
+    let refused = |reason: String| Failure::Proxy {
+        proxy: proxy.url.to_string(),
+        host: host.clone(),
+        reason,
+    };
     let authorization = proxy
         .authorization
         .as_ref()

@@ -190,7 +190,7 @@ pub enum Failure {
     #[error("proxy {proxy} does not connect to {host}: {reason}")]
     Proxy {
         /// The proxy's address, without its password.
-        proxy: Url,
+        proxy: String,
         /// Where to.
         host: String,
         /// Its answer.
@@ -251,13 +251,16 @@ pub enum Failure {
 impl Failure {
     /// Go's form of the error of a `connect`.
     pub(crate) fn dial(address: String, error: &io::Error) -> Self {
-        let reason = match error.kind() {
-            io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
-            io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
-            io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
-            io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
-            _ => format!("connect: {error}"),
-        };
+        let known = [
+            (io::ErrorKind::ConnectionRefused, "connect: connection refused"),
+            (io::ErrorKind::TimedOut, "i/o timeout"),
+            (io::ErrorKind::NetworkUnreachable, "connect: network is unreachable"),
+            (io::ErrorKind::HostUnreachable, "connect: no route to host"),
+        ];
+        let reason = known
+            .iter()
+            .find(|(kind, _)| *kind == error.kind())
+            .map_or_else(|| format!("connect: {error}"), |(_, text)| (*text).to_owned());
         Self::Dial { address, reason }
     }
 
@@ -381,10 +384,12 @@ impl RegistryError {
 
     /// How long the server asks to wait.
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Request { source: Failure::TokenRefused(refusal), .. }
-            | Self::Refused(refusal) => refusal.retry_after,
-            _ => None,
+        if let Self::Request { source: Failure::TokenRefused(refusal), .. }
+        | Self::Refused(refusal) = self
+        {
+            refusal.retry_after
+        } else {
+            None
         }
     }
 }

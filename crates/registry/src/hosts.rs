@@ -1,8 +1,8 @@
 //! Which servers stand for a registry, and how each is asked: `certs.d/<host>/hosts.toml` as containerd reads it,
 //! certificates beside it as Docker reads them, `registry-mirrors`, `insecure-registries`.
 //!
-//! A folder's `*.crt`, `*.cert` and `*.key` are for the registry's own server. With `hosts.toml` in it the file decides
-//! about verification and about going without TLS; `insecure-registries` counts where there is no such file.
+//! A folder's `*.crt`, `*.cert` and `*.key` are for the registry's own server. Where `hosts.toml` names that server, its
+//! scheme counts, and nobody tries another; an entry of `insecure-registries` takes its certificate unseen all the same.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ use crate::url::{Scheme, Url};
 /// The domain that references are given when they name none, and who answers for it.
 pub(crate) const DEFAULT_DOMAIN: &str = "docker.io";
 const DEFAULT_SERVER: &str = "registry-1.docker.io";
+
+/// There is no telling which of several a server wants.
+const ONE_CLIENT: &str = "more than one client certificate for a registry is not supported";
 
 /// What a server may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +83,14 @@ impl Endpoint {
         }
     }
 
+    /// Learns who the registry itself is: that gets credentials, and need not be told for whom it stands.
+    fn is_of(&mut self, registry: &Url) {
+        if self.root.is_same_origin(registry) {
+            self.role = Role::Server;
+            self.namespace = None;
+        }
+    }
+
     pub(crate) fn can(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)
     }
@@ -100,10 +111,13 @@ pub(crate) async fn endpoints(config: &RegistryConfig, host: &str) -> Result<Vec
     let host = if host == "index.docker.io" { DEFAULT_DOMAIN } else { host };
     let server = if host == DEFAULT_DOMAIN { DEFAULT_SERVER } else { host };
     let folders = Folders(&config.certs_dirs);
-    if let Some(folder) = folders.with_hosts_file(host) {
-        return from_file(&folder, host, server);
-    }
     let mut endpoints = Vec::new();
+    let mut own = None;
+    if let Some(folder) = folders.with_hosts_file(host) {
+        let read = from_file(&folder, host, server)?;
+        endpoints = read.hosts;
+        own = read.server;
+    }
     if host == DEFAULT_DOMAIN {
         for mirror in &config.mirrors {
             let url = mirror.url();
@@ -117,8 +131,25 @@ pub(crate) async fn endpoints(config: &RegistryConfig, host: &str) -> Result<Vec
             });
         }
     }
+    if let Some(mut own) = own {
+        if is_listed(&config.insecure, &own.root.authority()).await {
+            own.tls.verification = Verification::None;
+            own.downgrade = Downgrade::Allowed;
+        }
+        // A host that is the registry itself is no mirror of it, and asking it twice brings nothing.
+        for endpoint in &mut endpoints {
+            endpoint.is_of(&own.root);
+        }
+        if !endpoints.iter().any(|one| one.base == own.base && ALL.iter().all(|c| one.can(*c))) {
+            endpoints.push(own);
+        }
+        return Ok(endpoints);
+    }
     let url = Url::of_host(Scheme::Https, server)
         .map_err(|source| RegistryError::Host { host: host.to_owned(), source })?;
+    for endpoint in &mut endpoints {
+        endpoint.is_of(&url);
+    }
     let secure = with_certificates(config, Endpoint::new(url, Role::Server), server).await?;
     let plain = match secure.downgrade {
         Downgrade::Allowed => Some(secure.in_the_clear(server)?),
@@ -147,15 +178,21 @@ async fn with_certificates(
     Ok(Endpoint { tls, downgrade: Downgrade::Allowed, ..endpoint })
 }
 
-/// Names are compared, networks hold the addresses that the name has now. Loopback needs no entry, as in Docker.
+/// Loopback needs no entry, as in Docker.
 async fn is_insecure(entries: &[Insecure], host: &str) -> bool {
+    let Ok(url) = Url::of_host(Scheme::Https, host) else { return false };
+    let address: Option<IpAddr> = url.host().parse().ok();
+    url.host() == "localhost"
+        || address.is_some_and(|address| address.is_loopback())
+        || is_listed(entries, host).await
+}
+
+/// Names are compared, networks hold the addresses that the name has now.
+async fn is_listed(entries: &[Insecure], host: &str) -> bool {
     if entries.iter().any(|entry| entry.is_for(host, &[])) {
         return true;
     }
     let Ok(url) = Url::of_host(Scheme::Https, host) else { return false };
-    if url.host() == "localhost" {
-        return true;
-    }
     let addresses: Vec<IpAddr> = match url.host().parse() {
         Ok(address) => vec![address],
         Err(_) if entries.iter().any(|entry| matches!(entry, Insecure::Network(_))) => {
@@ -164,8 +201,7 @@ async fn is_insecure(entries: &[Insecure], host: &str) -> bool {
         }
         Err(_) => Vec::new(),
     };
-    addresses.iter().any(IpAddr::is_loopback)
-        || entries.iter().any(|entry| entry.is_for(host, &addresses))
+    entries.iter().any(|entry| entry.is_for(host, &addresses))
 }
 
 struct Folders<'a>(&'a [PathBuf]);
@@ -174,11 +210,11 @@ impl Folders<'_> {
     /// Containerd also has names without colon, and one for all that have none of their own.
     fn with_hosts_file(&self, host: &str) -> Option<PathBuf> {
         let bare = host.replace(':', "_");
-        let names = [host.to_owned(), format!("{bare}_"), "_default".to_owned()];
-        names
+        let has_file = |folder: &PathBuf| folder.join("hosts.toml").is_file();
+        [host.to_owned(), format!("{bare}_"), "_default".to_owned()]
             .iter()
             .flat_map(|name| self.0.iter().map(move |folder| folder.join(name)))
-            .find(|folder| folder.join("hosts.toml").is_file())
+            .find(has_file)
     }
 
     fn of_host(&self, host: &str) -> Option<PathBuf> {
@@ -207,9 +243,11 @@ fn certificates_in(folder: &Path) -> Result<TlsSettings> {
                     );
                     return Err(RegistryError::BadFile { path: path.clone(), reason });
                 }
-                if tls.client.is_none() {
-                    tls.client = Some((PemFile::read(path)?, PemFile::read(&key)?));
+                if tls.client.is_some() {
+                    let reason = ONE_CLIENT.to_owned();
+                    return Err(RegistryError::BadFile { path: path.clone(), reason });
                 }
+                tls.client = Some((PemFile::read(path)?, PemFile::read(&key)?));
             }
             Some("key") if !names.contains(&path.with_extension("cert")) => {
                 let certificate = path.with_extension("cert");
@@ -252,6 +290,17 @@ struct HostEntry {
     override_path: Option<bool>,
 }
 
+impl HostEntry {
+    fn is_empty(&self) -> bool {
+        self.capabilities.is_none()
+            && self.ca.is_none()
+            && self.client.is_none()
+            && self.skip_verify.is_none()
+            && self.header.is_empty()
+            && self.override_path.is_none()
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrMore {
@@ -284,18 +333,24 @@ struct HostsReader<'a> {
     host: &'a str,
 }
 
-fn from_file(folder: &Path, host: &str, server: &str) -> Result<Vec<Endpoint>> {
+/// What a file says: who is asked before the registry itself, and how that is asked where the file says it.
+struct HostsRead {
+    hosts: Vec<Endpoint>,
+    server: Option<Endpoint>,
+}
+
+fn from_file(folder: &Path, host: &str, server: &str) -> Result<HostsRead> {
     let path = folder.join("hosts.toml");
     let text = std::fs::read_to_string(&path)
         .map_err(|source| RegistryError::ReadFile { path: path.clone(), source })?;
     let reader = HostsReader { path, folder, host };
     let file: HostsFile = toml::from_str(&text).map_err(|error| reader.bad(&error.to_string()))?;
-    let mut endpoints = Vec::new();
+    let mut hosts = Vec::new();
     for (address, entry) in file.host {
         let entry = entry.try_into().map_err(|error: toml::de::Error| {
             reader.bad(&format!("[host.{address:?}]: {}", error.message()))
         })?;
-        endpoints.push(reader.endpoint(&address, &entry, Role::Mirror)?);
+        hosts.push(reader.endpoint(&address, &entry, Role::Mirror)?);
     }
     let entry = HostEntry {
         capabilities: file.capabilities,
@@ -305,6 +360,9 @@ fn from_file(folder: &Path, host: &str, server: &str) -> Result<Vec<Endpoint>> {
         header: file.header,
         override_path: file.override_path,
     };
+    if file.server.is_none() && entry.is_empty() {
+        return Ok(HostsRead { hosts, server: None });
+    }
     let address = file.server.unwrap_or_else(|| format!("https://{server}"));
     let mut own = reader.endpoint(&address, &entry, Role::Server)?;
     let beside = certificates_in(folder)?;
@@ -314,20 +372,7 @@ fn from_file(folder: &Path, host: &str, server: &str) -> Result<Vec<Endpoint>> {
     if entry.client.is_none() {
         own.tls.client = beside.client;
     }
-    // A host that is the registry itself is no mirror of it, and asking it twice brings nothing.
-    for endpoint in &mut endpoints {
-        if endpoint.root.is_same_origin(&own.root) {
-            endpoint.role = Role::Server;
-            endpoint.namespace = None;
-        }
-    }
-    if !endpoints
-        .iter()
-        .any(|endpoint| endpoint.base == own.base && ALL.iter().all(|c| endpoint.can(*c)))
-    {
-        endpoints.push(own);
-    }
-    Ok(endpoints)
+    Ok(HostsRead { hosts, server: Some(own) })
 }
 
 impl HostsReader<'_> {
@@ -380,8 +425,10 @@ impl HostsReader<'_> {
     fn client(&self, client: &Client) -> Result<(PemFile, PemFile)> {
         let files: Vec<&str> = match client {
             Client::One(file) => vec![file],
-            Client::Files(files) => files.iter().take(1).map(String::as_str).collect(),
-            Client::Pairs(pairs) => pairs.iter().take(1).flatten().map(String::as_str).collect(),
+            Client::Files(files) if files.len() > 1 => return Err(self.bad(ONE_CLIENT)),
+            Client::Pairs(pairs) if pairs.len() > 1 => return Err(self.bad(ONE_CLIENT)),
+            Client::Files(files) => files.iter().map(String::as_str).collect(),
+            Client::Pairs(pairs) => pairs.iter().flatten().map(String::as_str).collect(),
         };
         let read = |name: &str| PemFile::read(&self.folder.join(name));
         match files.as_slice() {

@@ -17,6 +17,7 @@ mod hosts;
 mod login;
 mod manifest;
 mod payload;
+mod pool;
 mod proxy;
 mod refusal;
 mod repository;

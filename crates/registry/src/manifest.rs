@@ -1,5 +1,7 @@
 //! Manifests and tags of a repository (distribution specification, "pulling manifests", "content discovery").
 
+use std::sync::Arc;
+
 use barge_oci::image::media_type;
 use barge_types::Digest;
 use bytes::Bytes;
@@ -7,10 +9,10 @@ use http::{HeaderValue, Method, header};
 use serde::Deserialize;
 
 use crate::error::{RegistryError, Result};
-use crate::hosts::Capability;
+use crate::hosts::{Capability, Endpoint, Role};
 use crate::refusal::Refusal;
 use crate::repository::{Repository, Selector};
-use crate::session::Ask;
+use crate::session::{Ask, Fetched};
 use crate::transport::Answer;
 use crate::url::Url;
 
@@ -47,18 +49,30 @@ impl Repository {
     /// A manifest, verified against the digest that was asked for and the one that the registry says.
     pub async fn manifest(&self, which: &Selector) -> Result<FetchedManifest> {
         let ask = self.manifest_ask(Method::GET, which);
-        let fetched = self.session.fetch(&ask, MANIFEST, &self.notices).await;
-        let (answer, bytes) = fetched.map_err(|error| self.pull_error(error, which))?;
-        let digest = digest_of(&bytes);
-        let wanted = match which {
-            Selector::Digest(digest) => Some(*digest),
-            Selector::Tag(_) => said_digest(&answer)?,
-        };
-        if let Some(expected) = wanted.filter(|wanted| *wanted != digest) {
-            return Err(RegistryError::WrongManifest { expected, got: digest });
+        let mut wrong: Vec<Arc<Endpoint>> = Vec::new();
+        loop {
+            let fetched = self.session.fetch(&ask, MANIFEST, &self.notices).await;
+            let Fetched { answer, body: bytes, endpoint } =
+                fetched.map_err(|error| self.pull_error(error, which))?;
+            let digest = digest_of(&bytes);
+            let wanted = match which {
+                Selector::Digest(digest) => Some(*digest),
+                Selector::Tag(_) => said_digest(&answer)?,
+            };
+            let Some(expected) = wanted.filter(|wanted| *wanted != digest) else {
+                let media_type = media_type_of(&answer, &bytes);
+                return Ok(FetchedManifest { bytes, media_type, digest });
+            };
+            let error = RegistryError::WrongManifest { expected, got: digest };
+            // What a mirror has got wrong, the next server may have right.
+            let is_known = wrong.iter().any(|known| Arc::ptr_eq(known, &endpoint));
+            if is_known || endpoint.role == Role::Server {
+                return Err(error);
+            }
+            tracing::debug!(error = error.chain(), base = %endpoint.base, "next server");
+            self.session.put_mirror_last(&endpoint).await?;
+            wrong.push(endpoint);
         }
-        let media_type = media_type_of(&answer, &bytes);
-        Ok(FetchedManifest { bytes, media_type, digest })
     }
 
     /// What a manifest is, by `HEAD`; none when it is not there.
@@ -145,7 +159,8 @@ impl Repository {
         let mut ask = Ask::new(Method::GET, self.below("tags/list"), Capability::Resolve, &[200]);
         ask.query.push(("n", "1000".to_owned()));
         let fetched = self.session.fetch(&ask, TAGS_PAGE, &self.notices).await;
-        let (mut answer, mut body) = fetched.map_err(|error| self.tags_error(error))?;
+        let Fetched { mut answer, mut body, .. } =
+            fetched.map_err(|error| self.tags_error(error))?;
         let mut tags = Vec::new();
         loop {
             let page: TagsPage = serde_json::from_slice(&body)
@@ -158,12 +173,12 @@ impl Repository {
             if next == answer.url {
                 return Err(answer.useless("the next page is this page"));
             }
-            (answer, body) = self.tags_page(&ask, &next).await?;
+            Fetched { answer, body, .. } = self.tags_page(&ask, &next).await?;
         }
     }
 
     /// A page that a `Link` names, which must be on the same server.
-    async fn tags_page(&self, first: &Ask, url: &Url) -> Result<(Answer, Bytes)> {
+    async fn tags_page(&self, first: &Ask, url: &Url) -> Result<Fetched> {
         let query = url.target().split_once('?').map_or("", |(_, query)| query);
         let mut ask = first.clone();
         ask.query.clear();
@@ -175,12 +190,11 @@ impl Repository {
     }
 
     fn tags_error(&self, error: RegistryError) -> RegistryError {
-        match error {
-            RegistryError::Refused(source) if source.status == 404 => {
-                RegistryError::NoSuchRepository { repository: self.familiar.to_string(), source }
-            }
-            other => self.denied(other),
+        let RegistryError::Refused(source) = error else { return error };
+        if source.status != 404 {
+            return self.denied(RegistryError::Refused(source));
         }
+        RegistryError::NoSuchRepository { repository: self.familiar.to_string(), source }
     }
 
     /// Docker's words for what `pull` is refused.
@@ -202,12 +216,11 @@ impl Repository {
     }
 
     pub(crate) fn denied(&self, error: RegistryError) -> RegistryError {
-        match error {
-            RegistryError::Refused(source) if source.has_code("DENIED") => {
-                RegistryError::PullDenied { repository: self.familiar.to_string(), source }
-            }
-            other => other,
+        let RegistryError::Refused(source) = error else { return error };
+        if !source.has_code("DENIED") {
+            return RegistryError::Refused(source);
         }
+        RegistryError::PullDenied { repository: self.familiar.to_string(), source }
     }
 }
 

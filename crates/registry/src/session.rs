@@ -81,6 +81,13 @@ impl Ask {
     }
 }
 
+/// An answer with its whole body.
+pub(crate) struct Fetched {
+    pub(crate) answer: Answer,
+    pub(crate) body: Bytes,
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
 /// A server and whether it was there the last time.
 struct Way {
     endpoint: Arc<Endpoint>,
@@ -197,19 +204,33 @@ impl Session {
         ask: &Ask,
         limit: usize,
         notices: &Notices,
-    ) -> Result<(Answer, Bytes)> {
+    ) -> Result<Fetched> {
         let mut retrying = self.retrying(notices);
         loop {
             let tried = async {
-                let (mut answer, _) = self.ask_once(ask).await?;
-                let body = answer.bytes(limit).await?;
-                Ok((answer, body))
+                let (mut answer, endpoint) = self.ask_once(ask).await?;
+                match answer.bytes(limit).await {
+                    Ok(body) => Ok(Fetched { answer, body, endpoint }),
+                    Err(error) => {
+                        self.put_mirror_last(&endpoint).await?;
+                        Err(error)
+                    }
+                }
             };
             match tried.await {
                 Ok(found) => return Ok(found),
                 Err(error) => self.after(error, &mut retrying).await?,
             }
         }
+    }
+
+    /// A mirror that did not keep what its answer's head promised is asked after the others the next time.
+    pub(crate) async fn put_mirror_last(&self, endpoint: &Arc<Endpoint>) -> Result<()> {
+        let mirrors = self.ways().await?.iter().filter(|way| way.endpoint.role == Role::Mirror);
+        for way in mirrors.filter(|way| Arc::ptr_eq(&way.endpoint, endpoint)) {
+            way.is_down.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// A server that never answered is not waited for: its name may be wrong.

@@ -3,8 +3,7 @@
 //! Connections are not limited in number: how many are asked for at once is the caller's choice
 //! (`max-concurrent-downloads`), and a limit here could make a stream that waits for another one wait for ever.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,21 +12,19 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::config::{Deadlines, RegistryConfig};
 use crate::connect::{self, Route};
 use crate::error::{Failure, RegistryError, Result};
 use crate::payload::{Payload, Sent};
+use crate::pool::{Kind, Lent, Pool};
 use crate::proxy::Proxies;
 use crate::refusal::Refusal;
 use crate::tls::{TlsClient, TlsClients, TlsSettings};
 use crate::url::{Scheme, Url};
 
 const REDIRECTS: usize = 10;
-/// Unused connections are kept for so long, and so many of one kind.
-const IDLE: Duration = Duration::from_secs(50);
-const IDLE_CONNECTIONS: usize = 8;
 /// No more of an error's body is read.
 const REFUSAL: usize = 64 << 10;
 
@@ -180,61 +177,6 @@ impl Answer {
     }
 }
 
-/// Connections of one kind are exchangeable.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Kind {
-    scheme: Scheme,
-    host_and_port: String,
-    tls: u64,
-    proxy: Option<String>,
-}
-
-struct Idle {
-    sender: SendRequest<Payload>,
-    since: Instant,
-}
-
-#[derive(Default)]
-struct Pool {
-    idle: Mutex<HashMap<Kind, Vec<Idle>>>,
-}
-
-impl Pool {
-    fn take(&self, kind: &Kind) -> Option<SendRequest<Payload>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        idle.retain(|_, connections| {
-            connections.retain(|one| now - one.since < IDLE && !one.sender.is_closed());
-            !connections.is_empty()
-        });
-        idle.get_mut(kind)?.pop().map(|one| one.sender)
-    }
-
-    fn put(&self, kind: Kind, sender: SendRequest<Payload>) {
-        if sender.is_closed() {
-            return;
-        }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = idle.entry(kind).or_default();
-        if connections.len() < IDLE_CONNECTIONS {
-            connections.push(Idle { sender, since: Instant::now() });
-        }
-    }
-}
-
-/// A connection in use. Dropped, it is closed; its body's end gives it back.
-struct Lent {
-    sender: SendRequest<Payload>,
-    kind: Kind,
-    pool: Arc<Pool>,
-}
-
-impl Lent {
-    fn give_back(self) {
-        self.pool.put(self.kind, self.sender);
-    }
-}
-
 /// Sends requests.
 pub(crate) struct Transport {
     pool: Arc<Pool>,
@@ -295,7 +237,7 @@ impl Transport {
             match self.exchange(request, sender, kind.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(Broken { failure: Failure::Closed(_), request: Some(unsent) }) => {
-                    request = *unsent
+                    request = *unsent;
                 }
                 // The server may have closed a connection that nobody used; asking again changes nothing.
                 Err(Broken { failure: Failure::Closed(error), request: None }) => match spare {
@@ -314,7 +256,15 @@ impl Transport {
         url: &Url,
         tls: &TlsClient,
     ) -> std::result::Result<SendRequest<Payload>, Failure> {
-        let route = Route { url, proxy: self.proxies.for_url(url), tls };
+        let proxy = self.proxies.for_url(url);
+        let proxy_tls = match proxy.filter(|proxy| proxy.url.scheme() == Scheme::Https) {
+            Some(_) => {
+                let usual = self.tls.client(&TlsSettings::default());
+                usual.map_err(|error| Failure::Settings(Box::new(error)))?
+            }
+            None => tls.clone(),
+        };
+        let route = Route { url, proxy, tls, proxy_tls: &proxy_tls };
         let stream = connect::connect(route, self.deadlines.connect).await?;
         let (sender, connection) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
@@ -463,6 +413,7 @@ fn redirected(
     }
     if !answer.url.is_same_origin(&target) {
         request.own_headers.clear();
+        request.tls.client = None;
     }
     request.url = target;
     Ok(request)

@@ -14,13 +14,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, header};
 use tokio::sync::mpsc;
 
-use crate::error::{RegistryError, Result};
+use crate::error::{Failure, RegistryError, Result};
 use crate::hosts::{Capability, Endpoint};
 use crate::payload::{Payload, Sent, Upload};
 use crate::repository::Repository;
 use crate::session::{Ask, accepted};
-use crate::transport::{Answer, Request};
-use crate::url::Url;
+use crate::transport::{Answer, Downgrade, Request};
+use crate::url::{Scheme, Url};
 
 /// Up to this size the bytes go with the `PUT`, which saves a request.
 const SMALL: u64 = 256 << 10;
@@ -108,7 +108,8 @@ struct Push<'a> {
 impl Repository {
     /// Gives the repository a blob, by the cheapest way there is.
     pub async fn push_blob(&self, upload: &BlobUpload, on_uploaded: OnUploaded) -> Result<Pushed> {
-        if self.has_blob(&upload.digest).await?.is_some() {
+        // Not of a mirror: what that has does not help the registry.
+        if self.has_blob_for(&upload.digest, Capability::Push).await?.is_some() {
             return Ok(Pushed::Existed);
         }
         let manner = if upload.size <= SMALL { Manner::Whole } else { Manner::Streamed };
@@ -320,12 +321,29 @@ async fn begun(answer: Answer, endpoint: Arc<Endpoint>) -> Result<Begun> {
     let Some(location) = answer.header(header::LOCATION) else {
         return Err(answer.useless("an upload without Location"));
     };
+    let url = located(&answer, location, &endpoint)?;
+    answer.discard().await;
+    Ok(Begun::At(Place { endpoint, url, offset: 0 }))
+}
+
+/// An upload's address. It does not leave TLS: a registry behind a proxy that ends TLS names itself without it and is
+/// meant with it; anybody else is refused.
+fn located(answer: &Answer, location: &str, endpoint: &Endpoint) -> Result<Url> {
     let url = answer
         .url
         .join(location)
         .map_err(|error| answer.useless(format!("the upload's Location: {error}")))?;
-    answer.discard().await;
-    Ok(Begun::At(Place { endpoint, url, offset: 0 }))
+    let leaves_tls = answer.url.scheme() == Scheme::Https && url.scheme() == Scheme::Http;
+    if !leaves_tls {
+        return Ok(url);
+    }
+    let is_itself =
+        url.host() == answer.url.host() && [80, answer.url.port()].contains(&url.port());
+    match endpoint.downgrade {
+        _ if is_itself => Ok(url.over_tls(answer.url.port())),
+        Downgrade::Allowed => Ok(url),
+        Downgrade::Refused => Err(Failure::Downgrade(url).on(&answer.method, &answer.url)),
+    }
 }
 
 /// Where the upload goes on, as `Location` and `Range: 0-<last byte>` say. None where `Range` is missing; `0-0`, which
@@ -333,10 +351,7 @@ async fn begun(answer: Answer, endpoint: Arc<Endpoint>) -> Result<Begun> {
 fn moved(answer: &Answer, place: &Place) -> Result<Option<Place>> {
     let url = match answer.header(header::LOCATION) {
         None => place.url.clone(),
-        Some(location) => answer
-            .url
-            .join(location)
-            .map_err(|error| answer.useless(format!("the upload's Location: {error}")))?,
+        Some(location) => located(answer, location, &place.endpoint)?,
     };
     let Some(range) = answer.header(header::RANGE) else { return Ok(None) };
     let last = range.trim().trim_start_matches("bytes=").strip_prefix("0-");
