@@ -50,15 +50,3 @@ fn a_load_tells_what_was_loaded_or_what_is_wrong() {
     assert!(cut.status >= 400 || text.contains("errorDetail"), "{text}");
     host.api().delete(&format!("/images/{}", image.name)).is(200);
 }
-
-#[test]
-fn a_pull_says_that_there_is_no_registry_yet() {
-    let host = HOST.host();
-    let reply = host.api().post("/images/create?fromImage=nothing&tag=latest", Value::Null);
-    assert!(reply.status >= 400, "{}", reply.text());
-    assert!(
-        reply.json()["message"].as_str().unwrap().contains("import or load"),
-        "{}",
-        reply.text()
-    );
-}

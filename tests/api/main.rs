@@ -11,5 +11,6 @@ mod containers;
 mod errors;
 mod events;
 mod images;
+mod registry;
 mod streams;
 mod system;

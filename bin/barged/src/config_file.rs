@@ -26,6 +26,13 @@ pub(crate) struct ConfigFile {
     pub(crate) debug: Option<bool>,
     pub(crate) group: Option<String>,
     pub(crate) storage_driver: Option<String>,
+    pub(crate) storage_opts: Option<Vec<String>>,
+    pub(crate) registry_mirrors: Option<Vec<String>>,
+    pub(crate) insecure_registries: Option<Vec<String>>,
+    pub(crate) max_concurrent_downloads: Option<i64>,
+    pub(crate) max_concurrent_uploads: Option<i64>,
+    pub(crate) max_download_attempts: Option<i64>,
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) bip: Option<String>,
     pub(crate) bridge: Option<String>,
     pub(crate) fixed_cidr: Option<String>,
@@ -51,8 +58,17 @@ pub(crate) struct ConfigFile {
     pub(crate) shutdown_timeout: Option<u64>,
 }
 
+/// The proxies; an object of its own in the file, flags of their own on the command line.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub(crate) struct Proxies {
+    pub(crate) http_proxy: Option<String>,
+    pub(crate) https_proxy: Option<String>,
+    pub(crate) no_proxy: Option<String>,
+}
+
 /// The keys of [`ConfigFile`].
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 38] = [
     "hosts",
     "data-root",
     "exec-root",
@@ -61,6 +77,13 @@ const KEYS: [&str; 31] = [
     "debug",
     "group",
     "storage-driver",
+    "storage-opts",
+    "registry-mirrors",
+    "insecure-registries",
+    "max-concurrent-downloads",
+    "max-concurrent-uploads",
+    "max-download-attempts",
+    "proxies",
     "bip",
     "bridge",
     "fixed-cidr",
@@ -133,6 +156,7 @@ impl ConfigFile {
     pub(crate) fn into_flags(self) -> Flags {
         let ulimits = self.default_ulimits.unwrap_or_default().into_iter();
         let options = self.log_opts.unwrap_or_default().into_iter();
+        let proxies = self.proxies.unwrap_or_default();
         Flags {
             hosts: self.hosts.unwrap_or_default(),
             data_root: self.data_root,
@@ -142,6 +166,15 @@ impl ConfigFile {
             debug: self.debug,
             group: self.group,
             storage_driver: self.storage_driver,
+            storage_opts: self.storage_opts.unwrap_or_default(),
+            registry_mirrors: self.registry_mirrors.unwrap_or_default(),
+            insecure_registries: self.insecure_registries.unwrap_or_default(),
+            max_concurrent_downloads: self.max_concurrent_downloads,
+            max_concurrent_uploads: self.max_concurrent_uploads,
+            max_download_attempts: self.max_download_attempts,
+            http_proxy: proxies.http_proxy,
+            https_proxy: proxies.https_proxy,
+            no_proxy: proxies.no_proxy,
             bip: self.bip,
             bridge: self.bridge,
             fixed_cidr: self.fixed_cidr,
@@ -196,19 +229,16 @@ impl ConfigFile {
 
 /// Whether dockerd has this key: that of a flag, most of them in the plural where the flag is a list.
 fn is_dockerds(key: &str) -> bool {
-    const ONLY_KEYS: [&str; 10] = [
+    const ONLY_KEYS: [&str; 7] = [
         "authorization-plugins",
         "builder",
         "default-address-pools",
         "default-network-opts",
         "features",
-        "insecure-registries",
         "node-generic-resources",
-        "proxies",
-        "registry-mirrors",
         "runtimes",
     ];
-    const PLURALS: [&str; 3] = ["storage-opts", "cdi-spec-dirs", "host-gateway-ips"];
+    const PLURALS: [&str; 2] = ["cdi-spec-dirs", "host-gateway-ips"];
     NOT_SUPPORTED.contains(&key) || ONLY_KEYS.contains(&key) || PLURALS.contains(&key)
 }
 
@@ -248,7 +278,7 @@ mod tests {
 
     #[test]
     fn keys_of_dockerd_that_are_missing_say_so() {
-        for key in ["userns-remap", "runtimes", "storage-opts", "registry-mirrors"] {
+        for key in ["userns-remap", "runtimes", "cdi-spec-dirs", "features"] {
             let error = parse(&format!(r#"{{"{key}":null}}"#)).unwrap_err();
             assert!(matches!(error, ConfigFileError::NotSupported(_)), "{error}");
         }
@@ -256,7 +286,8 @@ mod tests {
 
     #[test]
     fn malformed_files_are_refused_and_an_empty_one_is_empty() {
-        for text in ["{", "[]", r#"{"debug":"yes"}"#, r#"{"hosts":"x"}"#] {
+        for text in ["{", "[]", r#"{"debug":"yes"}"#, r#"{"hosts":"x"}"#, r#"{"proxies":{"x":1}}"#]
+        {
             assert!(matches!(parse(text), Err(ConfigFileError::Malformed { .. })), "{text}");
         }
         assert_eq!(parse(" \n").unwrap(), ConfigFile::default());

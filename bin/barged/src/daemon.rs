@@ -10,7 +10,7 @@ use crate::flags::Flags;
 use crate::logging::LogLevel;
 use crate::pidfile::Pidfile;
 use crate::settings::Settings;
-use crate::signals::Signals;
+use crate::signals::{Reloading, Signals};
 
 /// Runs `run` on threads of its own, for as long as the pid file is ours.
 pub(crate) fn start(
@@ -48,7 +48,8 @@ pub(crate) async fn run(
         tracing::info!("API listen on {}", listener.address());
     }
     tracing::info!("Daemon has completed initialization");
-    let stop = signals.until_stop(flags, settings, level);
+    let reloading = Reloading { flags, settings, level, engine: engine.clone() };
+    let stop = signals.until_stop(reloading);
     barge_api_server::serve(engine, listeners, stop).await;
     tracing::info!("Daemon shutdown complete");
     Ok(())

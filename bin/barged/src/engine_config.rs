@@ -26,6 +26,9 @@ pub(crate) fn from(settings: &Settings) -> anyhow::Result<EngineConfig> {
         shm_size: containers.shm_size,
     };
     config.storage_driver.clone_from(&settings.storage_driver);
+    config.storage_options.clone_from(&settings.storage_opts);
+    settings.registries.check()?;
+    config.registries.clone_from(&settings.registries);
     config.labels.clone_from(&settings.labels);
     config.debug = settings.log_level >= LevelFilter::DEBUG;
     Ok(config)

@@ -46,6 +46,33 @@ pub(crate) struct Flags {
     /// Storage driver (default: the best that works)
     #[arg(short = 's', long, value_name = "DRIVER")]
     pub(crate) storage_driver: Option<String>,
+    /// Option of the storage driver, as KEY=VALUE; may be repeated
+    #[arg(long = "storage-opt", value_name = "KEY=VALUE")]
+    pub(crate) storage_opts: Vec<String>,
+    /// Mirror of Docker Hub, as a URL; may be repeated
+    #[arg(long = "registry-mirror", value_name = "URL")]
+    pub(crate) registry_mirrors: Vec<String>,
+    /// Registry that may be spoken to without TLS or with a certificate nobody vouches for, as HOST[:PORT] or CIDR; may be repeated
+    #[arg(long = "insecure-registry", value_name = "REGISTRY")]
+    pub(crate) insecure_registries: Vec<String>,
+    /// Layers that are downloaded at once, 0 for all (default 3)
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pub(crate) max_concurrent_downloads: Option<i64>,
+    /// Layers that are uploaded at once, 0 for all (default 5)
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pub(crate) max_concurrent_uploads: Option<i64>,
+    /// How often a download is tried (default 5)
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pub(crate) max_download_attempts: Option<i64>,
+    /// Proxy for requests by http (default HTTP_PROXY of the environment)
+    #[arg(long, value_name = "URL")]
+    pub(crate) http_proxy: Option<String>,
+    /// Proxy for requests by https (default HTTPS_PROXY of the environment)
+    #[arg(long, value_name = "URL")]
+    pub(crate) https_proxy: Option<String>,
+    /// Hosts, domains and CIDRs that need no proxy, comma separated (default NO_PROXY of the environment)
+    #[arg(long, value_name = "LIST")]
+    pub(crate) no_proxy: Option<String>,
     /// Address and prefix length of the default bridge
     #[arg(long, value_name = "CIDR")]
     pub(crate) bip: Option<String>,
@@ -128,7 +155,7 @@ pub(crate) struct Flags {
 }
 
 /// Flags of dockerd that barge does not have. All of them are for things of later versions, or that it will not do.
-pub(crate) const NOT_SUPPORTED: [&str; 60] = [
+pub(crate) const NOT_SUPPORTED: [&str; 51] = [
     "add-runtime",
     "allow-direct-routing",
     "allow-nondistributable-artifacts",
@@ -154,30 +181,21 @@ pub(crate) const NOT_SUPPORTED: [&str; 60] = [
     "firewall-backend",
     "fixed-cidr-v6",
     "host-gateway-ip",
-    "http-proxy",
-    "https-proxy",
     "init",
     "init-path",
-    "insecure-registry",
     "ip-forward-no-drop",
     "ip6tables",
     "ipv6",
     "log-format",
-    "max-concurrent-downloads",
-    "max-concurrent-uploads",
-    "max-download-attempts",
     "metrics-addr",
     "network-control-plane-mtu",
     "no-new-privileges",
-    "no-proxy",
     "node-generic-resource",
     "oom-score-adjust",
     "raw-logs",
-    "registry-mirror",
     "rootless",
     "seccomp-profile",
     "selinux-enabled",
-    "storage-opt",
     "swarm-default-advertise-addr",
     "tls",
     "tlscacert",

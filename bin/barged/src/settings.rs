@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use barge_api_server::Endpoint;
 use barge_api_types::{LogConfig, Ulimit};
+use barge_engine::RegistryOptions;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config_file::{ConfigFile, ConfigFileError, DEFAULT_PATH};
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) log_level: LevelFilter,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) storage_driver: Option<String>,
+    pub(crate) storage_opts: Vec<String>,
+    pub(crate) registries: RegistryOptions,
     pub(crate) labels: Vec<String>,
     pub(crate) network: NetworkSettings,
     pub(crate) containers: ContainerSettings,
@@ -140,6 +143,8 @@ impl Settings {
                 flags.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT),
             ),
             storage_driver: flags.storage_driver.clone().filter(|name| !name.is_empty()),
+            storage_opts: flags.storage_opts.clone(),
+            registries: registry_options(&flags)?,
             labels: flags.labels.clone(),
             containers: container_settings(&flags)?,
             network: NetworkSettings {
@@ -161,7 +166,19 @@ impl Settings {
 
     /// `self` with what of `new` a running daemon can take over.
     pub(crate) fn reloaded(&self, new: &Self) -> Self {
-        Self { log_level: new.log_level, shutdown_timeout: new.shutdown_timeout, ..self.clone() }
+        // Proxies come from the environment, too, and stay as they are; as in dockerd.
+        let registries = RegistryOptions {
+            http_proxy: self.registries.http_proxy.clone(),
+            https_proxy: self.registries.https_proxy.clone(),
+            no_proxy: self.registries.no_proxy.clone(),
+            ..new.registries.clone()
+        };
+        Self {
+            log_level: new.log_level,
+            shutdown_timeout: new.shutdown_timeout,
+            registries,
+            ..self.clone()
+        }
     }
 }
 
@@ -211,6 +228,35 @@ fn check_labels(labels: &[String]) -> Result<(), SettingsError> {
         }
     }
     Ok(())
+}
+
+/// The numbers are checked here; addresses are the engine's to parse.
+fn registry_options(flags: &Flags) -> Result<RegistryOptions, SettingsError> {
+    let count = |value: Option<i64>, default: u32, what: &str| match value {
+        None => Ok(default),
+        Some(value) => {
+            u32::try_from(value).map_err(|_| invalid(format!("invalid {what}: {value}")))
+        }
+    };
+    let standard = RegistryOptions::from_environment();
+    let attempts = count(flags.max_download_attempts, standard.attempts, "max download attempts")?;
+    if attempts == 0 {
+        return Err(invalid("invalid max download attempts: 0"));
+    }
+    Ok(RegistryOptions {
+        mirrors: flags.registry_mirrors.clone(),
+        insecure: flags.insecure_registries.clone(),
+        downloads: count(
+            flags.max_concurrent_downloads,
+            standard.downloads,
+            "max concurrent downloads",
+        )?,
+        uploads: count(flags.max_concurrent_uploads, standard.uploads, "max concurrent uploads")?,
+        attempts,
+        http_proxy: flags.http_proxy.clone().unwrap_or(standard.http_proxy),
+        https_proxy: flags.https_proxy.clone().unwrap_or(standard.https_proxy),
+        no_proxy: flags.no_proxy.clone().unwrap_or(standard.no_proxy),
+    })
 }
 
 fn container_settings(flags: &Flags) -> Result<ContainerSettings, SettingsError> {
@@ -278,13 +324,17 @@ fn merge(mut flags: Flags, file: Flags) -> Result<Flags, Vec<String>> {
     }
     take!(list: hosts = "hosts", exec_opts = "exec-opts", default_ulimits = "default-ulimits",
         dns = "dns", dns_opts = "dns-opts", dns_search = "dns-search", labels = "labels",
-        log_opts = "log-opts");
+        log_opts = "log-opts", storage_opts = "storage-opts", registry_mirrors = "registry-mirrors",
+        insecure_registries = "insecure-registries");
     take!(one: data_root = "data-root", exec_root = "exec-root", pidfile = "pidfile",
         log_level = "log-level", debug = "debug", group = "group", bip = "bip", bridge = "bridge",
         storage_driver = "storage-driver", fixed_cidr = "fixed-cidr", mtu = "mtu", icc = "icc",
         default_gateway = "default-gateway", ip = "ip", ip_forward = "ip-forward",
         ip_masq = "ip-masq", iptables = "iptables", userland_proxy = "userland-proxy",
         cgroup_parent = "cgroup-parent", default_shm_size = "default-shm-size",
+        max_concurrent_downloads = "max-concurrent-downloads", http_proxy = "http-proxy",
+        max_concurrent_uploads = "max-concurrent-uploads", https_proxy = "https-proxy",
+        max_download_attempts = "max-download-attempts", no_proxy = "no-proxy",
         live_restore = "live-restore", log_driver = "log-driver",
         shutdown_timeout = "shutdown-timeout");
     if conflicts.0.is_empty() { Ok(flags) } else { Err(conflicts.0) }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use barge_engine::Engine;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::flags::Flags;
@@ -27,39 +28,51 @@ impl Signals {
     }
 
     /// Reloads as often as asked to, until the daemon is to stop; says how long requests under way may then take.
-    pub(crate) async fn until_stop(
-        mut self,
-        flags: Flags,
-        mut settings: Settings,
-        level: LogLevel,
-    ) -> Duration {
+    pub(crate) async fn until_stop(mut self, mut reloading: Reloading) -> Duration {
         let name = loop {
             tokio::select! {
                 _ = self.terminate.recv() => break "terminated",
                 _ = self.interrupt.recv() => break "interrupt",
-                _ = self.hang_up.recv() => reload(&flags, &mut settings, &level),
+                _ = self.hang_up.recv() => reloading.reload(),
             }
         };
         tracing::info!("Processing signal '{name}'");
         tracing::info!("the daemon stops; containers go on running without it");
-        settings.shutdown_timeout
+        reloading.settings.shutdown_timeout
     }
 }
 
-/// Takes over what can change. A file that is wrong changes nothing.
-fn reload(flags: &Flags, settings: &mut Settings, level: &LogLevel) {
-    let new = match Settings::load(flags.clone()) {
-        Ok(new) => new,
-        Err(error) => {
-            return tracing::error!("{:#}; nothing is reloaded", anyhow::Error::from(error));
-        }
-    };
-    *settings = settings.reloaded(&new);
-    level.set(settings.log_level);
-    tracing::info!("reloaded configuration: log-level, debug and shutdown-timeout");
-    if *settings != new {
-        tracing::warn!(
-            "other settings have changed in the configuration file; they take effect when barged is restarted"
+/// What a reload works on.
+#[derive(Debug)]
+pub(crate) struct Reloading {
+    pub(crate) flags: Flags,
+    pub(crate) settings: Settings,
+    pub(crate) level: LogLevel,
+    pub(crate) engine: Engine,
+}
+
+impl Reloading {
+    /// Takes over what can change. A file that is wrong changes nothing.
+    fn reload(&mut self) {
+        let taken =
+            Settings::load(self.flags.clone()).map_err(anyhow::Error::from).and_then(|new| {
+                let settings = self.settings.reloaded(&new);
+                self.engine.system.reload(&settings.registries)?;
+                Ok((settings, new))
+            });
+        let (settings, new) = match taken {
+            Ok(taken) => taken,
+            Err(error) => return tracing::error!("{error:#}; nothing is reloaded"),
+        };
+        self.level.set(settings.log_level);
+        self.settings = settings;
+        tracing::info!(
+            "reloaded configuration: log-level, debug, shutdown-timeout, registry-mirrors, insecure-registries and the limits of downloads and uploads"
         );
+        if self.settings != new {
+            tracing::warn!(
+                "other settings have changed in the configuration file; they take effect when barged is restarted"
+            );
+        }
     }
 }

@@ -21,8 +21,8 @@ wire! {
 
     /// Answer of `POST /auth`.
     pub struct AuthResponse {
-        pub status: String,
-        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        /// Empty where the registry gave none.
         pub identity_token: String,
+        pub status: String,
     }
 }

@@ -9,6 +9,7 @@ use barge_api_types::{LogConfig, Ulimit};
 use barge_cgroups::{Layout, Version};
 use barge_image::ImageStore;
 use barge_network::{Controller, NetworkConfig};
+use barge_storage::StorageOptions;
 use barge_volume::VolumeStore;
 
 use crate::containers::{ContainerDefaults, Containers, Host, Registry};
@@ -17,6 +18,7 @@ use crate::error::{EngineError, Result};
 use crate::events::Events;
 use crate::images::{Builtin, Images};
 use crate::networks::Networks;
+use crate::registries::{Registries, RegistryOptions};
 use crate::seccomp::SeccompFilters;
 use crate::shims::Programs;
 use crate::system::System;
@@ -32,6 +34,10 @@ pub struct EngineConfig {
     pub exec_root: PathBuf,
     /// The storage driver; the best of those that work when absent.
     pub storage_driver: Option<String>,
+    /// Its options, as `key=value`.
+    pub storage_options: Vec<String>,
+    /// Mirrors, proxies, limits.
+    pub registries: RegistryOptions,
     /// Bridge, addresses, rules.
     pub network: NetworkConfig,
     /// What containers get when nobody says.
@@ -60,6 +66,8 @@ impl EngineConfig {
             data_root,
             exec_root,
             storage_driver: None,
+            storage_options: Vec::new(),
+            registries: RegistryOptions::default(),
             labels: Vec::new(),
             debug: false,
         }
@@ -73,6 +81,8 @@ pub struct Engine {
     pub containers: Arc<Containers>,
     /// Images.
     pub images: Arc<Images>,
+    /// Registries.
+    pub registries: Arc<Registries>,
     /// Networks.
     pub networks: Arc<Networks>,
     /// Volumes.
@@ -99,7 +109,9 @@ impl Engine {
         make_root(&config.exec_root, 0o711)?;
         let lock = lock_root(&config.data_root)?;
         let programs = Programs::find()?;
-        let storage = barge_storage::open(&config.data_root, config.storage_driver.as_deref())?;
+        let options = StorageOptions::parse(&config.storage_options)?;
+        let driver = config.storage_driver.as_deref();
+        let storage = barge_storage::open_with(&config.data_root, driver, &options)?;
         let store = Arc::new(ImageStore::open(&config.data_root, Arc::clone(&storage))?);
         let volume_store = Arc::new(VolumeStore::open(&config.data_root)?);
         let controller = Arc::new(Controller::open(&config.network)?);
@@ -134,10 +146,13 @@ impl Engine {
         needed.extend(containers.layers_of_folders()?);
         storage.sweep(&needed)?;
         store.sweep(&*containers)?;
+        let registries = Arc::new(Registries::new(&config.registries)?);
         let images = Arc::new(Images {
             store,
             containers: Arc::clone(&containers),
             events: Arc::clone(&events),
+            registries: Arc::clone(&registries),
+            pulls: Default::default(),
         });
         let volumes = Arc::new(Volumes { store: volume_store, events: Arc::clone(&events) });
         let system = Arc::new(System {
@@ -146,9 +161,12 @@ impl Engine {
             containers: Arc::clone(&containers),
             images: Arc::clone(&images),
             volumes: Arc::clone(&volumes),
+            registries: Arc::clone(&registries),
+            events: Arc::clone(&events),
         });
         let networks = Arc::new(Networks { controller });
-        Ok(Self { containers, images, networks, volumes, events, system, _lock: Arc::new(lock) })
+        let lock = Arc::new(lock);
+        Ok(Self { containers, images, registries, networks, volumes, events, system, _lock: lock })
     }
 }
 

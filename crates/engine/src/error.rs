@@ -126,6 +126,9 @@ pub enum EngineError {
     /// The seccomp profile is wrong.
     #[error(transparent)]
     Seccomp(#[from] barge_seccomp::SeccompError),
+    /// The registry refused, or was not there.
+    #[error(transparent)]
+    Registry(#[from] barge_registry::RegistryError),
     /// What several clients waited for failed.
     #[error(transparent)]
     Shared(Arc<EngineError>),
@@ -215,6 +218,7 @@ impl EngineError {
             | Self::Task(_) => ErrorKind::System,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Shared(error) => error.kind(),
+            Self::Registry(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Network(error) => error.kind(),

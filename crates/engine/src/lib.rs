@@ -14,6 +14,7 @@ mod events;
 mod images;
 mod names;
 mod networks;
+mod registries;
 mod rollback;
 mod seccomp;
 mod shims;
@@ -22,6 +23,7 @@ mod time;
 mod volumes;
 
 pub use barge_image::Removal;
+pub use barge_registry::Credentials;
 pub use bridge::{Download, Upload};
 pub use compose::{Engine, EngineConfig};
 pub use containers::{
@@ -31,7 +33,11 @@ pub use containers::{
 };
 pub use error::{EngineError, Result};
 pub use events::{EventStream, Events, EventsOptions};
-pub use images::{ImageListOptions, Images, ImportRequest, LoadStream, SaveStream};
+pub use images::{
+    ImageListOptions, Images, ImportRequest, LoadStream, ProgressStream, PullRequest, PushRequest,
+    SaveStream,
+};
 pub use networks::Networks;
+pub use registries::{Registries, RegistryOptions, SearchOptions};
 pub use system::{System, VERSION};
 pub use volumes::{Missing, Volumes};

@@ -12,7 +12,9 @@ use barge_api_types::{
 use crate::compose::EngineConfig;
 use crate::containers::{Containers, ListOptions};
 use crate::error::Result;
+use crate::events::Events;
 use crate::images::{ImageListOptions, Images};
+use crate::registries::{INDEX_SERVER, Registries, RegistryOptions};
 use crate::volumes::Volumes;
 use crate::{blocking, time};
 
@@ -27,6 +29,8 @@ pub struct System {
     pub(crate) containers: Arc<Containers>,
     pub(crate) images: Arc<Images>,
     pub(crate) volumes: Arc<Volumes>,
+    pub(crate) registries: Arc<Registries>,
+    pub(crate) events: Arc<Events>,
 }
 
 impl System {
@@ -34,6 +38,22 @@ impl System {
     pub async fn info(self: &Arc<Self>) -> Result<SystemInfo> {
         let this = Arc::clone(self);
         blocking::run(move || Ok(this.info_now())).await
+    }
+
+    /// Takes over what may change while the daemon runs, all of it or nothing.
+    pub fn reload(&self, registries: &RegistryOptions) -> Result<()> {
+        self.registries.reconfigure(registries)?;
+        let list = |texts: &[String]| serde_json::to_string(texts).unwrap_or_default();
+        let attributes = BTreeMap::from([
+            ("name".to_owned(), rustix::system::uname().nodename().to_string_lossy().into_owned()),
+            ("insecure-registries".to_owned(), list(&registries.insecure)),
+            ("max-concurrent-downloads".to_owned(), registries.downloads.to_string()),
+            ("max-concurrent-uploads".to_owned(), registries.uploads.to_string()),
+            ("max-download-attempts".to_owned(), registries.attempts.to_string()),
+            ("registry-mirrors".to_owned(), list(&registries.mirrors)),
+        ]);
+        self.events.tell("daemon", "reload", &self.id, attributes);
+        Ok(())
     }
 
     fn info_now(&self) -> SystemInfo {
@@ -48,6 +68,8 @@ impl System {
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let (running, paused) = (count(&["running", "restarting"]), count(&["paused"]));
         let machine = rustix::system::uname();
+        let registries = self.registries.options();
+        let (http_proxy, https_proxy, no_proxy) = registries.proxies();
         let is_v1 = self.containers.machine.has_cgroup_v1;
         let runtime = RuntimeInfo {
             path: self.containers.programs.runtime.display().to_string(),
@@ -92,6 +114,11 @@ impl System {
             architecture: machine.machine().to_string_lossy().into_owned(),
             ncpu: i64::from(self.containers.machine.cpus),
             mem_total: memory_total(),
+            index_server_address: INDEX_SERVER.to_owned(),
+            registry_config: Some(registries.view()),
+            http_proxy,
+            https_proxy,
+            no_proxy,
             docker_root_dir: self.config.data_root.display().to_string(),
             name: machine.nodename().to_string_lossy().into_owned(),
             labels: self.config.labels.clone(),

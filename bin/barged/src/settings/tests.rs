@@ -78,6 +78,8 @@ fn values_that_cannot_be_are_refused() {
         (r#"{"hosts":["fd://"]}"#, "cannot use -H"),
         (r#"{"group":"no such group"}"#, "group no such group not found"),
         (r#"{"default-shm-size":"big"}"#, "default-shm-size"),
+        (r#"{"max-concurrent-downloads":-1}"#, "invalid max concurrent downloads: -1"),
+        (r#"{"max-download-attempts":0}"#, "invalid max download attempts: 0"),
         (r#"{"default-ulimits":{"nope":{"Soft":1,"Hard":1}}}"#, "invalid ulimit type: nope"),
     ] {
         let error = load(Flags::default(), file).unwrap_err();
@@ -89,6 +91,31 @@ fn values_that_cannot_be_are_refused() {
     ] {
         load(Flags::default(), file).unwrap();
     }
+}
+
+#[test]
+fn registries_are_read_from_flags_and_file() {
+    let flags = Flags {
+        insecure_registries: vec!["reg:5000".into()],
+        max_concurrent_uploads: Some(0),
+        ..Flags::default()
+    };
+    let file = r#"{"registry-mirrors":["https://m"],"max-concurrent-downloads":7,
+        "proxies":{"http-proxy":"http://p:1","no-proxy":"a,b"},"storage-opts":["size=1m"]}"#;
+    let settings = load(flags, file).unwrap();
+    let registries = &settings.registries;
+    assert_eq!(registries.mirrors, ["https://m"]);
+    assert_eq!(registries.insecure, ["reg:5000"]);
+    assert_eq!((registries.downloads, registries.uploads, registries.attempts), (7, 0, 5));
+    assert_eq!(
+        (registries.http_proxy.as_str(), registries.no_proxy.as_str()),
+        ("http://p:1", "a,b")
+    );
+    assert_eq!(settings.storage_opts, ["size=1m"]);
+    let new = load(Flags::default(), r#"{"registry-mirrors":["https://n"]}"#).unwrap();
+    let reloaded = settings.reloaded(&new).registries;
+    assert_eq!((reloaded.mirrors, reloaded.downloads), (vec!["https://n".to_owned()], 3));
+    assert_eq!(reloaded.http_proxy, "http://p:1");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use http::StatusCode;
 use tokio::sync::mpsc;
 
+use super::registry;
 use crate::call::Call;
 use crate::reply::{self, Reply};
 use crate::router::Router;
@@ -102,13 +103,11 @@ async fn load(call: Call<Engine>) -> Result {
     Ok(reply::stream("application/json", lines))
 }
 
-/// Import; pulling is the other thing that this path is for.
+/// Pull or import.
 async fn create(call: Call<Engine>) -> Result {
     let query = &call.query;
-    if query.get("fromImage").is_some() {
-        return Err(ApiError::not_implemented(
-            "pulling images from a registry is not supported by this version of barge; import or load them",
-        ));
+    if query.filled("fromImage").is_some() {
+        return registry::pull(call).await;
     }
     match query.text("fromSrc") {
         "-" => {}
@@ -144,7 +143,7 @@ fn upload(call: Call<Engine>) -> Upload {
     upload
 }
 
-fn received<T: Send + 'static>(
+pub(super) fn received<T: Send + 'static>(
     receiver: mpsc::Receiver<T>,
 ) -> impl Stream<Item = T> + Send + 'static {
     stream::unfold(receiver, |mut receiver| async move {
@@ -152,7 +151,7 @@ fn received<T: Send + 'static>(
     })
 }
 
-fn line(message: &ProgressMessage) -> std::io::Result<Bytes> {
+pub(super) fn line(message: &ProgressMessage) -> std::io::Result<Bytes> {
     let mut line = serde_json::to_vec(message)?;
     // As Docker's: a terminal that gets it raw stays readable.
     line.extend_from_slice(b"\r\n");

@@ -10,10 +10,9 @@ use crate::status::ApiError;
 const ARCHIVE: &str = "copying files to and from containers";
 const BUILD: &str = "building images";
 const PLUGINS: &str = "managing plugins";
-const REGISTRY: &str = "talking to registries";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 32] = [
+const LATER: [(Method, &str, &str); 28] = [
     (Method::GET, "/containers/{name}/changes", "listing a container's changed files"),
     (Method::GET, "/containers/{name}/export", "exporting a container's file system"),
     (Method::GET, "/containers/{name}/stats", "reading container statistics"),
@@ -30,10 +29,6 @@ const LATER: [(Method, &str, &str); 32] = [
     (Method::POST, "/build/cancel", BUILD),
     (Method::POST, "/session", BUILD),
     (Method::POST, "/grpc", BUILD),
-    (Method::POST, "/images/{name}/push", REGISTRY),
-    (Method::GET, "/images/search", REGISTRY),
-    (Method::GET, "/distribution/{name}/json", REGISTRY),
-    (Method::POST, "/auth", REGISTRY),
     (Method::POST, "/networks/create", "managing user-defined networks"),
     (Method::POST, "/networks/{name}/connect", "managing user-defined networks"),
     (Method::POST, "/networks/{name}/disconnect", "managing user-defined networks"),

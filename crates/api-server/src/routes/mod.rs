@@ -5,6 +5,7 @@ mod exec;
 mod images;
 pub(crate) mod later;
 mod networks;
+mod registry;
 pub(crate) mod swarm;
 mod system;
 mod volumes;
@@ -19,6 +20,7 @@ pub(crate) fn router() -> Router<Engine> {
     containers::add(&mut router);
     exec::add(&mut router);
     images::add(&mut router);
+    registry::add(&mut router);
     networks::add(&mut router);
     volumes::add(&mut router);
     system::add(&mut router);

@@ -1,6 +1,8 @@
 //! Images: one file per verb, over the image store.
 
 mod builtin;
+mod distribution;
+mod download;
 mod history;
 mod import;
 mod inspect;
@@ -9,6 +11,8 @@ mod load;
 mod platform;
 mod progress;
 mod prune;
+mod pull;
+mod push;
 mod remove;
 mod save;
 mod session;
@@ -18,16 +22,24 @@ mod transfers;
 use std::sync::Arc;
 
 use barge_image::ImageStore;
+use barge_types::{ImageId, Reference};
 
 pub use import::ImportRequest;
 pub use list::ImageListOptions;
 pub use load::LoadStream;
+pub use pull::PullRequest;
+pub use push::PushRequest;
 pub use save::SaveStream;
+pub use session::ProgressStream;
 
 pub(crate) use builtin::Builtin;
 
+use download::Key;
+use transfers::Transfers;
+
 use crate::containers::Containers;
 use crate::events::Events;
+use crate::registries::Registries;
 
 /// The service that has the images.
 #[derive(Debug)]
@@ -35,11 +47,23 @@ pub struct Images {
     pub(crate) store: Arc<ImageStore>,
     pub(crate) containers: Arc<Containers>,
     pub(crate) events: Arc<Events>,
+    pub(crate) registries: Arc<Registries>,
+    pub(crate) pulls: Transfers<Key, ImageId>,
 }
 
 impl Images {
     fn tell(&self, action: &str, id: &str, name: &str) {
         let attributes = [("name".to_owned(), name.to_owned())].into();
         self.events.tell("image", action, id, attributes);
+    }
+
+    /// Tells of what was pulled or pushed: named by reference, with the image's labels, as dockerd does.
+    fn tell_of(&self, action: &str, name: &str, reference: &Reference) {
+        let image = self.store.get(name).ok();
+        let mut attributes = image
+            .and_then(|image| image.config.config.as_ref().map(|config| config.labels.clone()))
+            .unwrap_or_default();
+        attributes.insert("name".to_owned(), reference.familiar_name());
+        self.events.tell("image", action, name, attributes);
     }
 }

@@ -49,7 +49,7 @@ impl<T> Transfer<T> {
 
 /// The work under way, by what it is about.
 #[derive(Debug)]
-pub(super) struct Transfers<K, T> {
+pub(crate) struct Transfers<K, T> {
     running: Arc<Mutex<HashMap<K, Arc<Transfer<T>>>>>,
 }
 
@@ -108,7 +108,7 @@ where
             let outcome = tokio::select! {
                 biased;
                 // A task of its own, so that a panic is an error and not a transfer without end.
-                outcome = Spawned::new(work) => outcome,
+                outcome = Spawned::run(work) => outcome,
                 _ = clients.wait_for(|clients| *clients == 0) => Err(EngineError::Cancelled),
             };
             // Threads whose source has just been closed come to their end.
@@ -129,7 +129,7 @@ where
 struct Spawned<T>(tokio::task::JoinHandle<Result<T>>);
 
 impl<T: Send + 'static> Spawned<T> {
-    async fn new(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    async fn run(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         let mut this = Self(tokio::spawn(work));
         (&mut this.0).await?
     }

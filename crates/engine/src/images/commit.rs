@@ -1,0 +1,183 @@
+//! `commit`: a container becomes an image.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use barge_api_types::ContainerConfig;
+use barge_image::Commit;
+use barge_oci::image::ContainerConfig as ImageContainerConfig;
+use barge_storage::{LayerId, StorageDriver, StorageError};
+
+use super::Images;
+use super::import::reference;
+use crate::blocking;
+use crate::error::{EngineError, Result};
+
+/// Whether the container's processes stand still meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitPause {
+    /// They do.
+    Pause,
+    /// They go on, and files may be caught in the middle of a change.
+    GoOn,
+}
+
+/// What to commit, and as what.
+#[derive(Clone, Debug)]
+pub struct CommitRequest {
+    /// The container.
+    pub container: String,
+    /// The repository; none for an image without a name.
+    pub repo: String,
+    /// The tag, `latest` when empty.
+    pub tag: String,
+    /// Who made it.
+    pub author: String,
+    /// For the history.
+    pub comment: String,
+    /// Instructions of a Dockerfile that change the configuration.
+    pub changes: Vec<String>,
+    /// Whether processes stand still meanwhile.
+    pub pause: CommitPause,
+    /// Replaces the container's configuration; what it leaves out is the container's.
+    pub config: Option<ContainerConfig>,
+}
+
+impl Images {
+    /// Makes the image and says its id.
+    pub async fn commit(self: &Arc<Self>, request: CommitRequest) -> Result<String> {
+        let name = reference(&request.repo, &request.tag)?;
+        let source = self.containers.commit_source(&request.container)?;
+        let config = match &request.config {
+            Some(config) => merged(image_config(config)?, image_config(&source.config)?),
+            None => image_config(&source.config)?,
+        };
+        let created_by = config.cmd.clone().unwrap_or_default().join(" ");
+        let commit = Commit {
+            config,
+            changes: request.changes,
+            author: request.author,
+            comment: request.comment,
+            created_by,
+            reference: name.clone(),
+        };
+        let frozen = match request.pause {
+            CommitPause::Pause => self.containers.freeze_for(&request.container).await?,
+            CommitPause::GoOn => None,
+        };
+        let (this, image, layer) = (Arc::clone(self), source.image.clone(), source.layer);
+        let committed = blocking::run(move || {
+            let parent = this.store.hold(&image)?;
+            let diff = DiffReader::start(Arc::clone(&this.containers.storage), layer)?;
+            Ok(this.store.commit(&parent, commit, Box::new(diff))?)
+        })
+        .await;
+        if let Some(frozen) = frozen {
+            frozen.thaw().await?;
+        }
+        let id = committed?.to_string();
+        let shown = name.as_ref().map_or_else(String::new, barge_types::Reference::familiar);
+        self.containers.tell_commit(&request.container, &shown, &id);
+        if let Some(name) = &name {
+            self.tell("tag", &id, &name.familiar());
+        }
+        Ok(id)
+    }
+}
+
+/// The fields that images have; the others (`Hostname` …) go along as they are.
+fn image_config(config: &ContainerConfig) -> Result<ImageContainerConfig> {
+    let convert = || serde_json::to_value(config).and_then(serde_json::from_value);
+    convert().map_err(|source| EngineError::Record { path: "the configuration".to_owned(), source })
+}
+
+/// A given configuration with the container's where it says nothing.
+fn merged(given: ImageContainerConfig, own: ImageContainerConfig) -> ImageContainerConfig {
+    let or = |given: String, own: String| if given.is_empty() { own } else { given };
+    let has_command = given.cmd.as_ref().is_some_and(|cmd| !cmd.is_empty());
+    let has_entrypoint = given.entrypoint.is_some();
+    let key = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let given_keys: Vec<String> = given.env.iter().map(|entry| key(entry)).collect();
+    let mut env = given.env;
+    env.extend(own.env.into_iter().filter(|entry| !given_keys.contains(&key(entry))));
+    ImageContainerConfig {
+        user: or(given.user, own.user),
+        exposed_ports: own.exposed_ports.into_iter().chain(given.exposed_ports).collect(),
+        env,
+        cmd: if has_command || has_entrypoint { given.cmd } else { own.cmd },
+        entrypoint: if has_entrypoint { given.entrypoint } else { own.entrypoint },
+        volumes: own.volumes.into_iter().chain(given.volumes).collect(),
+        working_dir: or(given.working_dir, own.working_dir),
+        labels: own.labels.into_iter().chain(given.labels).collect(),
+        stop_signal: or(given.stop_signal, own.stop_signal),
+        stop_timeout: given.stop_timeout.or(own.stop_timeout),
+        healthcheck: given.healthcheck.or(own.healthcheck),
+        on_build: given.on_build,
+        shell: if given.shell.is_empty() { own.shell } else { given.shell },
+        args_escaped: given.args_escaped,
+        extra: own.extra,
+    }
+}
+
+/// The archive of a layer's changes, written by a thread of its own into a pipe.
+struct DiffReader {
+    pipe: io::PipeReader,
+    writer: Option<JoinHandle<std::result::Result<(), StorageError>>>,
+}
+
+impl DiffReader {
+    fn start(storage: Arc<dyn StorageDriver>, layer: LayerId) -> Result<Self> {
+        let fail = || EngineError::io("make", "a pipe");
+        let (pipe, mut out) = io::pipe().map_err(fail())?;
+        let write = move || {
+            let parent = storage.parent(&layer)?;
+            storage.diff(&layer, parent.as_ref(), &mut out)
+        };
+        let writer = std::thread::Builder::new().name("diff".to_owned()).spawn(write);
+        Ok(Self { pipe, writer: Some(writer.map_err(fail())?) })
+    }
+}
+
+impl Read for DiffReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.pipe.read(buffer)?;
+        if count == 0
+            && !buffer.is_empty()
+            && let Some(writer) = self.writer.take()
+        {
+            // The end of the pipe is the end of the archive only if the writer says so.
+            let written = writer.join().map_err(|_| io::Error::other("the writer panicked"))?;
+            written.map_err(io::Error::other)?;
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_given_configuration_leaves_out_is_the_containers() {
+        let own = ImageContainerConfig {
+            env: vec!["A=1".into(), "B=2".into()],
+            cmd: Some(vec!["sh".into()]),
+            user: "me".into(),
+            ..ImageContainerConfig::default()
+        };
+        let given = ImageContainerConfig {
+            env: vec!["A=3".into()],
+            working_dir: "/w".into(),
+            ..ImageContainerConfig::default()
+        };
+        let merged = merged(given, own.clone());
+        assert_eq!(merged.env, ["A=3", "B=2"]);
+        assert_eq!((merged.cmd, merged.user, merged.working_dir.as_str()), (own.cmd.clone(), own.user.clone(), "/w"));
+        let given = ImageContainerConfig {
+            entrypoint: Some(vec!["x".into()]),
+            ..ImageContainerConfig::default()
+        };
+        assert_eq!(super::merged(given, own).cmd, None);
+    }
+}
