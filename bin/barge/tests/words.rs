@@ -84,6 +84,31 @@ fn unknown_commands_are_named() {
 }
 
 #[test]
+fn mistyped_commands_have_a_proposal() {
+    let output = barge(&["plul", "x"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "barge: unknown command: barge plul\n\nDid you mean this?\n\tpull\n\n\
+         Run 'barge --help' for more information\n"
+    );
+    let output = barge(&["image", "prnue"]);
+    assert!(text(&output.stderr).contains("Did you mean this?\n\tprune\n\nUsage:  barge image\n"));
+}
+
+#[test]
+fn a_listed_command_has_one_line() {
+    let output = barge(&["--help"]);
+    let help = text(&output.stdout);
+    assert!(help.contains("\n  login       Authenticate to a registry\n  logout "), "{help}");
+    let output = barge(&["login", "--help"]);
+    assert!(text(&output.stdout).starts_with(
+        "Usage:  barge login [OPTIONS] [SERVER]\n\nAuthenticate to a registry.\n\
+             Defaults to Docker Hub if no server is specified.\n\nOptions:\n"
+    ));
+}
+
+#[test]
 fn a_daemon_that_is_named_is_never_started() {
     let cannot = "Cannot connect to the barge daemon at unix:///nonexistent/barge.sock. \
                   Is the daemon running?";

@@ -71,6 +71,8 @@ pub(crate) fn section(text: &mut String, title: &str, entries: &[Entry]) {
     let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(11);
     for entry in entries {
         let Entry { name, what, .. } = entry;
-        text.push_str(&format!("  {name:width$} {}\n", what.about()));
+        // Its first sentence: the rest is for the command's own help.
+        let about = what.about().lines().next().unwrap_or_default().trim_end_matches('.');
+        text.push_str(&format!("  {name:width$} {about}\n"));
     }
 }
