@@ -270,7 +270,16 @@ impl Failure {
     }
 
     /// Whether the same may succeed in a moment.
-    const fn is_transient(&self) -> bool {
+    fn is_transient(&self) -> bool {
+        // Cut in the handshake, not refused in it.
+        if let Self::Tls { source, .. } = self {
+            return [
+                io::ErrorKind::UnexpectedEof,
+                io::ErrorKind::ConnectionReset,
+                io::ErrorKind::BrokenPipe,
+            ]
+            .contains(&source.kind());
+        }
         matches!(
             self,
             Self::Lookup { .. }
@@ -424,4 +433,16 @@ impl Failure {
 /// 408, 429 and the 5xx that are about now and not about the request.
 pub(crate) fn is_transient_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_was_cut_may_succeed_next_time() {
+        let of = |kind: io::ErrorKind| Failure::Tls { host: "h:1".into(), source: kind.into() };
+        assert!(of(io::ErrorKind::UnexpectedEof).is_transient());
+        assert!(!of(io::ErrorKind::InvalidData).is_transient());
+    }
 }

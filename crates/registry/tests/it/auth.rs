@@ -110,6 +110,21 @@ async fn a_token_is_fetched_once_for_many_requests() {
 }
 
 #[tokio::test]
+async fn many_at_once_share_one_token() {
+    let tokens = Tokens::start().await;
+    let fake = with_tokens(tokens.realm(), |_| true).await;
+    let repository = open(config(), &fake.host(), Asking::pull_as(NAME, PASSWORD));
+    let pulls = (0..20).map(|_| {
+        let repository = repository.clone();
+        tokio::spawn(async move { repository.manifest(&tag()).await.unwrap() })
+    });
+    for pull in pulls.collect::<Vec<_>>() {
+        pull.await.unwrap();
+    }
+    assert_eq!(tokens.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_token_that_is_no_longer_good_is_replaced() {
     let tokens = Tokens::start().await;
     let age = Arc::new(AtomicUsize::new(0));

@@ -59,6 +59,8 @@ pub(crate) enum Act {
     WithBody(Then),
     /// So many bytes of the body are read and handed over, then the connection is closed.
     TakeAndClose(usize, Box<dyn FnOnce(Vec<u8>) + Send>),
+    /// So many bytes of the body are read, and then no more, although the connection stays.
+    TakeAndStall(usize),
     /// The answer is 200, and then bytes go both ways to and from this address (CONNECT).
     Tunnel(SocketAddr),
 }
@@ -191,7 +193,7 @@ impl Place {
             let mut act = (self.script)(&head);
             if let Act::WithBody(then) = act {
                 act = then(read_body(&mut stream, &mut buffer, &head).await?);
-            } else if !matches!(act, Act::TakeAndClose(..)) {
+            } else if !matches!(act, Act::TakeAndClose(..) | Act::TakeAndStall(_)) {
                 read_body(&mut stream, &mut buffer, &head).await?;
             }
             match act {
@@ -214,6 +216,12 @@ impl Place {
                     buffer.truncate(count);
                     then(buffer);
                     return None;
+                }
+                Act::TakeAndStall(count) => {
+                    while buffer.len() < count {
+                        stream.read_buf(&mut buffer).await.ok().filter(|read| *read > 0)?;
+                    }
+                    return std::future::pending().await;
                 }
                 Act::Tunnel(address) => {
                     let mut other = TcpStream::connect(address).await.unwrap();

@@ -2,11 +2,15 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use barge_registry::{Access, Pushed, Selector};
+use barge_registry::{Access, Deadlines, Pushed, RegistryConfig, Selector};
 
 use crate::fake::{Act, Fake, Head, answer, head, refuse};
-use crate::{Heard, Told, content, repository, sha256, upload};
+use crate::tokens::{NAME, PASSWORD, SERVICE, Tokens};
+use crate::{
+    Asking, Heard, Told, config, content, open, repository, repository_with, sha256, upload,
+};
 
 /// What the server has of the one upload, and the blobs that are whole.
 #[derive(Default)]
@@ -108,6 +112,45 @@ async fn an_upload_that_dies_in_the_middle_goes_on_where_the_registry_is() {
     assert_eq!(lengths, ["3000000", "2300000", "1600000"]);
     assert_eq!(fake.seen_of("POST").len(), 1);
     assert_eq!(told.all().last(), Some(&3_000_000));
+}
+
+#[tokio::test]
+async fn an_upload_that_the_registry_stops_taking_goes_on() {
+    let (store, bytes) = (Shared::default(), content(40_000_000));
+    let kept = Arc::clone(&store);
+    // More than the sockets between hold, so that the sender sees it.
+    let fake = Fake::start(move |request| match request.method.as_str() {
+        "PATCH" if request.before == 0 => Act::TakeAndStall(100_000),
+        _ => well_behaved(&kept, request),
+    })
+    .await;
+    let deadlines = Deadlines { silence: Duration::from_secs(1), ..config().deadlines };
+    let config = RegistryConfig { deadlines, ..config() };
+    let heard = Heard::default();
+    let repository = heard.by(&repository_with(config, &fake.host(), Access::PullAndPush));
+    repository.push_blob(&upload(&bytes), Told::default().listener()).await.unwrap();
+    assert!(store.lock().unwrap().whole == [bytes]);
+    assert!(heard.causes()[0].contains("no byte was taken"), "{:?}", heard.causes());
+}
+
+#[tokio::test]
+async fn a_token_that_ends_while_a_blob_goes_out_is_replaced() {
+    let tokens = Tokens::start().await;
+    let (store, bytes) = (Shared::default(), content(1_000_000));
+    let kept = Arc::clone(&store);
+    let challenge = format!("Bearer realm=\"{}\",service=\"{SERVICE}\"", tokens.realm());
+    let fake = Fake::start(move |request| {
+        let is_known = request.header("authorization").is_some();
+        if is_known && !(request.method == "PATCH" && request.before == 0) {
+            return well_behaved(&kept, request);
+        }
+        answer(401, &[("www-authenticate", &challenge)], "")
+    })
+    .await;
+    let repository = open(config(), &fake.host(), Asking::push_as(NAME, PASSWORD));
+    repository.push_blob(&upload(&bytes), Told::default().listener()).await.unwrap();
+    assert!(store.lock().unwrap().whole == [bytes]);
+    assert_eq!(tokens.asked().len(), 2);
 }
 
 #[tokio::test]
