@@ -11,7 +11,9 @@
 mod attack;
 mod bad_input;
 mod basics;
+mod commit;
 mod debian;
+mod exhaustion;
 mod flags;
 mod images;
 mod isolation;
@@ -19,6 +21,7 @@ mod lifecycle;
 mod network;
 mod quickstart;
 mod recovery;
+mod registry;
 mod silent_shims;
 mod survival;
 mod terminals;

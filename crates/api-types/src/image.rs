@@ -196,6 +196,11 @@ wire! {
         pub untagged: String,
     }
 
+    /// `POST /commit`.
+    pub struct CommitResponse {
+        pub id: String,
+    }
+
     /// Answer of `POST /images/prune`.
     pub struct ImagesPruneResponse {
         #[serde(serialize_with = "crate::null::if_empty")]

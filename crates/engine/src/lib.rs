@@ -34,8 +34,8 @@ pub use containers::{
 pub use error::{EngineError, Result};
 pub use events::{EventStream, Events, EventsOptions};
 pub use images::{
-    ImageListOptions, Images, ImportRequest, LoadStream, ProgressStream, PullRequest, PushRequest,
-    SaveStream,
+    CommitPause, CommitRequest, ImageListOptions, Images, ImportRequest, LoadStream,
+    ProgressStream, PullRequest, PushRequest, SaveStream,
 };
 pub use networks::Networks;
 pub use registries::{Registries, RegistryOptions, SearchOptions};

@@ -22,6 +22,9 @@ pub(crate) struct ImageRecord {
     /// When it last got a name, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_tagged: Option<String>,
+    /// The image that it was committed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<ImageId>,
     /// The manifests that it came with or was pushed with, kept as blobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) manifests: Vec<KeptManifest>,
@@ -94,6 +97,19 @@ impl Index {
             Some(_) => {}
             None => record.manifests.push(kept),
         }
+    }
+
+    /// Remembers what an image was committed on.
+    pub(crate) fn set_parent(&mut self, id: &ImageId, parent: Option<ImageId>) {
+        if let (Some(record), Some(parent)) = (self.images.get_mut(id), parent) {
+            record.parent = Some(parent);
+        }
+    }
+
+    /// The images that were committed on one.
+    pub(crate) fn children(&self, id: &ImageId) -> Vec<ImageId> {
+        let of = |(_, record): &(&ImageId, &ImageRecord)| record.parent == Some(*id);
+        self.images.iter().filter(of).map(|(child, _)| *child).collect()
     }
 
     /// The blobs that are kept for images: configurations, manifests, indexes.

@@ -7,6 +7,7 @@
 //! left is swept at the next start.
 
 mod changes;
+mod commit;
 mod content;
 mod durable;
 mod error;
@@ -28,6 +29,7 @@ mod store;
 mod unpack;
 
 pub use changes::apply as apply_changes;
+pub use commit::Commit;
 pub use content::{BlobWriter, ContentStore};
 pub use error::{ImageError, Result};
 pub use history::HistoryEntry;

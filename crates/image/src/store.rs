@@ -131,13 +131,19 @@ pub(crate) struct Prepared {
     pub(crate) known: Known,
     pub(crate) references: Vec<Reference>,
     pub(crate) manifest: Option<KeptManifest>,
+    pub(crate) parent: Option<ImageId>,
 }
 
 impl Prepared {
     pub(crate) fn new(config: Vec<u8>, references: Vec<Reference>) -> Result<Self> {
         let known = Known::parse(&config)?;
         let id = ImageId::new(Digester::of(&config));
-        Ok(Self { id, config, known, references, manifest: None })
+        Ok(Self { id, config, known, references, manifest: None, parent: None })
+    }
+
+    /// With the image that it was committed on.
+    pub(crate) fn with_parent(self, parent: ImageId) -> Self {
+        Self { parent: Some(parent), ..self }
     }
 
     /// With the manifest that it came with.
@@ -310,6 +316,7 @@ impl ImageStore {
             for image in &images {
                 index.insert(image.id);
                 index.add_manifest(&image.id, image.manifest.clone());
+                index.set_parent(&image.id, image.parent);
                 for reference in &image.references {
                     let before = index.tag(reference, image.id, &now);
                     displaced.extend(before.map(|before| (reference.clone(), before)));

@@ -30,6 +30,8 @@ pub(super) fn add(router: &mut Router<Engine>) {
     router.get("/containers/json", list);
     router.get("/containers/{name}/json", inspect);
     router.get("/containers/{name}/top", top);
+    router.get("/containers/{name}/changes", changes);
+    router.get("/containers/{name}/export", export);
     router.get("/containers/{name}/logs", logs);
     router.post("/containers/create", create);
     router.post("/containers/prune", prune);
@@ -72,6 +74,15 @@ async fn create(mut call: Call<Engine>) -> Result {
 async fn inspect(call: Call<Engine>) -> Result {
     let size = if call.query.flag("size") { Size::Include } else { Size::Omit };
     reply::json(StatusCode::OK, &call.state.containers.inspect(&call.name, size).await?)
+}
+
+async fn changes(call: Call<Engine>) -> Result {
+    reply::json(StatusCode::OK, &call.state.containers.changes(&call.name).await?)
+}
+
+async fn export(call: Call<Engine>) -> Result {
+    let archive = call.state.containers.export(&call.name).await?;
+    Ok(reply::stream("application/octet-stream", super::images::received(archive)))
 }
 
 async fn start(call: Call<Engine>) -> Result {

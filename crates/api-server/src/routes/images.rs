@@ -1,13 +1,16 @@
 //! `/images/…`.
 
-use barge_api_types::{ImageSummary, ProgressMessage};
-use barge_engine::{Engine, ImageListOptions, ImportRequest, Removal, Upload};
+use barge_api_types::{CommitResponse, ContainerConfig, ImageSummary, ProgressMessage};
+use barge_engine::{
+    CommitPause, CommitRequest, Engine, ImageListOptions, ImportRequest, Removal, Upload,
+};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use http::StatusCode;
 use tokio::sync::mpsc;
 
 use super::registry;
+use crate::body::Json;
 use crate::call::Call;
 use crate::reply::{self, Reply};
 use crate::router::Router;
@@ -31,6 +34,7 @@ pub(super) fn add(router: &mut Router<Engine>) {
     router.post("/images/create", create);
     router.post("/images/load", load);
     router.post("/images/prune", prune);
+    router.post("/commit", commit);
     router.post("/images/{name}/tag", tag);
     router.delete("/images/{name}", remove);
 }
@@ -126,6 +130,28 @@ async fn create(call: Call<Engine>) -> Result {
     let message =
         images.import(ImportRequest { body, repo, tag, message, changes, platform }).await?;
     Ok(reply::stream("application/json", stream::once(async move { line(&message) })))
+}
+
+async fn commit(mut call: Call<Engine>) -> Result {
+    let config = match call.json::<Option<ContainerConfig>>().await? {
+        Json::Value(config) => config,
+        Json::Missing => None,
+    };
+    let query = &call.query;
+    let text = |name: &str| query.text(name).to_owned();
+    let request = CommitRequest {
+        container: text("container"),
+        repo: text("repo"),
+        tag: text("tag"),
+        author: text("author"),
+        comment: text("comment"),
+        changes: query.all("changes"),
+        pause: if query.flag_or("pause", true) { CommitPause::Pause } else { CommitPause::GoOn },
+        // What a client sends that has nothing to say.
+        config: config.filter(|config| *config != ContainerConfig::default()),
+    };
+    let id = call.state.images.commit(request).await?;
+    reply::json(StatusCode::CREATED, &CommitResponse { id })
 }
 
 /// The request's body for the engine, fed by a task of its own: it is read on a blocking thread.

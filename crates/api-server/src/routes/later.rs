@@ -12,9 +12,7 @@ const BUILD: &str = "building images";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 28] = [
-    (Method::GET, "/containers/{name}/changes", "listing a container's changed files"),
-    (Method::GET, "/containers/{name}/export", "exporting a container's file system"),
+const LATER: [(Method, &str, &str); 25] = [
     (Method::GET, "/containers/{name}/stats", "reading container statistics"),
     (Method::POST, "/containers/{name}/update", "updating a container's limits"),
     (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
@@ -23,7 +21,6 @@ const LATER: [(Method, &str, &str); 28] = [
     (Method::PUT, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/containers/{name}/checkpoints", "managing checkpoints"),
-    (Method::POST, "/commit", "making an image of a container"),
     (Method::POST, "/build", BUILD),
     (Method::POST, "/build/prune", BUILD),
     (Method::POST, "/build/cancel", BUILD),

@@ -2,10 +2,13 @@
 //! tells of it.
 
 mod attach;
+mod changes;
+mod commit;
 mod container;
 mod create;
 mod exec;
 mod exits;
+mod export;
 mod files;
 mod inspect;
 mod kill;
@@ -137,7 +140,7 @@ pub(crate) fn command(config: &ContainerConfig) -> (String, Vec<String>) {
 }
 
 /// Runs a verb to its end even when the client that asked for it goes away: an effect that was begun is recorded.
-async fn to_the_end<T, F>(verb: F) -> crate::error::Result<T>
+pub(crate) async fn to_the_end<T, F>(verb: F) -> crate::error::Result<T>
 where
     T: Send + 'static,
     F: Future<Output = crate::error::Result<T>> + Send + 'static,

@@ -12,6 +12,7 @@ use barge_storage::{LayerId, StorageDriver, StorageError};
 use super::Images;
 use super::import::reference;
 use crate::blocking;
+use crate::containers::to_the_end;
 use crate::error::{EngineError, Result};
 
 /// Whether the container's processes stand still meanwhile.
@@ -62,21 +63,22 @@ impl Images {
             created_by,
             reference: name.clone(),
         };
-        let frozen = match request.pause {
-            CommitPause::Pause => self.containers.freeze_for(&request.container).await?,
-            CommitPause::GoOn => None,
-        };
-        let (this, image, layer) = (Arc::clone(self), source.image.clone(), source.layer);
-        let committed = blocking::run(move || {
+        let (this, image, layer) = (Arc::clone(self), source.image, source.layer);
+        let work = blocking::run(move || {
             let parent = this.store.hold(&image)?;
             let diff = DiffReader::start(Arc::clone(&this.containers.storage), layer)?;
             Ok(this.store.commit(&parent, commit, Box::new(diff))?)
+        });
+        let (containers, container) = (Arc::clone(&self.containers), request.container.clone());
+        // A client that goes away leaves nobody frozen.
+        let id = to_the_end(async move {
+            match request.pause {
+                CommitPause::Pause => containers.while_frozen(&container, work).await,
+                CommitPause::GoOn => work.await,
+            }
         })
-        .await;
-        if let Some(frozen) = frozen {
-            frozen.thaw().await?;
-        }
-        let id = committed?.to_string();
+        .await?
+        .to_string();
         let shown = name.as_ref().map_or_else(String::new, barge_types::Reference::familiar);
         self.containers.tell_commit(&request.container, &shown, &id);
         if let Some(name) = &name {
@@ -173,7 +175,10 @@ mod tests {
         };
         let merged = merged(given, own.clone());
         assert_eq!(merged.env, ["A=3", "B=2"]);
-        assert_eq!((merged.cmd, merged.user, merged.working_dir.as_str()), (own.cmd.clone(), own.user.clone(), "/w"));
+        assert_eq!(
+            (merged.cmd, merged.user, merged.working_dir.as_str()),
+            (own.cmd.clone(), own.user.clone(), "/w")
+        );
         let given = ImageContainerConfig {
             entrypoint: Some(vec!["x".into()]),
             ..ImageContainerConfig::default()

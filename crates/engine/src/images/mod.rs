@@ -1,6 +1,7 @@
 //! Images: one file per verb, over the image store.
 
 mod builtin;
+mod commit;
 mod distribution;
 mod download;
 mod history;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use barge_image::ImageStore;
 use barge_types::{ImageId, Reference};
 
+pub use commit::{CommitPause, CommitRequest};
 pub use import::ImportRequest;
 pub use list::ImageListOptions;
 pub use load::LoadStream;
