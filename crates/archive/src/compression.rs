@@ -53,11 +53,44 @@ pub fn detect(start: &[u8]) -> Compression {
     }
 }
 
-type Rewound<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
+type Rewound<R> = BufReader<Counted<Chain<Cursor<Vec<u8>>, R>>>;
+
+/// What a compressed stream may become: a few MB of zeros in a layer are many GB on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expansion {
+    /// Plain bytes that are never too many.
+    pub always: u64,
+    /// Beyond them: plain bytes for each compressed one.
+    pub ratio: u64,
+}
+
+impl Default for Expansion {
+    /// 16 GiB, then 250 times: real layers are far below. gzip itself cannot exceed 1032 times, zstd can.
+    fn default() -> Self {
+        Self { always: 16 << 30, ratio: 250 }
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.count += length as u64;
+        Ok(length)
+    }
+}
 
 /// Reads the plain bytes of a stream of any known format.
 pub struct Decoder<R: Read> {
     inner: Inner<R>,
+    expansion: Expansion,
+    /// Plain bytes so far.
+    plain: u64,
 }
 
 enum Inner<R: Read> {
@@ -73,8 +106,13 @@ impl<R: Read> std::fmt::Debug for Decoder<R> {
 }
 
 impl<R: Read> Decoder<R> {
-    /// Looks at the first bytes of `reader` and decodes what they say.
-    pub fn new(mut reader: R) -> Result<Self> {
+    /// Looks at the first bytes of `reader` and decodes what they say, unless it becomes absurdly large.
+    pub fn new(reader: R) -> Result<Self> {
+        Self::with_expansion(reader, Expansion::default())
+    }
+
+    /// The same with other bounds. Beyond them reading fails with `InvalidData`.
+    pub fn with_expansion(mut reader: R, expansion: Expansion) -> Result<Self> {
         let mut start = Vec::with_capacity(MAGIC_LENGTH);
         reader
             .by_ref()
@@ -82,7 +120,10 @@ impl<R: Read> Decoder<R> {
             .read_to_end(&mut start)
             .map_err(|source| ArchiveError::Read { offset: 0, source })?;
         let format = detect(&start);
-        let rewound = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(reader));
+        let rewound = BufReader::with_capacity(
+            BUFFER,
+            Counted { inner: Cursor::new(start).chain(reader), count: 0 },
+        );
         let inner = match format {
             Compression::None => Inner::Plain(rewound),
             Compression::Gzip => {
@@ -102,7 +143,23 @@ impl<R: Read> Decoder<R> {
                 });
             }
         };
-        Ok(Self { inner })
+        Ok(Self { inner, expansion, plain: 0 })
+    }
+
+    /// Counts plain bytes, and fails when they are too many for the compressed ones.
+    fn expanded(&mut self, length: usize) -> io::Result<usize> {
+        self.plain += length as u64;
+        let Expansion { always, ratio } = self.expansion;
+        let compressed = match &self.inner {
+            Inner::Plain(_) => return Ok(length),
+            Inner::Gzip(inner) => inner.get_ref().get_ref().count,
+            Inner::Zstd(inner) => inner.get_ref().get_ref().count,
+        };
+        if self.plain <= always || self.plain / ratio.max(1) <= compressed {
+            return Ok(length);
+        }
+        let text = format!("archive expands to more than {ratio} times its {compressed} bytes");
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
     }
 
     /// The format found.
@@ -134,11 +191,12 @@ impl<R: Read> Decoder<R> {
 
 impl<R: Read> Read for Decoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.inner {
+        let length = match &mut self.inner {
             Inner::Plain(inner) => inner.read(buffer),
             Inner::Gzip(inner) => inner.read(buffer).map_err(|error| damaged("gzip", &error)),
             Inner::Zstd(inner) => inner.read(buffer).map_err(|error| damaged("zstd", &error)),
-        }
+        }?;
+        self.expanded(length)
     }
 }
 
@@ -263,6 +321,32 @@ mod tests {
             let error = decode(&packed[..packed.len() - 4]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
         }
+    }
+
+    #[test]
+    fn bombs_are_noticed_while_they_expand() {
+        let zeros = vec![0; 8 << 20];
+        let noise: Vec<u8> =
+            (0..1_u32 << 20).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
+        for format in [Compression::Gzip, Compression::Zstd] {
+            let expansion = Expansion { always: 1 << 20, ratio: 100 };
+            let read = |plain: &[u8], expansion| {
+                let packed = compress(format, plain);
+                let mut decoder = Decoder::with_expansion(&packed[..], expansion).unwrap();
+                let mut out = Vec::new();
+                let result = decoder.read_to_end(&mut out);
+                (result.map_err(|error| error.to_string()), out.len())
+            };
+            let (result, length) = read(&zeros, expansion);
+            let error = result.unwrap_err();
+            assert!(error.starts_with("archive expands to more than 100 times its"), "{error}");
+            assert!(length < 2 << 20, "{length}");
+            assert_eq!(read(&noise, expansion).0, Ok(noise.len()));
+            assert_eq!(read(&zeros, Expansion::default()).0, Ok(zeros.len()));
+        }
+        let plain = Expansion { always: 0, ratio: 1 };
+        let mut decoder = Decoder::with_expansion(&b"plain"[..], plain).unwrap();
+        assert_eq!(decoder.read_to_end(&mut Vec::new()).unwrap(), 5);
     }
 
     #[test]

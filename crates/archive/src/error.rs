@@ -138,6 +138,10 @@ impl ArchiveError {
             | Self::InvalidEntry { .. }
             | Self::TooLarge { .. }
             | Self::Compression { .. } => ErrorKind::InvalidParameter,
+            // What was read cannot be decompressed, or becomes too large.
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                ErrorKind::InvalidParameter
+            }
             Self::Read { .. } | Self::Io { .. } | Self::Write { .. } => ErrorKind::System,
         }
     }

@@ -108,3 +108,53 @@ fn delete(path: &Path) -> std::io::Result<()> {
         crate::trash::delete_tree(path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Kind, LoopDisk};
+    use crate::{LayerId, ReadWriteOptions, StorageDriver as _};
+
+    #[test]
+    fn subvolumes_that_a_container_made_go_with_its_layer() {
+        crate::need!(btrfs);
+        let disk = LoopDisk::new(Kind::Btrfs);
+        let driver = Btrfs::open(disk.path(), &StorageOptions::default()).unwrap();
+        let id = LayerId::from_bytes([1; 32]);
+        driver.create_read_write(&id, None, &ReadWriteOptions::default()).unwrap();
+        let path = driver.mount(&id, &crate::MountOptions::default()).unwrap();
+        std::fs::create_dir_all(path.join("a/b")).unwrap();
+        for (folder, name) in [("a/b", "one"), ("a/b/one", "two"), ("", "three")] {
+            let folder = path.join(folder);
+            btrfs::create_subvolume(File::open(&folder).unwrap(), OsStr::new(name)).unwrap();
+            std::fs::write(folder.join(name).join("file"), "x").unwrap();
+        }
+        btrfs::snapshot(
+            File::open(path.join("three")).unwrap(),
+            File::open(path.join("a/b/one/two")).unwrap(),
+            OsStr::new("copy"),
+        )
+        .unwrap();
+        assert!(path.join("a/b/one/two/copy/file").exists());
+        driver.unmount(&id).unwrap();
+        driver.remove(&id).unwrap();
+        driver.flush();
+        for folder in ["subvolumes", "trash", "new"] {
+            let folder = disk.path().join("btrfs").join(folder);
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{}", folder.display());
+        }
+    }
+
+    #[test]
+    fn sizes_below_the_least_are_refused() {
+        crate::need!(btrfs);
+        let disk = LoopDisk::new(Kind::Btrfs);
+        let options = StorageOptions::parse(&["btrfs.min_space=10M"]).unwrap();
+        let driver = Btrfs::open(disk.path(), &options).unwrap();
+        let size = |size| ReadWriteOptions { size: Some(size) };
+        let id = LayerId::from_bytes([1; 32]);
+        let error = driver.create_read_write(&id, None, &size(5 << 20)).unwrap_err();
+        assert!(matches!(error, StorageError::TooSmall { .. }), "{error}");
+        driver.create_read_write(&id, None, &size(10 << 20)).unwrap();
+    }
+}

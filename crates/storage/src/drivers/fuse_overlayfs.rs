@@ -121,6 +121,10 @@ impl Mounter for Program {
         }
     }
 
+    fn is_alive(&self, target: &Path) -> bool {
+        !matches!(rustix::fs::stat(target), Err(rustix::io::Errno::NOTCONN))
+    }
+
     /// A mount is served at its place.
     fn detached(&self, _: &Stack) -> Result<Option<OwnedFd>> {
         Ok(None)
@@ -165,6 +169,7 @@ fn options(stack: &Stack) -> std::ffi::OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{LayerId, MountOptions, ReadWriteOptions, StorageDriver as _};
 
     #[test]
     fn a_missing_program_is_named() {
@@ -173,6 +178,46 @@ mod tests {
         assert!(
             error.to_string().starts_with("storage driver fuse-overlayfs is not supported on /")
         );
+    }
+
+    #[test]
+    fn a_mount_whose_process_died_is_made_again() {
+        crate::need!(fuse);
+        crate::testing::own_mounts();
+        let folder = tempfile::tempdir().unwrap();
+        let driver = FuseOverlayfs::open(folder.path(), &StorageOptions::default()).unwrap();
+        let ids = [1, 2].map(|n| LayerId::from_bytes([n; 32]));
+        driver.create(&ids[0], None).unwrap();
+        driver.create_read_write(&ids[1], Some(&ids[0]), &ReadWriteOptions::default()).unwrap();
+        let path = driver.mount(&ids[1], &MountOptions::default()).unwrap();
+        std::fs::write(path.join("x"), "x").unwrap();
+        let pid = serving(&path);
+        let process = barge_sys::pidfd::open(pid).unwrap();
+        barge_sys::pidfd::send_signal(&process, 9).unwrap();
+        assert!(barge_sys::pidfd::wait_gone(&process, Some(DEADLINE)).unwrap());
+        // What a daemon that starts again does.
+        drop(driver);
+        let driver = FuseOverlayfs::open(folder.path(), &StorageOptions::default()).unwrap();
+        assert_eq!(driver.mount(&ids[1], &MountOptions::default()).unwrap(), path);
+        assert_eq!(std::fs::read_to_string(path.join("x")).unwrap(), "x");
+        let process = barge_sys::pidfd::open(serving(&path)).unwrap();
+        driver.unmount(&ids[1]).unwrap();
+        // The process goes with the mount.
+        assert!(barge_sys::pidfd::wait_gone(&process, Some(DEADLINE)).unwrap());
+    }
+
+    /// The process that serves a mount: the one with its place as its last word.
+    fn serving(target: &Path) -> i32 {
+        let is_it = |pid: &i32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words
+                .strip_suffix(b"\0")
+                .is_some_and(|words| words.ends_with(target.as_os_str().as_bytes()))
+        };
+        let folders = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
+        folders.into_iter().find(is_it).unwrap()
     }
 
     #[test]

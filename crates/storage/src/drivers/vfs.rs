@@ -80,3 +80,47 @@ impl Origin for Copies {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Kind, LoopDisk};
+    use crate::{LayerId, StorageDriver as _};
+
+    fn blocks_are_shared(kind: Kind) {
+        let disk = LoopDisk::new(kind);
+        let driver = Vfs::open(disk.path(), &StorageOptions::default()).unwrap();
+        let ids: Vec<LayerId> = (1..12).map(|n| LayerId::from_bytes([n; 32])).collect();
+        let free = || {
+            rustix::fs::syncfs(std::fs::File::open(disk.path()).unwrap()).unwrap();
+            let room = rustix::fs::statvfs(disk.path()).unwrap();
+            (room.f_bavail * room.f_frsize) >> 20
+        };
+        driver
+            .create_filled(&ids[0], None, &mut |path| {
+                let file = path.join("big");
+                std::fs::write(&file, vec![7; 32 << 20]).map_err(StorageError::io("write", &file))
+            })
+            .unwrap();
+        let before = free();
+        for pair in ids.windows(2) {
+            driver.create(&pair[1], Some(&pair[0])).unwrap();
+        }
+        let used = before - free();
+        assert!(used < 32, "ten copies of 32 MiB took {used} MiB");
+        let copy = driver.mount(&ids[10], &crate::MountOptions::default()).unwrap();
+        assert_eq!(std::fs::read(copy.join("big")).unwrap(), vec![7; 32 << 20]);
+    }
+
+    #[test]
+    fn copies_share_their_blocks_on_btrfs() {
+        crate::need!(btrfs);
+        blocks_are_shared(Kind::Btrfs);
+    }
+
+    #[test]
+    fn copies_share_their_blocks_on_xfs() {
+        crate::need!(xfs);
+        blocks_are_shared(Kind::Xfs);
+    }
+}

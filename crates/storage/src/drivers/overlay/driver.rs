@@ -87,7 +87,12 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
             return Ok(path.join("diff"));
         }
         let merged = path.join("merged");
-        if state.mounts == 0 && !disk::is_mounted(&merged)? {
+        let mut is_mounted = state.mounts > 0 || disk::is_mounted(&merged)?;
+        if is_mounted && state.mounts == 0 && !self.mounter.is_alive(&merged) {
+            disk::unmount(&merged)?;
+            is_mounted = false;
+        }
+        if !is_mounted {
             self.disk.prepare_mount(id)?;
             let mount = || self.mounter.mount(&self.stack(&layer, options), &merged);
             match &self.projects {

@@ -28,6 +28,9 @@ pub(crate) trait Mounter: Debug + Send + Sync {
     /// Mounts a stack that has an upper folder at `target`.
     fn mount(&self, stack: &Stack, target: &Path) -> Result<()>;
 
+    /// Whether what is mounted at a path still works.
+    fn is_alive(&self, target: &Path) -> bool;
+
     /// Mounts a stack without a place; `None` where that cannot be.
     fn detached(&self, stack: &Stack) -> Result<Option<OwnedFd>>;
 

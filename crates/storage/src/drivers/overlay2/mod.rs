@@ -6,6 +6,7 @@
 mod kernel;
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use barge_archive::Marks;
@@ -64,7 +65,8 @@ impl Overlayfs {
         kernel.mount_at(&trial.stack(), &target)?;
         // With a redirect the rename works, without it does not: either is fine.
         std::fs::rename(target.join("folder"), target.join("renamed")).ok();
-        let changed = std::os::unix::fs::chown(target.join("file"), Some(1), Some(1));
+        let mode = std::fs::Permissions::from_mode(0o600);
+        let changed = std::fs::set_permissions(target.join("file"), mode);
         unmount(&target)?;
         changed.map_err(failed())?;
         let diff = trial.path.join("diff");
@@ -126,6 +128,11 @@ impl Mounter for Overlayfs {
         self.kernel.mount_at(stack, target)
     }
 
+    /// The kernel's own is.
+    fn is_alive(&self, _: &Path) -> bool {
+        true
+    }
+
     fn detached(&self, stack: &Stack) -> Result<Option<OwnedFd>> {
         self.kernel.detached(stack)
     }
@@ -150,5 +157,55 @@ impl Mounter for Overlayfs {
             ("Native Overlay Diff", self.is_native.to_string()),
             ("userxattr", (self.kernel.marks == Marks::User).to_string()),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LayerId, MountOptions, ReadWriteOptions, StorageDriver as _};
+
+    const CHILD: &str = "drivers::overlay2::tests::in_a_user_namespace";
+
+    #[test]
+    fn users_marks_are_used_in_a_user_namespace() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = std::process::Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", CHILD])
+            .env("BARGE_STORAGE_USER", folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
+
+    #[test]
+    #[ignore = "runs in a user namespace, started by another test"]
+    fn in_a_user_namespace() {
+        let Some(folder) = std::env::var_os("BARGE_STORAGE_USER") else { return };
+        let driver = Overlay2::open(Path::new(&folder), &StorageOptions::default()).unwrap();
+        assert!(driver.status().contains(&("userxattr", "true".to_owned())), "{driver:?}");
+        let ids = [1, 2, 3].map(|n| LayerId::from_bytes([n; 32]));
+        let layer = |names: &[&str]| {
+            let mut writer = barge_archive::tar::Writer::new(Vec::new());
+            for name in names {
+                let kind = barge_archive::tar::EntryKind::Regular;
+                let header = barge_archive::tar::Header::new(*name, kind);
+                writer.append_bytes(&header, b"x").unwrap();
+            }
+            writer.finish().unwrap()
+        };
+        driver.create(&ids[0], None).unwrap();
+        driver.apply_diff(&ids[0], None, &mut &layer(&["a/old", "gone"])[..]).unwrap();
+        driver.create(&ids[1], Some(&ids[0])).unwrap();
+        let upper = layer(&["a/new", "a/.wh..wh..opq", ".wh.gone"]);
+        driver.apply_diff(&ids[1], Some(&ids[0]), &mut &upper[..]).unwrap();
+        driver.create_read_write(&ids[2], Some(&ids[1]), &ReadWriteOptions::default()).unwrap();
+        let path = driver.mount(&ids[2], &MountOptions::default()).unwrap();
+        let there = ["a/new", "a/old", "gone"].map(|name| path.join(name).exists());
+        driver.unmount(&ids[2]).unwrap();
+        assert_eq!(there, [true, false, false]);
     }
 }

@@ -2,222 +2,28 @@
 //! on a file system of that kind.
 //! Long because it is a flat list of checks.
 
+mod faults;
+mod fixture;
+
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use barge_archive::changes::{Change, ChangeKind};
-use barge_archive::tar::{Device, EntryKind, Header, Reader, Segment, Writer};
+use barge_archive::tar::{EntryKind, Header, Segment, Writer};
 use barge_types::ErrorKind;
 
-use crate::testing::{Kind, LoopDisk, own_mounts};
-
 use crate::{
-    Durability, LayerId, MountOptions, ReadWriteOptions, StorageDriver, StorageError,
-    StorageOptions, create_container_layers, remove_container_layers,
+    Durability, LayerId, MountOptions, ReadWriteOptions, StorageError, StorageOptions,
+    create_container_layers, remove_container_layers,
 };
 
-pub(crate) type Open = fn(&Path) -> crate::Result<Arc<dyn StorageDriver>>;
-
-/// A driver in a folder of its own.
-pub(crate) struct Fixture {
-    pub(crate) driver: Arc<dyn StorageDriver>,
-    folder: Folder,
-    open: Open,
-}
-
-/// Where it is.
-enum Folder {
-    Temporary(tempfile::TempDir),
-    Disk(LoopDisk),
-}
-
-impl Folder {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Temporary(folder) => folder.path(),
-            Self::Disk(disk) => disk.path(),
-        }
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        for id in self.driver.list().unwrap_or_default() {
-            for _ in 0..3 {
-                self.driver.unmount(&id).ok();
-            }
-        }
-        self.driver.flush();
-    }
-}
-
-pub(crate) fn id(n: u16) -> LayerId {
-    let [high, low] = n.to_be_bytes();
-    let mut bytes = [low; 32];
-    bytes[0] = high;
-    LayerId::from_bytes(bytes)
-}
-
-impl Fixture {
-    pub(crate) fn new(open: Open, kind: Option<Kind>) -> Self {
-        Self::sized(open, kind.map(|kind| (kind, 512)))
-    }
-
-    /// On a file system of so many MiB.
-    fn sized(open: Open, disk: Option<(Kind, u64)>) -> Self {
-        let folder = match disk {
-            None => {
-                own_mounts();
-                Folder::Temporary(tempfile::tempdir().unwrap())
-            }
-            Some((kind, size)) => Folder::Disk(LoopDisk::try_new(kind, size).unwrap()),
-        };
-        let driver = open(folder.path()).unwrap();
-        Self { driver, folder, open }
-    }
-
-    /// Whether the file system can keep layers to a size.
-    fn has_sizes(&self) -> bool {
-        match &self.folder {
-            Folder::Temporary(_) => false,
-            Folder::Disk(disk) => match disk.kind {
-                Kind::Btrfs => self.driver.name() == "btrfs",
-                Kind::Ext4Quota | Kind::XfsQuota => true,
-                Kind::Ext4 | Kind::Xfs => false,
-            },
-        }
-    }
-
-    /// What a daemon that starts again sees.
-    fn reopen(&mut self) {
-        self.driver = (self.open)(self.folder.path()).unwrap();
-    }
-
-    /// A layer with these entries.
-    fn layer(&self, n: u16, parent: Option<u16>, tar: &Tar) {
-        let parent = parent.map(id);
-        self.driver.create(&id(n), parent.as_ref()).unwrap();
-        self.driver.apply_diff(&id(n), parent.as_ref(), &mut &tar.bytes()[..]).unwrap();
-    }
-
-    /// An empty writable layer.
-    fn writable(&self, n: u16, parent: Option<u16>) {
-        self.driver
-            .create_read_write(&id(n), parent.map(id).as_ref(), &ReadWriteOptions::default())
-            .unwrap();
-    }
-
-    /// Runs `work` in the mounted layer.
-    fn mounted<T>(&self, n: u16, work: impl FnOnce(&Path) -> T) -> T {
-        let path = self.driver.mount(&id(n), &MountOptions::default()).unwrap();
-        let result = work(&path);
-        self.driver.unmount(&id(n)).unwrap();
-        result
-    }
-
-    /// The whole tree as an archive: the same bytes, the same tree.
-    fn tree(&self, n: u16) -> Vec<Header> {
-        self.mounted(n, |path| {
-            let mut bytes = Vec::new();
-            barge_archive::pack::tree(path, &mut bytes).unwrap();
-            headers(&bytes)
-        })
-    }
-
-    fn diff(&self, n: u16, parent: Option<u16>) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.driver.diff(&id(n), parent.map(id).as_ref(), &mut bytes).unwrap();
-        bytes
-    }
-
-    fn changes(&self, n: u16, parent: Option<u16>) -> Vec<String> {
-        let changes = self.driver.changes(&id(n), parent.map(id).as_ref()).unwrap();
-        changes
-            .iter()
-            .map(|Change { path, kind }| format!("{} {}", kind.letter(), path.display()))
-            .collect()
-    }
-
-    /// Everything of the driver on disk, by name, without what is being deleted.
-    fn names_on_disk(&self) -> Vec<String> {
-        self.driver.flush();
-        let mut names = Vec::new();
-        let mut folders = vec![self.folder.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                if matches!(name.as_str(), "lost+found" | "ballast" | "backingFsBlockDev") {
-                    continue;
-                }
-                if path.symlink_metadata().unwrap().is_dir() && name.len() < 64 {
-                    folders.push(path);
-                } else {
-                    names.push(name);
-                }
-            }
-        }
-        names
-    }
-}
-
-/// Headers with a digest of the content in the place of the user's name.
-fn headers(bytes: &[u8]) -> Vec<Header> {
-    let mut reader = Reader::new(bytes);
-    let mut all = Vec::new();
-    while let Some(mut entry) = reader.next_entry().unwrap() {
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).unwrap();
-        let mut header = entry.header().clone();
-        header.user = barge_archive::Digester::of(&content).to_string().into_bytes();
-        all.push(header);
-    }
-    all
-}
-
-/// Entries of a layer.
-#[derive(Default)]
-struct Tar(Vec<(Header, Vec<u8>)>);
-
-impl Tar {
-    fn file(self, path: &str, content: &str) -> Self {
-        self.header(Header::new(path, EntryKind::Regular), content.as_bytes())
-    }
-
-    fn folder(self, path: &str) -> Self {
-        self.header(Header::new(path, EntryKind::Directory), b"")
-    }
-
-    fn header(mut self, mut header: Header, content: &[u8]) -> Self {
-        header.mtime.seconds = 1_000_000;
-        self.0.push((header, content.to_vec()));
-        self
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::new(Vec::new());
-        for (header, content) in &self.0 {
-            writer.append_bytes(header, content).unwrap();
-        }
-        writer.finish().unwrap()
-    }
-}
-
-fn read(path: PathBuf) -> String {
-    std::fs::read_to_string(path).unwrap()
-}
-
-fn names(path: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
+pub(crate) use faults::{
+    a_crash_between_any_two_steps_leaves_nothing, a_full_disk_leaves_nothing,
+    a_mount_outlives_its_process, crash_child, mount_child,
+};
+pub(crate) use fixture::{Fixture, Open};
+use fixture::{Tar, everything, headers, id, names, read};
 
 pub(crate) fn child_sees_parent_and_hides_its_changes(f: &Fixture) {
     f.layer(1, None, &Tar::default().folder("etc").file("etc/a", "one").file("b", "two"));
@@ -279,44 +85,6 @@ pub(crate) fn opaque_folders_hide_everything_below(f: &Fixture) {
     f.layer(4, Some(2), &Tar::default());
     f.driver.apply_diff(&id(4), Some(&id(2)), &mut &f.diff(3, Some(2))[..]).unwrap();
     f.mounted(4, |path| assert_eq!(names(&path.join("d")), ["newest"]));
-}
-
-/// Something of every kind.
-fn everything() -> Tar {
-    let mut hard = Header::new("bin/hard", EntryKind::HardLink);
-    hard.link = b"bin/su".to_vec();
-    let mut su = Header::new("bin/su", EntryKind::Regular);
-    su.mode = 0o4711;
-    (su.uid, su.gid) = (7, 8);
-    su.xattrs.insert(b"user.x".to_vec(), b"y".to_vec());
-    let capability = [1, 0, 0, 2, 0, 32].into_iter().chain([0; 14]).collect();
-    let mut ping = Header::new("bin/ping", EntryKind::Regular);
-    ping.mode = 0o755;
-    ping.xattrs.insert(b"security.capability".to_vec(), capability);
-    let mut device = Header::new("null", EntryKind::CharDevice);
-    device.device = Device { major: 1, minor: 3 };
-    let mut link = Header::new("link", EntryKind::Symlink);
-    (link.link, link.uid) = (b"/bin/su".to_vec(), 5);
-    // The kernel gives links all bits.
-    link.mode = 0o777;
-    let mut long = Header::new(
-        format!("{}/{}", vec!["p".repeat(90); 3].join("/"), "f".repeat(250)),
-        EntryKind::Regular,
-    );
-    long.mtime.seconds = 5;
-    let mut tar = Tar::default()
-        .folder("bin")
-        .header(ping, b"icmp")
-        .header(su, b"root")
-        .header(hard, b"")
-        .header(link, b"");
-    let mut folder = String::new();
-    for _ in 0..3 {
-        folder.push_str(&"p".repeat(90));
-        folder.push('/');
-        tar = tar.folder(&folder);
-    }
-    tar.header(device, b"").header(Header::new("pipe", EntryKind::Fifo), b"").header(long, b"long")
 }
 
 pub(crate) fn every_kind_of_file_arrives(f: &Fixture) {
@@ -534,98 +302,6 @@ pub(crate) fn layers_applied_side_by_side_settle(f: &Fixture) {
     });
 }
 
-/// A layer that does not fit, and no room for anything: clean errors that say so, nothing left, and it works again.
-pub(crate) fn a_full_disk_leaves_nothing(open: Open, kind: Option<Kind>) {
-    if let Err(missing) = crate::testing::check("ext4") {
-        eprintln!("skipped: {missing}");
-        return;
-    }
-    let disk = match kind {
-        None | Some(Kind::Ext4 | Kind::Ext4Quota) => (Kind::Ext4, 24),
-        Some(Kind::Btrfs) => (Kind::Btrfs, 128),
-        Some(Kind::Xfs | Kind::XfsQuota) => (Kind::Xfs, 300),
-    };
-    let f = Fixture::sized(open, Some(disk));
-    f.layer(1, None, &everything());
-    let before = f.names_on_disk();
-    let full = |error: &StorageError| {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        assert!(text.contains("No space left on device"), "{text}");
-    };
-    // Random bytes: btrfs compresses nothing by itself, but nobody shall.
-    let noise: Vec<u8> = (0..disk.1 << 18)
-        .flat_map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
-        .collect();
-    let big = Tar::default()
-        .header(
-            Header::new("big", EntryKind::Regular),
-            &noise[..usize::try_from(disk.1).unwrap() << 20],
-        )
-        .bytes();
-    for _ in 0..2 {
-        f.driver.create(&id(2), Some(&id(1))).unwrap();
-        full(&f.driver.apply_diff(&id(2), Some(&id(1)), &mut &big[..]).unwrap_err());
-        f.driver.remove(&id(2)).unwrap();
-        assert_eq!(f.names_on_disk(), before);
-    }
-    fill_up(f.folder.path());
-    let results = [
-        f.driver.create(&id(3), Some(&id(1))),
-        f.driver.create_filled(&id(4), Some(&id(1)), &mut |path| {
-            std::fs::write(path.join("more"), &noise[..1 << 20])
-                .map_err(StorageError::io("write", path))
-        }),
-    ];
-    for (n, result) in [(3, &results[0]), (4, &results[1])] {
-        match result {
-            // Room for metadata is the file system's business.
-            Ok(()) => f.driver.remove(&id(n)).unwrap(),
-            Err(error) => full(error),
-        }
-        assert!(!f.driver.exists(&id(n)));
-    }
-    assert!(results.iter().any(Result::is_err));
-    std::fs::remove_dir_all(f.folder.path().join("ballast")).unwrap();
-    assert_eq!(f.names_on_disk(), before);
-    // btrfs gives room back when its cleaner has come by.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
-    let small = Tar::default().file("x", "x").bytes();
-    loop {
-        let applied = f
-            .driver
-            .create(&id(3), Some(&id(1)))
-            .and_then(|()| f.driver.apply_diff(&id(3), Some(&id(1)), &mut &small[..]));
-        match applied {
-            Ok(_) => return,
-            Err(error) if f.driver.name() == "btrfs" && std::time::Instant::now() < deadline => {
-                full(&error);
-                f.driver.remove(&id(3)).ok();
-                f.driver.flush();
-                rustix::fs::syncfs(std::fs::File::open(f.folder.path()).unwrap()).unwrap();
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-/// Takes all blocks, then all inodes that can be had.
-fn fill_up(root: &Path) {
-    use std::io::Write as _;
-    let folder = root.join("ballast");
-    std::fs::create_dir(&folder).unwrap();
-    rustix::fs::syncfs(std::fs::File::open(root).unwrap()).unwrap();
-    let mut file = std::fs::File::create(folder.join("big")).unwrap();
-    for size in [1 << 20, 4096, 1] {
-        while file.write_all(&vec![1; size]).and_then(|()| file.sync_data()).is_ok() {}
-    }
-    (0..200_000).take_while(|n| std::fs::write(folder.join(n.to_string()), "x").is_ok()).count();
-}
-
 pub(crate) fn three_hundred_layers_stack(f: &Fixture) {
     if !f.driver.layers_are_independent() {
         return;
@@ -795,85 +471,6 @@ pub(crate) fn sizes_count_each_file_once(f: &Fixture) {
     assert_eq!(f.driver.diff_size(&id(2), Some(&id(1))).unwrap(), 5);
     let changes = f.driver.changes(&id(2), Some(&id(1))).unwrap();
     assert_eq!(changes, [Change { path: "/more".into(), kind: ChangeKind::Add }]);
-}
-
-/// What a process does that is killed between two of its steps.
-fn crashing_work(driver: &dyn StorageDriver) -> crate::Result<()> {
-    let tar = Tar::default().file("x", "x").bytes();
-    driver.create(&id(2), Some(&id(1)))?;
-    driver.apply_diff(&id(2), Some(&id(1)), &mut &tar[..])?;
-    create_container_layers(driver, &id(3), Some(&id(2)), &ReadWriteOptions::default())?;
-    let path = driver.mount(&id(3), &MountOptions::default())?;
-    std::fs::write(path.join("y"), "y").map_err(StorageError::io("write", &path))?;
-    driver.unmount(&id(3))?;
-    driver.remove(&id(3))?;
-    driver.remove(&id(2))?;
-    driver.flush();
-    Ok(())
-}
-
-/// A layer mounted by a process that is gone: found, readable and unmounted by the next one.
-pub(crate) fn a_mount_outlives_its_process(f: &mut Fixture, child: &str) {
-    f.layer(1, None, &Tar::default().file("x", "one"));
-    f.writable(2, Some(1));
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", child])
-        .env("BARGE_STORAGE_MOUNT", f.folder.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    f.reopen();
-    let path = f.driver.mount(&id(2), &MountOptions::default()).unwrap();
-    assert_eq!((read(path.join("x")), read(path.join("y"))), ("one".into(), "two".into()));
-    f.driver.unmount(&id(2)).unwrap();
-    f.driver.remove(&id(2)).unwrap();
-}
-
-/// In the child: mounts, and ends.
-pub(crate) fn mount_child(open: Open) {
-    let Some(folder) = std::env::var_os("BARGE_STORAGE_MOUNT") else { return };
-    let driver = open(Path::new(&folder)).unwrap();
-    let path = driver.mount(&id(2), &MountOptions::default()).unwrap();
-    std::fs::write(path.join("y"), "two").unwrap();
-}
-
-/// In the child: does the work in the folder that the environment names.
-pub(crate) fn crash_child(open: Open) {
-    let Some(folder) = std::env::var_os("BARGE_STORAGE_CRASH") else { return };
-    crashing_work(&*open(Path::new(&folder)).unwrap()).unwrap();
-}
-
-/// Kills a child at every step in turn: whatever it left, a sweep leaves the used layer and nothing else.
-pub(crate) fn a_crash_between_any_two_steps_leaves_nothing(f: &mut Fixture, child: &str) {
-    f.layer(1, None, &everything());
-    let want = f.tree(1);
-    let clean = f.names_on_disk();
-    for step in 0.. {
-        let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", child])
-            .env("BARGE_STORAGE_CRASH", f.folder.path())
-            .env("BARGE_STORAGE_FAULT", step.to_string())
-            .output()
-            .unwrap();
-        f.reopen();
-        f.driver.sweep(&HashSet::from([id(1)])).unwrap();
-        assert_eq!(f.driver.list().unwrap(), [id(1)], "step {step}");
-        let mut left = f.names_on_disk();
-        let mut clean = clean.clone();
-        left.sort();
-        clean.sort();
-        assert_eq!(left, clean, "step {step}");
-        assert_eq!(f.tree(1), want, "step {step}");
-        if output.status.success() {
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(text.contains("1 passed"), "{text}");
-            assert!(step > 10, "only {step} steps");
-            return;
-        }
-        // Aborted, not failed.
-        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-        assert_eq!(signal, Some(6), "{}", String::from_utf8_lossy(&output.stderr));
-    }
 }
 
 /// Makes a test of every check for a driver.
