@@ -15,7 +15,8 @@ use crate::listen::Listener;
 use crate::stream::Stream;
 use crate::takeover::Takeover;
 
-/// Connections at one time, over all sockets; more wait to be accepted.
+/// Connections at one time, over all sockets, and half of what the process may have of files at most; more wait to be
+/// accepted.
 const MAX_CONNECTIONS: usize = 8192;
 /// How long a client may take for the head of a request, and how long an idle connection is kept. dockerd's value.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
@@ -33,7 +34,7 @@ pub(crate) async fn serve<S>(
 ) where
     S: Clone + Send + Sync + 'static,
 {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(most_connections()));
     let (stopping, stopped) = watch::channel(());
     let (alive, mut all_ended) = mpsc::channel::<Infallible>(1);
     let mut accepting = Vec::new();
@@ -58,6 +59,14 @@ pub(crate) async fn serve<S>(
         // Its end is the end of its socket's file; that it was cut off is no news.
         task.await.ok();
     }
+}
+
+/// Clients that open connections and say nothing leave at least half of the process's descriptors to what the daemon
+/// does for the others.
+fn most_connections() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
+    half.map_or(MAX_CONNECTIONS, |half| half.clamp(1, MAX_CONNECTIONS))
 }
 
 struct Shared<S> {
