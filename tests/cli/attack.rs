@@ -253,6 +253,32 @@ fn a_container_that_stops_what_joins_it_hangs_nobody() {
 }
 
 #[test]
+fn an_exec_whose_interpreter_is_itself_does_not_hand_out_the_runtime() {
+    let host = HOST.host();
+    let program = barge_testkit::program("barge-runtime");
+    let before = fs::read(&program).unwrap();
+    let name = host.unique("self");
+    // CVE-2019-5736: the exec runs the runtime's own file, which the container waits to open for writing.
+    let script = "printf '#!/proc/self/exe' > /bin/evil; chmod 755 /bin/evil; echo ready
+        while :; do
+            for exe in /proc/[0-9]*/exe; do
+                case $exe in /proc/1/exe) continue;; esac
+                (echo x >> $exe) 2>/dev/null && readlink $exe
+            done
+        done";
+    host.barge(&["run", "-d", "--name", &name, "busybox", "sh", "-c", script]).ok();
+    eventually("it lies in wait", || host.barge(&["logs", &name]).stdout.contains("ready"));
+    for _ in 0..20 {
+        let outcome = host.barge(&["exec", &name, "/bin/evil"]);
+        assert_ne!(outcome.code, 0, "{outcome}");
+    }
+    let said = host.barge(&["logs", &name]);
+    assert!(!said.stdout.contains("barge"), "{said}");
+    assert!(fs::read(&program).unwrap() == before, "the runtime's file is as it was");
+    remove(&host, &name);
+}
+
+#[test]
 fn accounts_that_are_no_files_are_refused() {
     let host = HOST.host();
     for (make, what) in [
@@ -357,19 +383,22 @@ fn a_terminal_does_not_type_for_its_user() {
 fn a_line_without_end_costs_no_memory() {
     let host = HOST.host();
     let name = host.unique("bomb");
-    let script = "echo ready; read x; head -c 100000000 /dev/zero; echo; echo over";
+    let script = "read x; head -c 100000000 /dev/zero; echo; echo over; read x";
     let flags = ["run", "-d", "-i", "--name", &name, "busybox", "sh", "-c", script];
     host.barge(&flags).ok();
     let mut attached = host.start_client(Client::Barge, &["attach", &name]);
     attached.send(b"go\n");
+    eventually("all of it is logged", || {
+        host.barge(&["logs", "--tail", "1", &name]).stdout.trim_end() == "over"
+    });
+    for (who, pid) in [("barged", host.daemon_pid()), ("the shim", host.shim(&name))] {
+        let peak = peak_memory(pid);
+        assert!(peak < 200 << 10, "{who} had {peak} KiB");
+    }
+    attached.send(b"end\n");
+    assert_eq!(host.barge(&["wait", &name]).text(), "0");
     attached.close_stdin();
-    let code = host.barge(&["wait", &name]);
-    assert_eq!(code.text(), "0");
     drop(attached.wait());
-    let peak = peak_memory(host.daemon_pid());
-    assert!(peak < 200 << 10, "barged had {peak} KiB");
-    let logs = host.start_client(Client::Barge, &["logs", "--tail", "1", &name]);
-    assert_eq!(logs.wait().stdout.trim_end(), "over");
     remove(&host, &name);
 }
 
