@@ -406,7 +406,9 @@ impl RegistryError {
 impl Failure {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoCredentials => ErrorKind::Unauthorized,
+            // As dockerd has it: at 401 the stock client asks for a name and a password, also where
+            // nobody is there to type them.
+            Self::NoCredentials => ErrorKind::System,
             Self::TokenRefused(refusal) => refusal.kind(),
             Self::Settings(error) => error.kind(),
             Self::Lookup { .. } | Self::Dial { .. } | Self::Closed(_) | Self::Proxy { .. } => {

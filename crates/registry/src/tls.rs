@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
@@ -121,13 +123,8 @@ impl TlsClients {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(NoVerification { provider })),
             Verification::Full => {
-                let mut roots = self.roots.get_or_init(system_roots).clone();
-                for file in &settings.authorities {
-                    for certificate in file.certificates()? {
-                        roots.add(certificate).map_err(|error| file.bad(error))?;
-                    }
-                }
-                builder.with_root_certificates(roots)
+                let verifier = self.verifier(&settings.authorities, &provider)?;
+                builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         };
         match &settings.client {
@@ -136,6 +133,29 @@ impl TlsClients {
                 .with_client_auth_cert(certificate.certificates()?, key.key()?)
                 .map_err(|error| certificate.bad(error)),
         }
+    }
+}
+
+impl TlsClients {
+    fn verifier(
+        &self,
+        authorities: &[PemFile],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>> {
+        let mut roots = self.roots.get_or_init(system_roots).clone();
+        let mut trusted = Vec::new();
+        for file in authorities {
+            for certificate in file.certificates()? {
+                roots.add(certificate.clone()).map_err(|error| file.bad(error))?;
+                trusted.push(certificate);
+            }
+        }
+        let built = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
+        let usual = built.build().map_err(|error| RegistryError::BadFile {
+            path: PathBuf::from("the system's root certificates"),
+            reason: error.to_string(),
+        })?;
+        Ok(Arc::new(FullVerification { usual, trusted }))
     }
 }
 
@@ -149,6 +169,66 @@ fn system_roots() -> RootCertStore {
     let (added, ignored) = roots.add_parsable_certificates(found.certs);
     tracing::debug!(added, ignored, "root certificates of the system");
     roots
+}
+
+/// The usual verification, and one thing more: a server whose own certificate lies in `certs.d` is trusted by the names
+/// in it, also when it says that it is an authority. `openssl req -x509` makes such certificates, Docker's manual puts
+/// them there, and Go takes them.
+#[derive(Debug)]
+struct FullVerification {
+    usual: Arc<WebPkiServerVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for FullVerification {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        let usual = self.usual.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match usual {
+            // Neither the dates (they are looked at before) nor the signature: what it says of itself.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.trusted.iter().any(|trusted| trusted == end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
 }
 
 /// For `insecure-registries` and `skip_verify`: signatures must still be those of the certificate that was shown.

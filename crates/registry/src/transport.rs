@@ -232,7 +232,11 @@ impl Transport {
             proxy: proxy.map(|proxy| proxy.url.to_string()),
         };
         let mut request = request;
-        while let Some(sender) = self.pool.take(&kind) {
+        while let Some(mut sender) = self.pool.take(&kind) {
+            // One that was closed while nobody used it costs nothing, whatever is to be sent.
+            if !matches!(timeout(self.deadlines.connect, sender.ready()).await, Ok(Ok(()))) {
+                continue;
+            }
             let spare = request.again();
             match self.exchange(request, sender, kind.clone()).await {
                 Ok(answer) => return Ok(answer),

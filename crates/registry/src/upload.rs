@@ -146,10 +146,12 @@ enum Lost {
 
 impl Push<'_> {
     async fn attempt(&mut self, mount_from: &[String]) -> Result<Pushed> {
-        let known = match self.place.take() {
-            Some(place) => self.status(place).await?,
+        let known = match &self.place {
+            Some(place) => self.status(place.clone()).await?,
             None => None,
         };
+        // Only now: an upload whose state could not be asked is asked again.
+        self.place = None;
         let place = match known {
             Some(place) => place,
             None => match self.begin(mount_from).await? {

@@ -39,6 +39,23 @@ impl Authority {
         Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
     }
 
+    /// One whose certificate has a name, as `openssl req -x509` makes it.
+    pub(crate) fn named(name: &str) -> Self {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
+    }
+
+    /// A server that shows the authority's own certificate.
+    pub(crate) fn self_signed_server(&self) -> ServerConfig {
+        let key = PrivateKeyDer::try_from(self.issuer.key().serialize_der()).unwrap();
+        builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.issuer.der().clone()], key)
+            .unwrap()
+    }
+
     /// Its own certificate.
     pub(crate) fn pem(&self) -> String {
         self.issuer.pem()

@@ -187,3 +187,23 @@ async fn a_network_is_insecure_by_address() {
         .unwrap_err();
     assert!(error.chain().contains("insecure-registries"), "{}", error.chain());
 }
+
+#[tokio::test]
+async fn a_servers_own_certificate_is_trusted_by_its_name() {
+    let (temp, authority) = (tempfile::tempdir().unwrap(), Authority::named("reg.test"));
+    let server = Fake::start_tls(authority.self_signed_server(), |_| manifest()).await;
+    let proxy = proxy_to(&server).await;
+    for host in ["reg.test", "other.test"] {
+        write(temp.path(), host, &[("ca.crt", &authority.pem())]);
+    }
+    let config = through(&proxy, temp.path());
+    repository_with(config.clone(), "reg.test", Access::Pull).manifest(&tag()).await.unwrap();
+
+    for (host, reason) in [("other.test", "certificate is"), ("third.test", "")] {
+        let repository = repository_with(config.clone(), host, Access::Pull);
+        let error = repository.manifest(&tag()).await.unwrap_err().chain();
+        let wanted = format!("tls: failed to verify certificate: x509: {reason}");
+        assert!(error.contains(&wanted), "{error}");
+    }
+    assert_eq!(server.seen().len(), 1);
+}
