@@ -7,18 +7,18 @@
 //! that came, for the next try.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write as _};
+use std::io::{Read, Seek as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use barge_archive::Digester;
-use barge_archive::compression::{Compression, Decoder};
+use barge_archive::compression::Decoder;
 use barge_storage::LayerId;
 use barge_types::{Digest, ImageId, Reference};
 
 use crate::error::{ImageError, Result};
 use crate::faults;
-use crate::layers::{BlobFormat, Layer, LayerBlob, chain_ids};
+use crate::intake::{Applied, Came, Intake, Tally, fetch_stream, format_of, unpack_stream};
+use crate::layers::{Layer, LayerBlob, chain_ids};
 use crate::manifests::KeptManifest;
 use crate::part::Part;
 use crate::store::{ImageStore, Pin, Prepared};
@@ -55,14 +55,6 @@ pub struct ManifestBytes {
     pub bytes: Vec<u8>,
     /// Which of the four forms.
     pub media_type: String,
-}
-
-/// What one pass over a layer's bytes found.
-#[derive(Clone, Copy, Debug)]
-struct Applied {
-    tar_size: u64,
-    size: u64,
-    format: BlobFormat,
 }
 
 /// Where a layer is.
@@ -323,67 +315,6 @@ pub struct OpenLayer {
     part: Option<Part>,
 }
 
-/// How much came, of what, so far.
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    digester: Digester,
-    bytes: u64,
-    state: Came,
-}
-
-/// How the stream is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Came {
-    /// There may be more.
-    #[default]
-    Some,
-    /// It ended.
-    All,
-    /// It broke off.
-    Broken,
-    /// It did not end where it should.
-    TooMuch,
-}
-
-/// The bytes that are here, then those that come, which are kept.
-struct Intake {
-    kept: io::Take<File>,
-    rest: LayerStream,
-    sink: Option<File>,
-    tally: Arc<Mutex<Tally>>,
-    read: Arc<AtomicU64>,
-    limit: u64,
-}
-
-impl Read for Intake {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let mut count = self.kept.read(buffer)?;
-        let is_new = count == 0;
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_new {
-            count = self.rest.read(buffer).inspect_err(|_| tally.state = Came::Broken)?;
-            if count == 0 {
-                tally.state = Came::All;
-            }
-        }
-        let bytes = buffer.get(..count).unwrap_or_default();
-        if tally.bytes + count as u64 > self.limit {
-            tally.state = Came::TooMuch;
-            return Err(io::Error::from(io::ErrorKind::InvalidData));
-        }
-        if is_new && let Some(sink) = &mut self.sink {
-            sink.write_all(bytes)?;
-        }
-        tally.digester.update(bytes);
-        tally.bytes += count as u64;
-        self.read.store(tally.bytes, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
 impl OpenLayer {
     /// What is being fetched.
     #[must_use]
@@ -487,36 +418,6 @@ impl OpenLayer {
             }
         };
         Ok(Intake { kept: kept.take(self.have()), rest, sink, tally, read, limit: spec.size })
-    }
-}
-
-fn unpack_stream(
-    intake: Intake,
-    number: usize,
-    applying: Applying<'_, impl FnOnce(&mut dyn Read) -> barge_storage::Result<u64>>,
-) -> Result<(Digest, Applied)> {
-    let decoder = Decoder::new(intake).map_err(ImageError::ReadArchive)?;
-    let format = format_of(&decoder);
-    let (diff_id, tar_size, size) = run((decoder, Decoder::drain_source), number, applying)?;
-    Ok((diff_id, Applied { tar_size, size, format }))
-}
-
-fn fetch_stream(mut intake: Intake, progress: &mut dyn FnMut(u64)) -> Result<()> {
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match intake.read(&mut buffer).map_err(crate::unpack::read_error)? {
-            0 => return Ok(()),
-            _ => progress(intake.read.load(Ordering::Relaxed)),
-        }
-    }
-}
-
-fn format_of<R: Read>(decoder: &Decoder<R>) -> BlobFormat {
-    match decoder.format() {
-        Compression::Gzip => BlobFormat::Gzip,
-        Compression::Zstd => BlobFormat::Zstd,
-        // The decoder refuses the others.
-        Compression::None | Compression::Bzip2 | Compression::Xz => BlobFormat::Plain,
     }
 }
 

@@ -18,6 +18,7 @@ mod image;
 mod import;
 mod index;
 mod ingest;
+mod intake;
 mod layers;
 mod load;
 mod manifests;

@@ -103,7 +103,7 @@ pub struct PushImage {
 }
 
 /// A manifest, its digest, and what it names.
-type Described = (ManifestBytes, Digest, PushBlob, Vec<PushBlob>);
+pub(crate) type Described = (ManifestBytes, Digest, PushBlob, Vec<PushBlob>);
 
 impl PushImage {
     /// The image.
@@ -155,7 +155,7 @@ impl ImageStore {
     }
 
     /// The kept manifest whose layers are all here.
-    fn with_kept_manifest(&self, image: &Held) -> Result<Option<Described>> {
+    pub(crate) fn with_kept_manifest(&self, image: &Held) -> Result<Option<Described>> {
         for kept in self.manifests(&image.id) {
             let bytes = self.content.read(&kept.digest)?;
             let manifest: Manifest =

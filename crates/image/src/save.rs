@@ -1,7 +1,8 @@
 //! `save`: images as one archive, an OCI layout with Docker's `manifest.json` beside it, as Docker
 //! writes since 25.
 //!
-//! Layers go out plain, byte for byte as they were when their diff id was made. Everything is
+//! An image that came with a manifest goes out with it, its layers packed as they came. The layers
+//! of others go out plain, byte for byte as they were when their diff id was made. Everything is
 //! looked up and held before the first byte is written, so that a wrong name is an answer and not
 //! half an archive.
 
@@ -16,7 +17,9 @@ use barge_types::{Digest, ImageId, Reference};
 use serde::Serialize;
 
 use crate::error::{ImageError, Result};
+use crate::ingest::ManifestBytes;
 use crate::layers::Layer;
+use crate::manifests::PushBlob;
 use crate::resolve::Found;
 use crate::store::{Held, ImageStore};
 
@@ -33,6 +36,14 @@ struct Saved {
     references: Vec<Reference>,
     config: Vec<u8>,
     layers: Vec<Layer>,
+    /// What it came with, when all that it names is here.
+    kept: Option<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    manifest: ManifestBytes,
+    layers: Vec<PushBlob>,
 }
 
 #[derive(Serialize)]
@@ -64,7 +75,13 @@ impl ImageStore {
             let image = self.hold(&id.to_string())?;
             let layer = |chain_id| self.layer(chain_id);
             let layers: Vec<Layer> = image.chain_ids.iter().filter_map(layer).collect();
-            images.push(Saved { config: self.config_bytes(&id)?, image, references, layers });
+            let kept = self
+                .with_kept_manifest(&image)?
+                .map(|(manifest, _, _, layers)| Kept { manifest, layers });
+            let is_here =
+                |kept: &Kept| kept.layers.iter().all(|blob| self.content.contains(&blob.digest));
+            let kept = kept.filter(is_here);
+            images.push(Saved { config: self.config_bytes(&id)?, image, references, layers, kept });
         }
         Ok(Save { store: self, images })
     }
@@ -117,9 +134,12 @@ impl Save<'_> {
         for saved in &self.images {
             self.write_layers(saved, (&mut tar, &mut written))?;
             blob(&mut tar, &mut written, &saved.config)?;
-            let manifest = to_json(&saved.manifest())?;
+            let (manifest, kind) = match &saved.kept {
+                Some(kept) => (kept.manifest.bytes.clone(), kept.manifest.media_type.clone()),
+                None => (to_json(&saved.manifest())?, media_type::OCI_MANIFEST.to_owned()),
+            };
             let digest = blob(&mut tar, &mut written, &manifest)?;
-            let described = described(media_type::OCI_MANIFEST, digest, manifest.len() as u64);
+            let described = described(&kind, digest, manifest.len() as u64);
             index.manifests.extend(saved.listed(&described));
             items.push(saved.item());
         }
@@ -139,6 +159,14 @@ impl Save<'_> {
         saved: &Saved,
         (tar, written): (&mut Writer<W>, &mut HashSet<Digest>),
     ) -> Result<()> {
+        for blob in saved.kept.iter().flat_map(|kept| &kept.layers) {
+            if written.insert(blob.digest) {
+                self.write_packed(tar, blob)?;
+            }
+        }
+        if saved.kept.is_some() {
+            return Ok(());
+        }
         for layer in &saved.layers {
             if !written.insert(layer.diff_id) {
                 continue;
@@ -159,6 +187,21 @@ impl Save<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A layer as it came.
+    fn write_packed<W: Write>(&self, tar: &mut Writer<W>, blob: &PushBlob) -> Result<()> {
+        let mut bytes =
+            DigestReader::new(self.store.content.open_blob(&blob.digest)?.take(blob.size));
+        let mut header = Header::new(blob_name(&blob.digest), EntryKind::Regular);
+        header.size = blob.size;
+        tar.append(&header, &mut bytes).map_err(ImageError::ReadArchive)?;
+        let (got, _, _) = bytes.finish();
+        if got == blob.digest {
+            return Ok(());
+        }
+        let what = format!("blob {}", blob.digest);
+        Err(ImageError::WrongDigest { what, expected: blob.digest, got })
     }
 
     /// The oldest table of contents: repository → tag → topmost layer. Nothing reads it but what is
@@ -213,15 +256,23 @@ impl Saved {
     }
 
     fn item(&self) -> Item {
+        let described: Vec<Descriptor> = match &self.kept {
+            Some(kept) => kept
+                .layers
+                .iter()
+                .map(|blob| described(&blob.media_type, blob.digest, blob.size))
+                .collect(),
+            None => self.layers.iter().map(described_layer).collect(),
+        };
+        let diff_ids = self.image.diff_ids.iter().map(ToString::to_string);
         Item {
             config: blob_name(&self.image.id.digest()),
             repo_tags: self.references.iter().map(Reference::familiar).collect(),
-            layers: self.layers.iter().map(|layer| blob_name(&layer.diff_id)).collect(),
-            layer_sources: self
-                .layers
+            layers: described
                 .iter()
-                .map(|layer| (layer.diff_id.to_string(), described_layer(layer)))
+                .map(|layer| layer.digest.replacen("sha256:", "blobs/sha256/", 1))
                 .collect(),
+            layer_sources: diff_ids.zip(described).collect(),
         }
     }
 }

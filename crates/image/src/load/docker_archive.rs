@@ -5,7 +5,7 @@ use barge_types::{Digest, Reference};
 use serde::Deserialize;
 
 use super::archive::Archive;
-use super::{Plan, PlannedConfig, PlannedLayer, digest_of_name};
+use super::{Plan, PlannedConfig, PlannedLayer, digest_of_name, oci_layout};
 use crate::error::{ImageError, Result};
 
 #[derive(Deserialize)]
@@ -20,7 +20,12 @@ pub(super) fn plan(archive: &Archive) -> Result<Vec<Plan>> {
     let text = archive.read("manifest.json", None)?;
     let items: Vec<Item> =
         serde_json::from_slice(&text).map_err(ImageError::json("manifest.json"))?;
-    items.into_iter().map(|item| plan_image(archive, item)).collect()
+    let mut plans =
+        items.into_iter().map(|item| plan_image(archive, item)).collect::<Result<Vec<Plan>>>()?;
+    if archive.contains("index.json") {
+        oci_layout::add_manifests(archive, &mut plans);
+    }
+    Ok(plans)
 }
 
 fn plan_image(archive: &Archive, item: Item) -> Result<Plan> {
@@ -32,7 +37,8 @@ fn plan_image(archive: &Archive, item: Item) -> Result<Plan> {
         .into_iter()
         .map(|entry| PlannedLayer { blob: digest_of_name(&entry), entry })
         .collect();
-    Ok(Plan { config: PlannedConfig::Bytes(config), references, layers })
+    let config = PlannedConfig::Bytes(config);
+    Ok(Plan { config, references, layers, manifest: None, index: None })
 }
 
 /// `blobs/sha256/<digest>`, and `<digest>.json` of older archives.

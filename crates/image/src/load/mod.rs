@@ -16,7 +16,9 @@ use barge_types::{Digest, ImageId, Reference};
 
 use crate::durable;
 use crate::error::{ImageError, Result};
+use crate::ingest::ManifestBytes;
 use crate::layers::chain_id;
+use crate::manifests::KeptManifest;
 use crate::store::{ImageStore, Known, Pin, Prepared};
 use crate::unpack::{Expected, Unpacked};
 use archive::Archive;
@@ -52,15 +54,19 @@ pub struct Loaded {
 }
 
 /// One image of an archive, as its table of contents describes it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Plan {
     config: PlannedConfig,
     references: Vec<Reference>,
     /// Lowest first.
     layers: Vec<PlannedLayer>,
+    /// Where the layers' blobs are named as they are kept.
+    manifest: Option<ManifestBytes>,
+    /// What names the manifest, besides the archive's own table of contents.
+    index: Option<ManifestBytes>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum PlannedConfig {
     /// The bytes whose digest is the id.
     Bytes(Vec<u8>),
@@ -68,7 +74,7 @@ enum PlannedConfig {
     ToBeMade(Box<ImageConfig>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PlannedLayer {
     /// Name in the archive.
     entry: String,
@@ -117,9 +123,17 @@ impl ImageStore {
         (made, progress): (&mut Made, Progress<'_>),
     ) -> Result<Vec<Loaded>> {
         let mut images = Vec::with_capacity(plans.len());
-        for plan in plans {
+        let mut manifests = Vec::with_capacity(plans.len());
+        for mut plan in plans {
+            manifests.push((plan.manifest.take(), plan.index.take()));
             images.push(self.prepare(archive, plan, (made, progress))?);
         }
+        let mut kept = Vec::with_capacity(images.len());
+        for (image, (manifest, index)) in images.into_iter().zip(manifests) {
+            let manifest = KeptManifest::keep(&self.content, manifest, index)?;
+            kept.push(image.with_manifest(manifest));
+        }
+        let images = kept;
         let mut loaded: Vec<Loaded> = images
             .iter()
             .map(|image| Loaded {

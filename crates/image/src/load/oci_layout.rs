@@ -6,6 +6,7 @@ use barge_types::{Digest, Platform, Reference};
 use super::archive::Archive;
 use super::{Plan, PlannedConfig, PlannedLayer};
 use crate::error::{ImageError, Result};
+use crate::ingest::ManifestBytes;
 
 /// Indexes within indexes, deeper than anyone nests them.
 const DEPTH: usize = 4;
@@ -45,7 +46,7 @@ fn is_image(descriptor: &Descriptor) -> bool {
 fn plan_one(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<Plan> {
     let bytes = read_blob(archive, descriptor)?;
     if !media_type::is_index(&descriptor.media_type) {
-        return plan_manifest(archive, &bytes);
+        return plan_manifest(archive, bytes, &descriptor.media_type);
     }
     let index: Index =
         serde_json::from_slice(&bytes).map_err(ImageError::json(descriptor.digest.clone()))?;
@@ -53,7 +54,32 @@ fn plan_one(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<
         return Err(ImageError::archive("its indexes are nested too deep"));
     };
     let chosen = choose(archive, &index)?;
-    plan_one(archive, chosen, depth)
+    let mut plan = plan_one(archive, chosen, depth)?;
+    plan.index = Some(ManifestBytes { bytes, media_type: descriptor.media_type.clone() });
+    Ok(plan)
+}
+
+/// Finds for images that the other table of contents describes the manifests that this one has. Whatever cannot be read
+/// here is not needed: the images are whole without it.
+pub(super) fn add_manifests(archive: &Archive, plans: &mut [Plan]) {
+    let Ok(listed) = plan(archive) else { return };
+    for plan in plans {
+        let is_same = |other: &&mut Plan| match (&other.config, &plan.config) {
+            (PlannedConfig::Bytes(one), PlannedConfig::Bytes(other_one)) => one == other_one,
+            (PlannedConfig::ToBeMade(_), _) | (_, PlannedConfig::ToBeMade(_)) => false,
+        };
+        let has_layers = |other: &&mut Plan| {
+            let entries = |plan: &Plan| -> Vec<String> {
+                plan.layers.iter().map(|layer| layer.entry.clone()).collect()
+            };
+            entries(other) == entries(plan)
+        };
+        let mut candidates = listed.clone();
+        if let Some(found) = candidates.iter_mut().filter(is_same).find(has_layers) {
+            plan.manifest = found.manifest.take();
+            plan.index = found.index.take();
+        }
+    }
 }
 
 /// The image for this machine, among those that are in the archive; the only one whatever it is
@@ -76,9 +102,9 @@ fn choose<'a>(archive: &Archive, index: &'a Index) -> Result<&'a Descriptor> {
     }
 }
 
-fn plan_manifest(archive: &Archive, bytes: &[u8]) -> Result<Plan> {
+fn plan_manifest(archive: &Archive, bytes: Vec<u8>, media_type: &str) -> Result<Plan> {
     let manifest: Manifest =
-        serde_json::from_slice(bytes).map_err(ImageError::json("a manifest"))?;
+        serde_json::from_slice(&bytes).map_err(ImageError::json("a manifest"))?;
     let kind = manifest.config.media_type.as_str();
     if !matches!(kind, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG) {
         return Err(ImageError::archive(format!("{kind:?} is no configuration of an image")));
@@ -89,10 +115,17 @@ fn plan_manifest(archive: &Archive, bytes: &[u8]) -> Result<Plan> {
         check_size(archive, &entry, layer)?;
         Ok(PlannedLayer { entry, blob: Some(digest) })
     });
+    // Layers that come plain are packed, so that what this manifest names will not be here.
+    let is_plain = |layer: &Descriptor| {
+        matches!(layer.media_type.as_str(), media_type::OCI_LAYER | media_type::DOCKER_LAYER)
+    };
+    let is_kept = !manifest.layers.iter().any(is_plain);
     Ok(Plan {
         config: PlannedConfig::Bytes(config),
         references: Vec::new(),
         layers: layers.collect::<Result<_>>()?,
+        manifest: is_kept.then(|| ManifestBytes { bytes, media_type: media_type.to_owned() }),
+        index: None,
     })
 }
 

@@ -88,7 +88,8 @@ fn plan_image(archive: &Archive, id: &str, references: Vec<Reference>) -> Result
         history,
         ..ImageConfig::default()
     };
-    Ok(Plan { config: PlannedConfig::ToBeMade(Box::new(config)), references, layers })
+    let config = PlannedConfig::ToBeMade(Box::new(config));
+    Ok(Plan { config, references, layers, manifest: None, index: None })
 }
 
 fn step(image: &V1Image) -> History {

@@ -322,3 +322,21 @@ fn a_pulled_image_has_the_digest_it_was_asked_by() {
     let ingest = ground.store.begin(remote.specs.clone()).unwrap();
     assert_eq!((ingest.existing(), ingest.missing().len()), (1, 0));
 }
+
+#[test]
+fn a_saved_image_is_loaded_with_the_manifest_that_it_came_with() {
+    for driver in DRIVERS {
+        let ground = ground_with(driver);
+        let remote = remote(&two_layers(), Compression::Gzip);
+        remote.pull(&ground, "box:1").unwrap();
+        let mut archive = Vec::new();
+        ground.store.save(&["box:1"]).unwrap().write(&mut archive).unwrap();
+        let packed: u64 = remote.specs.iter().map(|spec| spec.size).sum();
+        assert!((archive.len() as u64) < packed + 30_000, "the layers go out as they came");
+        let other = ground_with(driver);
+        other.load(&archive).unwrap();
+        assert_eq!((other.text("box:1", "a"), other.text("box:1", "b")), ("1".into(), "2".into()));
+        let push = other.store.export_for_push("box:1").unwrap();
+        assert_eq!(push.manifest, remote.manifest);
+    }
+}
