@@ -5,9 +5,11 @@ use anyhow::bail;
 use crate::{build, packages, vm_test};
 
 /// What the tests use besides Rust.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 10] = [
     "busybox-static",
     "debootstrap",
+    "docker-registry",
+    "docker.io",
     "iproute2",
     "nftables",
     "procps",
@@ -22,10 +24,6 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         bail!("the tests make namespaces, mounts and links: run them as root");
     }
     packages::install(&PACKAGES)?;
-    // The stock client is one of the clients under test; where none is there, Debian's.
-    if std::process::Command::new("docker").arg("--version").output().is_err() {
-        packages::install(&["docker.io"])?;
-    }
     // The programs under test, and those that tests run inside containers. With the whole workspace's features, so that
     // nothing is built a second time for the tests.
     build::run(build::cargo().args(["build", "--workspace", "--bins"]))?;

@@ -129,6 +129,14 @@ pub enum EngineError {
     /// The registry refused, or was not there.
     #[error(transparent)]
     Registry(#[from] barge_registry::RegistryError),
+    /// The bytes that a registry sent for a layer are not the layer's; the text is dockerd's.
+    #[error("filesystem layer verification failed for digest {digest}")]
+    WrongLayer {
+        /// The layer, as the manifest names it.
+        digest: barge_types::Digest,
+        /// What is wrong.
+        source: Box<barge_image::ImageError>,
+    },
     /// What several clients waited for failed.
     #[error(transparent)]
     Shared(Arc<EngineError>),
@@ -212,6 +220,7 @@ impl EngineError {
                 | Failed::System => ErrorKind::System,
             },
             Self::Cgroup(_)
+            | Self::WrongLayer { .. }
             | Self::ShimGone { .. }
             | Self::Io { .. }
             | Self::Record { .. }

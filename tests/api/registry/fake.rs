@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -255,16 +255,16 @@ impl Fake {
         if method == "HEAD" {
             return Some(());
         }
-        send(client, &bytes[from..], fault)
+        send(client, &bytes[from..], fault.as_ref())
     }
 }
 
 /// The body, as far and as true as the fault lets it be.
-fn send(client: &mut TcpStream, body: &[u8], fault: Option<Fault>) -> Option<()> {
+fn send(client: &mut TcpStream, body: &[u8], fault: Option<&Fault>) -> Option<()> {
     match fault {
         None | Some(Fault::Status(..)) => client.write_all(body).ok(),
         Some(Fault::Close(after)) => {
-            client.write_all(&body[..after.min(body.len())]).ok()?;
+            client.write_all(&body[..(*after).min(body.len())]).ok()?;
             None
         }
         Some(Fault::TooShort(_)) => {
@@ -273,7 +273,7 @@ fn send(client: &mut TcpStream, body: &[u8], fault: Option<Fault>) -> Option<()>
         }
         Some(Fault::TooLong(more)) => {
             client.write_all(body).ok()?;
-            client.write_all(&vec![b'x'; more]).ok()?;
+            client.write_all(&vec![b'x'; *more]).ok()?;
             None
         }
         Some(Fault::OtherBytes) => {

@@ -62,7 +62,7 @@ fn other_bytes_than_promised_are_refused_and_the_next_try_succeeds() {
         let blob = one(&fake, repository, seed);
         let name = fake.image(&format!("{repository}:1"));
         // A lie is not always told twice, and not always noticed before it is told again.
-        fake.fail(&blob, &[fault.clone()]);
+        fake.fail(&blob, std::slice::from_ref(&fault));
         let first = pull(&host, &name);
         let told = lines(&first.is(200)).pop().unwrap();
         if matches!(fault, Fault::OtherBytes) {

@@ -12,13 +12,13 @@ use super::{inspect, pulled, pushed, remove, tag};
 
 static HOST: Sharing = Sharing::new();
 
-/// An image of two layers that runs.
+/// An image of two layers that runs; neither of them is that of another image.
 fn image(host: &TestHost) -> ArchiveImage {
     let name = host.unique("peer");
-    let second = TarBuilder::new().file("second", 0o644, name.as_bytes()).finish();
+    let first = TarBuilder::new().file("first", 0o644, name.as_bytes()).finish();
     ArchiveImage {
-        layers: vec![busybox_tar().to_vec(), second],
-        config: json!({"Cmd": ["cat", "/second"], "Env": ["PATH=/bin"]}),
+        layers: vec![first, busybox_tar().to_vec()],
+        config: json!({"Cmd": ["cat", "/first"], "Env": ["PATH=/bin"]}),
         name: format!("{name}:1"),
     }
 }
@@ -28,7 +28,7 @@ fn skopeo(host: &TestHost, arguments: &[&str]) -> Outcome {
     host.in_netns(|| Process::start(command("skopeo").args(arguments)).wait())
 }
 
-/// The image runs and prints what its second layer holds.
+/// The image runs and prints what its first layer holds.
 #[track_caller]
 fn runs(host: &TestHost, name: &str, image: &ArchiveImage) {
     let ran = host.barge(&["run", "--rm", "--network", "none", name]);
@@ -70,7 +70,7 @@ impl Dockerd {
     /// It takes its containerd with it.
     fn stop(self) {
         self.process.signal(libc::SIGTERM);
-        self.process.wait();
+        self.process.wait().ok();
     }
 }
 
@@ -99,7 +99,8 @@ fn what_skopeo_pushes_is_pulled_in_every_form_and_compression() {
         );
         pushed.ok();
         pulled(&host, &name);
-        assert_eq!(inspect(&host, &name)["Id"], image.id());
+        // Skopeo writes a configuration of its own for the other form.
+        assert!(format == "oci" || inspect(&host, &name)["Id"] == image.id());
         runs(&host, &name, &image);
         remove(&host, &name);
     }

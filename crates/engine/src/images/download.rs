@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use barge_image::{Ingest, LayerSpec, LayerTicket, ManifestBytes, Publication};
+use barge_image::{ImageError, Ingest, LayerSpec, LayerTicket, ManifestBytes, Publication};
 use barge_oci::image as oci;
 use barge_registry::{Notice, Notices, Repository};
 use barge_types::{Digest, ImageId, Reference};
@@ -219,7 +219,8 @@ impl Layer {
                     progress.bar(&id, "Extracting", (done, size));
                 }
             };
-            Ok(layer.unpack(Box::new(reader), &mut unpacked)?)
+            let digest = layer.spec().blob;
+            layer.unpack(Box::new(reader), &mut unpacked).map_err(|error| explain(digest, error))
         });
         (unpacking, pieces, have)
     }
@@ -247,6 +248,15 @@ impl Layer {
             self.is_downloaded.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+/// Says of which layer the bytes are wrong, as dockerd does.
+fn explain(digest: Digest, error: ImageError) -> EngineError {
+    if matches!(error, ImageError::WrongDigest { .. } | ImageError::WrongDiffId { .. }) {
+        EngineError::WrongLayer { digest, source: Box::new(error) }
+    } else {
+        error.into()
     }
 }
 
