@@ -14,6 +14,7 @@ mod layer_id;
 mod naive_diff;
 mod options;
 mod quota;
+mod syncing;
 mod table;
 mod trash;
 

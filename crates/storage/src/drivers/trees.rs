@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use crate::driver::{MountOptions, ReadWriteOptions, StorageDriver};
 use crate::error::{Result, StorageError};
 use crate::layer_id::LayerId;
+use crate::syncing::Syncing;
 use crate::table::{Making, Table};
 use crate::trash::Trash;
 use crate::{fault, naive_diff};
@@ -68,6 +69,7 @@ pub struct Trees<O: Origin> {
     root: OwnedFd,
     trash: Trash,
     layers: Table<()>,
+    syncing: Syncing,
     /// One layer at a time is filled: there is one such per image.
     filling: Mutex<()>,
 }
@@ -103,6 +105,7 @@ impl<O: Origin> Trees<O> {
             root,
             trash,
             layers: Table::default(),
+            syncing: Syncing::default(),
             filling: Mutex::new(()),
         };
         driver.load()?;
@@ -330,7 +333,7 @@ impl<O: Origin> StorageDriver for Trees<O> {
             ApplyOptions { whiteouts: Whiteouts::Plain, lowers: &[], ..ApplyOptions::default() };
         let applied =
             apply(&self.tree(id), tar, &options).map_err(StorageError::archive("extract", id))?;
-        rustix::fs::syncfs(&self.root).map_err(StorageError::io("sync", &self.path))?;
+        self.syncing.sync(&self.root).map_err(StorageError::io("sync", &self.path))?;
         Ok(applied.bytes)
     }
 

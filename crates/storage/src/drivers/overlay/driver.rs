@@ -174,7 +174,7 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         let options = ApplyOptions { whiteouts, lowers: &lowers, ..ApplyOptions::default() };
         let applied = apply(&self.diff_path(id), tar, &options)
             .map_err(StorageError::archive("extract", id))?;
-        rustix::fs::syncfs(&self.disk.root).map_err(StorageError::io("sync", &self.disk.path))?;
+        self.syncing.sync(&self.disk.root).map_err(StorageError::io("sync", &self.disk.path))?;
         *layer.own.implied.lock().unwrap_or_else(PoisonError::into_inner) = applied.implied;
         Ok(applied.bytes)
     }

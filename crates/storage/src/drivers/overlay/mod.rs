@@ -21,6 +21,7 @@ use crate::driver::MountOptions;
 use crate::error::{Result, StorageError};
 use crate::layer_id::LayerId;
 use crate::quota::Projects;
+use crate::syncing::Syncing;
 use crate::table::{Layer, Making, Table};
 use disk::{Disk, Parts};
 pub(super) use disk::{open_folder, unmount};
@@ -50,6 +51,7 @@ impl Own {
 pub struct Overlay<M: Mounter> {
     disk: Disk,
     layers: Table<Own>,
+    syncing: Syncing,
     mounter: M,
     projects: Option<Projects>,
     /// Size of a container's layer that asks for none.
@@ -78,8 +80,15 @@ impl<M: Mounter> Overlay<M> {
         if size.is_some() && projects.is_none() {
             return Err(mounter.no_sizes());
         }
-        let layers = Table::default();
-        let driver = Self { disk, layers, mounter, projects, size, filling: Mutex::new(()) };
+        let driver = Self {
+            disk,
+            layers: Table::default(),
+            syncing: Syncing::default(),
+            mounter,
+            projects,
+            size,
+            filling: Mutex::new(()),
+        };
         driver.load()?;
         Ok(driver)
     }
