@@ -14,6 +14,7 @@ use crate::repository::Repository;
 use crate::retry::Retrying;
 use crate::session::Ask;
 use crate::transport::Answer;
+use crate::url::Url;
 
 /// Who has moved so many bytes has made progress: failures are counted anew.
 const PROGRESS: u64 = 256 << 10;
@@ -21,7 +22,21 @@ const PROGRESS: u64 = 256 << 10;
 impl Repository {
     /// Begins to download a blob at byte `from`. See [`BlobStream::start`] for where it really begins.
     pub async fn blob(&self, digest: &Digest, from: u64) -> Result<BlobStream> {
+        self.blob_or_elsewhere(digest, from, &[]).await
+    }
+
+    /// The same for a layer that registries may not hold: where the repository lacks it, it comes from one of the
+    /// `urls` of its descriptor (OCI image specification, "descriptor"), without credentials. They come from who made
+    /// the image, so without TLS only servers are asked that `insecure-registries` names.
+    pub async fn blob_or_elsewhere(
+        &self,
+        digest: &Digest,
+        from: u64,
+        urls: &[String],
+    ) -> Result<BlobStream> {
         let mut stream = BlobStream {
+            elsewhere: urls.iter().filter_map(|url| url.parse().ok()).collect(),
+            is_elsewhere: false,
             repository: self.clone(),
             digest: *digest,
             retrying: self.session.retrying(&self.notices),
@@ -104,6 +119,9 @@ pub struct BlobStream {
     skip: u64,
     /// Since the last failure.
     moved: u64,
+    elsewhere: Vec<Url>,
+    /// The repository was asked and does not have it.
+    is_elsewhere: bool,
 }
 
 impl std::fmt::Debug for BlobStream {
@@ -223,9 +241,7 @@ impl BlobStream {
             let range = HeaderValue::from_str(&format!("bytes={}-", self.position));
             ask.headers.extend(range.map(|range| (header::RANGE, range)));
         }
-        let asked = self.repository.session.ask_once(&ask).await;
-        let (answer, endpoint) = asked.map_err(|error| self.repository.denied(error))?;
-        self.endpoint = Some(endpoint);
+        let answer = self.ask(&ask).await?;
         let Some(span) = self.span(&answer)? else {
             answer.discard().await;
             return Ok(());
@@ -240,6 +256,36 @@ impl BlobStream {
         self.skip = self.position - span.first;
         self.answer = Some(answer);
         Ok(())
+    }
+
+    async fn ask(&mut self, ask: &Ask) -> Result<Answer> {
+        let session = &self.repository.session;
+        if !self.is_elsewhere {
+            let error = match session.ask_once(ask).await {
+                Ok((answer, endpoint)) => {
+                    self.endpoint = Some(endpoint);
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            let is_missing =
+                matches!(&error, RegistryError::Refused(refusal) if refusal.status == 404);
+            if !is_missing || self.elsewhere.is_empty() {
+                return Err(self.repository.denied(error));
+            }
+            self.is_elsewhere = true;
+        }
+        let mut last = None;
+        for url in &self.elsewhere {
+            match session.ask_elsewhere(url, ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(RegistryError::Answer {
+            url: format!("{}@{}", self.repository.familiar, self.digest),
+            reason: "it is nowhere".to_owned(),
+        }))
     }
 
     /// Which bytes an answer brings; none when there are none to bring, or when it is to be asked from byte 0.

@@ -55,6 +55,14 @@ pub enum RegistryError {
         /// `pull`, `resolve` or `push`.
         capability: &'static str,
     },
+    /// A server that an image names for one of its layers does not have it.
+    #[error("{url} answered {status}")]
+    Elsewhere {
+        /// As the image names it.
+        url: String,
+        /// Its answer.
+        status: StatusCode,
+    },
     /// A request brought no answer.
     #[error("{method} \"{url}\"")]
     Request {
@@ -222,6 +230,9 @@ pub enum Failure {
     /// A redirect from TLS to none.
     #[error("refused to follow a redirect from https to {0}")]
     Downgrade(Url),
+    /// An image names a server without TLS for one of its layers.
+    #[error("refused to ask without TLS: \"insecure-registries\" in daemon.json does not name it")]
+    Plain,
     /// A `Location` that leads nowhere.
     #[error("the answer's Location is wrong")]
     Location(#[source] UrlError),
@@ -344,6 +355,7 @@ impl RegistryError {
             | Self::Answer { .. }
             | Self::Source { .. }
             | Self::Login { .. }
+            | Self::Elsewhere { .. }
             | Self::SearchStatus(_) => ErrorKind::System,
         }
     }
@@ -367,7 +379,9 @@ impl RegistryError {
             Self::Request { source: Failure::TokenRefused(refusal), .. }
             | Self::Refused(refusal) => refusal.is_transient(),
             Self::Request { source, .. } => source.is_transient(),
-            Self::SearchStatus(status) => is_transient_status(*status),
+            Self::SearchStatus(status) | Self::Elsewhere { status, .. } => {
+                is_transient_status(*status)
+            }
             Self::Config(_)
             | Self::ReadFile { .. }
             | Self::BadFile { .. }
@@ -423,6 +437,7 @@ impl Failure {
             | Self::Source(_)
             | Self::Redirects(_)
             | Self::Downgrade(_)
+            | Self::Plain
             | Self::Location(_)
             | Self::NoLocation
             | Self::TokenDowngrade(_)

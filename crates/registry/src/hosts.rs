@@ -160,6 +160,19 @@ pub(crate) async fn endpoints(config: &RegistryConfig, host: &str) -> Result<Vec
     Ok(endpoints)
 }
 
+/// How a server is asked that an image names. Loopback is insecure only where it is listed: the image's maker chose it.
+pub(crate) async fn elsewhere(config: &RegistryConfig, url: &Url) -> Result<Endpoint> {
+    let host = url.authority();
+    let folder = Folders(&config.certs_dirs).of_host(&host);
+    let mut endpoint = Endpoint::new(url.clone(), Role::Mirror);
+    endpoint.tls = folder.map(|folder| certificates_in(&folder)).transpose()?.unwrap_or_default();
+    if is_listed(&config.insecure, &host).await {
+        endpoint.tls.verification = Verification::None;
+        endpoint.downgrade = Downgrade::Allowed;
+    }
+    Ok(endpoint)
+}
+
 /// How a server with TLS is asked where no `hosts.toml` speaks of it.
 async fn with_certificates(
     config: &RegistryConfig,

@@ -11,11 +11,12 @@ use tokio::sync::OnceCell;
 use crate::auth::{Asker, Tokens};
 use crate::config::RegistryConfig;
 use crate::credentials::Credentials;
-use crate::error::{RegistryError, Result};
+use crate::error::{Failure, RegistryError, Result};
 use crate::hosts::{self, Capability, Endpoint, Role};
 use crate::payload::Payload;
 use crate::retry::{Notices, Retrying};
-use crate::transport::{Answer, Request, Transport};
+use crate::transport::{Answer, Downgrade, Request, Transport};
+use crate::url::{Scheme, Url};
 
 /// A configuration and everything that hangs on it; a reload makes a new one.
 pub(crate) struct Live {
@@ -181,6 +182,24 @@ impl Session {
         let answer = self.asker.ask(endpoint, ask.request(endpoint), &ask.scopes).await?;
         self.has_answered.store(true, Ordering::Relaxed);
         accepted(answer, ask.accepts).await
+    }
+
+    /// Asks a server that is none of the registry's, in nobody's name. Its words are not shown: who made the image may
+    /// have named a server that talks to this machine alone.
+    pub(crate) async fn ask_elsewhere(&self, url: &Url, ask: &Ask) -> Result<Answer> {
+        let way = hosts::elsewhere(&self.live.config, url).await?;
+        let mut request = Request::new(ask.method.clone(), url.clone());
+        request.headers = ask.headers.clone();
+        request.tls = way.tls;
+        request.downgrade = way.downgrade;
+        if url.scheme() == Scheme::Http && way.downgrade == Downgrade::Refused {
+            return Err(Failure::Plain.on(&request.method, url));
+        }
+        let answer = self.live.transport.send(request).await?;
+        if ask.accepts.contains(&answer.status.as_u16()) {
+            return Ok(answer);
+        }
+        Err(RegistryError::Elsewhere { url: url.to_string(), status: answer.status })
     }
 
     /// As [`Session::ask_once`], again and again while there is hope.

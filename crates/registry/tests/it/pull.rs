@@ -3,8 +3,8 @@
 use barge_registry::{Access, RegistryError, Selector};
 use barge_types::ErrorKind;
 
-use crate::fake::{Fake, answer, raw, refuse};
-use crate::{content, read, repository, sha256};
+use crate::fake::{self, Act, Fake, answer, raw, refuse};
+use crate::{config, content, read, repository, repository_with, sha256};
 
 const MANIFEST: &[u8] = br#"{"schemaVersion":2}"#;
 const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -65,7 +65,7 @@ async fn what_a_tag_is_can_be_asked_without_fetching_it() {
     let fake = Fake::start(move |head| {
         assert_eq!(head.method, "HEAD");
         match head.path() {
-            "/v2/app/manifests/v1" => crate::fake::Act::Send(crate::fake::head(
+            "/v2/app/manifests/v1" => Act::Send(fake::head(
                 200,
                 &[
                     ("content-type", KIND),
@@ -73,7 +73,7 @@ async fn what_a_tag_is_can_be_asked_without_fetching_it() {
                     ("content-length", "19"),
                 ],
             )),
-            _ => crate::fake::Act::Send(crate::fake::head(404, &[("content-length", "90")])),
+            _ => Act::Send(fake::head(404, &[("content-length", "90")])),
         }
     })
     .await;
@@ -87,7 +87,7 @@ async fn what_a_tag_is_can_be_asked_without_fetching_it() {
 #[tokio::test]
 async fn a_head_without_digest_is_followed_by_the_whole() {
     let fake = Fake::start(|head| match head.method.as_str() {
-        "HEAD" => crate::fake::Act::Send(crate::fake::head(200, &[("content-length", "19")])),
+        "HEAD" => Act::Send(fake::head(200, &[("content-length", "19")])),
         _ => answer(200, &[("content-type", KIND)], MANIFEST),
     })
     .await;
@@ -196,7 +196,7 @@ async fn a_server_that_ignores_ranges_is_read_over() {
 #[tokio::test]
 async fn many_requests_share_few_connections() {
     let fake = Fake::start(|head| match head.method.as_str() {
-        "HEAD" => crate::fake::Act::Send(crate::fake::head(200, &[("content-length", "5")])),
+        "HEAD" => Act::Send(fake::head(200, &[("content-length", "5")])),
         _ => answer(200, &[], "12345"),
     })
     .await;
@@ -213,7 +213,7 @@ async fn many_requests_share_few_connections() {
 #[tokio::test]
 async fn a_kept_connection_that_the_server_closed_is_replaced() {
     // Each answer is the last of its connection, and does not say so.
-    let fake = Fake::start(|_| crate::fake::Act::SendAndClose(raw(200, &[], "12345"))).await;
+    let fake = Fake::start(|_| Act::SendAndClose(raw(200, &[], "12345"))).await;
     let repository = repository(&fake.host(), Access::Pull);
     let digest = sha256(b"12345");
     for _ in 0..20 {
@@ -240,4 +240,50 @@ async fn twenty_blobs_come_at_once() {
     for stream in streams.collect::<Vec<_>>() {
         stream.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_layer_that_registries_may_not_hold_comes_from_elsewhere() {
+    let bytes = content(1000);
+    let body = bytes.clone();
+    let store = Fake::start(move |head| {
+        let rest = &body[head.range_start()..];
+        match head.before {
+            0 => Act::SendAndClose(
+                [fake::head(200, &[("content-length", "1000")]), body[..400].to_vec()].concat(),
+            ),
+            _ => answer(206, &[("content-range", "bytes 400-999/1000")], rest),
+        }
+    })
+    .await;
+    let fake = Fake::start(|_| refuse(404, "BLOB_UNKNOWN", "blob unknown to registry")).await;
+    let urls = ["ftp://nobody/".to_owned(), format!("http://{}/layer", store.host())];
+    let digest = sha256(&bytes);
+
+    let strict = repository(&fake.host(), Access::Pull);
+    let error = strict.blob_or_elsewhere(&digest, 0, &urls).await.unwrap_err();
+    assert!(error.chain().contains("insecure-registries"), "{}", error.chain());
+    assert_eq!(store.seen().len(), 0);
+
+    let open = config().insecure(&[store.host()]).unwrap();
+    let repository = repository_with(open, &fake.host(), Access::Pull);
+    let stream = repository.blob_or_elsewhere(&digest, 0, &urls).await.unwrap();
+    assert_eq!(read(stream).await.unwrap(), bytes);
+    assert_eq!(store.seen().len(), 2);
+    // Asked once by each of the two: who does not have it is not asked for the rest.
+    assert_eq!(fake.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_server_elsewhere_says_is_not_shown() {
+    let store = Fake::start(|_| answer(403, &[], "a secret of this machine")).await;
+    let fake = Fake::start(|_| refuse(404, "BLOB_UNKNOWN", "blob unknown to registry")).await;
+    let open = config().insecure(&[store.host()]).unwrap();
+    let repository = repository_with(open, &fake.host(), Access::Pull);
+    let url = format!("http://{}/layer", store.host());
+    let error = repository
+        .blob_or_elsewhere(&sha256(b"x"), 0, std::slice::from_ref(&url))
+        .await
+        .unwrap_err();
+    assert_eq!(error.chain(), format!("{url} answered 403 Forbidden"));
 }
