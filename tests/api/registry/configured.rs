@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use barge_testkit::{HostOptions, TestHost, eventually};
 use serde_json::{Value, json};
 
+use super::fake::{Fake, Fault, layer, noise};
 use super::server::{Registry, RegistryOptions};
 use super::{lines, pull, pulled, push, pushed, refused, remove, tag};
 
@@ -174,4 +175,46 @@ fn a_search_is_checked_before_anybody_is_asked() {
     let filters = "filters=%7B%22x%22:%5B%22a%22%5D%7D";
     assert!(search(&format!("term=127.0.0.1:9/x&{filters}")).error(400).contains("'x'"));
     assert!(search("term=127.0.0.1:9/x").error(503).contains("127.0.0.1:9"));
+}
+
+#[test]
+fn layers_wait_for_each_other_as_the_limit_says() {
+    let host = host(&["--max-concurrent-downloads=1"]);
+    let fake = Fake::start(&host);
+    let layers = [layer("a", &noise(1, 100_000)), layer("b", &noise(2, 100_000))];
+    let (_, blobs) = fake.add("two", "1", &layers);
+    blobs.iter().for_each(|blob| fake.fail(blob, &[Fault::Hold(10)]));
+    let (repository, tag) = (fake.image("two"), "1");
+    let mut connection = host.api().connect();
+    let path = format!("/images/create?fromImage={repository}&tag={tag}");
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    connection.write(head.as_bytes());
+    assert_eq!(connection.head().0, 200);
+    let mut told = String::new();
+    while !told.contains("Downloading") {
+        told.push_str(&String::from_utf8(connection.chunk().unwrap()).unwrap());
+    }
+    assert!(told.contains("Waiting"), "{told}");
+    assert_eq!(
+        fake.asked("/blobs/sha256").iter().filter(|line| line.contains(&blobs[1])).count(),
+        0
+    );
+    fake.release();
+    while let Some(chunk) = connection.chunk() {
+        told.push_str(&String::from_utf8(chunk).unwrap());
+    }
+    assert!(told.contains("Status: Downloaded newer image"), "{told}");
+    remove(&host, &fake.image("two:1"));
+}
+
+#[test]
+fn what_docker_hub_has_comes_from_its_mirror() {
+    let host = host(&[]);
+    let fake = Fake::start(&host);
+    fake.add("library/mirrored", "1", &[layer("x", b"mirrored")]);
+    reload(&host, &json!({"registry-mirrors": [format!("http://{}", fake.name)]}));
+    let told = lines(&pull(&host, "mirrored:1").is(200));
+    assert_eq!(told[0], "1 Pulling from library/mirrored");
+    assert_eq!(told.last().unwrap(), "Status: Downloaded newer image for mirrored:1");
+    remove(&host, "mirrored:1");
 }

@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
-use barge_testkit::{TarBuilder, TestHost};
+use barge_testkit::{DEADLINE, TarBuilder, TestHost};
 use serde_json::{Value, json};
 
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     TooShort(usize),
     /// More than was promised.
     TooLong(usize),
+    /// The rest comes after so many bytes, once [`Fake::release`] was called.
+    Hold(usize),
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ struct Content {
 #[derive(Clone, Debug)]
 pub(crate) struct Fake {
     content: Arc<Mutex<Content>>,
+    /// Whether what is held may go on.
+    released: Arc<(Mutex<bool>, Condvar)>,
     /// `host:port`.
     pub(crate) name: String,
 }
@@ -78,7 +82,7 @@ impl Fake {
     pub(crate) fn start(host: &TestHost) -> Self {
         let listener = host.in_netns(|| TcpListener::bind("127.0.0.1:0").unwrap());
         let name = listener.local_addr().unwrap().to_string();
-        let fake = Self { content: Arc::default(), name };
+        let fake = Self { content: Arc::default(), released: Arc::default(), name };
         let served = fake.clone();
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -175,6 +179,18 @@ impl Fake {
         self.content.lock().unwrap().asked.clear();
     }
 
+    /// Lets go what is held, now and later.
+    pub(crate) fn release(&self) {
+        *self.released.0.lock().unwrap() = true;
+        self.released.1.notify_all();
+    }
+
+    fn wait_for_release(&self) {
+        let released = self.released.0.lock().unwrap();
+        let held = |released: &mut bool| !*released;
+        drop(self.released.1.wait_timeout_while(released, DEADLINE, held).unwrap());
+    }
+
     fn serve(&self, client: TcpStream) {
         let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
         let mut client = client;
@@ -255,6 +271,12 @@ impl Fake {
         if method == "HEAD" {
             return Some(());
         }
+        if let Some(Fault::Hold(after)) = fault {
+            let (first, rest) = bytes[from..].split_at(after.min(bytes.len() - from));
+            client.write_all(first).ok()?;
+            self.wait_for_release();
+            return client.write_all(rest).ok();
+        }
         send(client, &bytes[from..], fault.as_ref())
     }
 }
@@ -262,7 +284,7 @@ impl Fake {
 /// The body, as far and as true as the fault lets it be.
 fn send(client: &mut TcpStream, body: &[u8], fault: Option<&Fault>) -> Option<()> {
     match fault {
-        None | Some(Fault::Status(..)) => client.write_all(body).ok(),
+        None | Some(Fault::Status(..) | Fault::Hold(_)) => client.write_all(body).ok(),
         Some(Fault::Close(after)) => {
             client.write_all(&body[..(*after).min(body.len())]).ok()?;
             None

@@ -1,9 +1,10 @@
 //! What a pull says and does.
 
+use barge_testkit::api::Connection;
 use barge_testkit::{ArchiveImage, Client, Layout, Sharing, TestHost, busybox_tar};
 use serde_json::{Value, json};
 
-use super::fake::{Fake, OCI_INDEX, layer, noise};
+use super::fake::{Fake, Fault, OCI_INDEX, layer, noise};
 use super::server::{Registry, Wire};
 use super::{inspect, line, lines, messages, pull, pulled, pushed, refused, remove, short, tag};
 
@@ -184,43 +185,94 @@ fn a_digest_is_pulled_without_a_tag_and_all_tags_at_once() {
     }
 }
 
-#[test]
-fn two_clients_share_the_work_and_each_hears_all_of_it() {
-    let host = HOST.host();
-    let fake = Fake::start(&host);
-    let (_, blobs) = fake.add("shared", "1", &[layer("x", &noise(3, 400_000))]);
-    let wire = Wire::to(&host, &fake.name);
-    wire.stall_after(100_000);
-    let name = wire.image("shared:1");
-    let (repository, _) = super::split(&name);
-    let ask = || {
+/// A pull whose messages are read one by one.
+struct Pulling(Connection);
+
+impl Pulling {
+    fn begin(host: &TestHost, name: &str) -> Self {
         let mut connection = host.api().connect();
-        let path = format!("/images/create?fromImage={repository}&tag=1");
+        let (repository, tag) = super::split(name);
+        let path = format!("/images/create?fromImage={repository}&tag={tag}");
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
         connection.write(head.as_bytes());
         assert_eq!(connection.head().0, 200);
-        connection
-    };
-    // The manifests have to come through for both before the layer stalls.
-    wire.open();
-    let mut first = ask();
-    let told = |connection: &mut barge_testkit::api::Connection, until: &str| {
+        Self(connection)
+    }
+
+    /// All up to the message with this text.
+    #[track_caller]
+    fn until(&mut self, text: &str) -> Vec<String> {
         let mut told = Vec::new();
-        while let Some(chunk) = connection.chunk() {
+        while let Some(chunk) = self.0.chunk() {
             let chunk = String::from_utf8(chunk).unwrap();
-            told.push(line(&serde_json::from_str(&chunk).unwrap()));
-            if told.last().unwrap().contains(until) {
-                break;
+            let lines = chunk.split("\r\n").filter(|line| !line.is_empty());
+            told.extend(lines.map(|text| line(&serde_json::from_str(text).unwrap())));
+            if told.iter().any(|line| line.contains(text)) {
+                return told;
             }
         }
-        told
-    };
-    let mut second = ask();
-    for connection in [&mut first, &mut second] {
-        let told = told(connection, "Status: ");
-        assert!(told.last().unwrap().starts_with("Status: "), "{told:?}");
+        panic!("no {text:?} in {told:?}");
+    }
+}
+
+#[test]
+fn clients_share_the_work_each_hears_all_of_it_and_one_may_leave() {
+    let host = HOST.host();
+    let fake = Fake::start(&host);
+    let (_, blobs) = fake.add("shared", "1", &[layer("x", &noise(3, 400_000))]);
+    fake.fail(&blobs[0], &[Fault::Hold(100_000)]);
+    let name = fake.image("shared:1");
+    let mut pulls: Vec<Pulling> = (0..3).map(|_| Pulling::begin(&host, &name)).collect();
+    for pull in &mut pulls {
+        let told = pull.until("Downloading");
+        assert_eq!(told[0], "1 Pulling from shared");
+        assert_eq!(told[1], format!("{} Pulling fs layer", short(&blobs[0])));
+    }
+    drop(pulls.remove(0));
+    fake.release();
+    for pull in &mut pulls {
+        let told = pull.until("Status: ");
+        let complete = format!("{} Pull complete", short(&blobs[0]));
+        assert!(told.contains(&complete), "{told:?}");
+        assert!(told.last().unwrap().starts_with("Status: Downloaded newer image"), "{told:?}");
     }
     assert_eq!(fake.asked(&blobs[0]).len(), 1, "{:?}", fake.asked(&blobs[0]));
+    remove(&host, &name);
+}
+
+#[test]
+fn images_that_share_a_layer_download_it_once() {
+    let host = HOST.host();
+    let fake = Fake::start(&host);
+    let base = layer("base", &noise(4, 300_000));
+    let (_, blobs) = fake.add("left", "1", &[base.clone(), layer("x", b"left")]);
+    fake.add("right", "1", &[base, layer("x", b"right")]);
+    fake.fail(&blobs[0], &[Fault::Hold(100_000)]);
+    let names = ["left:1", "right:1"].map(|name| fake.image(name));
+    let mut pulls = names.each_ref().map(|name| Pulling::begin(&host, name));
+    pulls[0].until("Downloading");
+    pulls[1].until("Pulling fs layer");
+    fake.release();
+    for pull in &mut pulls {
+        pull.until("Status: Downloaded newer image");
+    }
+    assert_eq!(fake.asked(&blobs[0]).len(), 1, "{:?}", fake.asked(&blobs[0]));
+    names.iter().for_each(|name| remove(&host, name));
+}
+
+#[test]
+fn an_image_for_another_platform_is_pulled_with_a_warning() {
+    let host = HOST.host();
+    let fake = Fake::start(&host);
+    let manifest = fake.image_manifest("only", &[layer("x", b"only")], "s390x");
+    fake.manifest("only", "1", &manifest);
+    let name = fake.image("only:1");
+    let path = format!("/images/create?fromImage={name}&platform=linux/riscv64");
+    let told = lines(&host.api().post(&path, Value::Null).is(200));
+    let warning = format!(
+        "WARNING: image with reference {name} was found but its platform (linux/s390x) does not match the specified platform (linux/riscv64)"
+    );
+    assert!(told.contains(&warning), "{told:?}");
     remove(&host, &name);
 }
 

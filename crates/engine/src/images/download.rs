@@ -341,12 +341,14 @@ mod tests {
         let one = format!(
             r#"{{"schemaVersion":2,"config":{{"digest":"x","size":1}},"layers":[{{"digest":"{digest}","size":7}}]}}"#
         );
-        let config = |ids: &str| format!(r#"{{"os":"linux","rootfs":{{"diff_ids":[{ids}]}}}}"#);
+        let config = |ids: &str| {
+            format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":[{ids}]}}}}"#)
+        };
         let found = layers(&manifest(&one), config(&format!("{digest:?}")).as_bytes()).unwrap();
         assert_eq!((found.len(), found[0].size), (1, 7));
         assert!(layers(&manifest(&one), config("").as_bytes()).is_err());
         assert!(layers(&manifest(&one), config("\"x\"").as_bytes()).is_err());
-        let windows = br#"{"os":"windows","rootfs":{"diff_ids":[]}}"#;
+        let windows = br#"{"os":"windows","rootfs":{"type":"layers","diff_ids":[]}}"#;
         let text = layers(&manifest(&one), windows).unwrap_err().to_string();
         assert!(text.starts_with("image operating system \"windows\" cannot be used"), "{text}");
     }
