@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) state: State,
     /// The connection to its shim, from its start until everything of its run is taken down.
     pub(crate) shim: Option<Arc<Connection>>,
+    /// The connection to the shim of a start that is under way.
+    pub(crate) starting: Option<Arc<Connection>>,
     /// Streams that were attached before the start.
     pub(crate) streams: Vec<(AttachStreams, OwnedFd)>,
     pub(crate) endpoint: Option<Endpoint>,
@@ -127,6 +129,7 @@ impl Container {
                 settings: Arc::new(settings),
                 state: state.state,
                 shim: None,
+                starting: None,
                 streams: Vec::new(),
                 endpoint: None,
                 restarts: state.restarts,

@@ -1,8 +1,10 @@
 //! `rm`: nothing of a container is left: no process, mount, address, cgroup, layer or file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use barge_storage::remove_container_layers;
+use tokio::sync::MutexGuard;
 
 use super::container::{Container, Presence};
 use super::record::{MountSource, Origin};
@@ -41,7 +43,7 @@ impl Containers {
                         container.end_by_user();
                         this.kill_and_wait(&container).await?;
                     }
-                    container.verb.lock().await
+                    lock_for_removal(&container, options).await
                 }
             };
             if container.watch().borrow().presence == Presence::Removed {
@@ -157,4 +159,23 @@ impl Containers {
             }
         }
     }
+}
+
+/// How long a forced removal leaves a start that is under way its time.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits for the verb that is under way. A start that hangs is broken off for a forced removal: its shim is killed, and
+/// the start takes back what it did.
+async fn lock_for_removal(container: &Container, options: RemoveOptions) -> MutexGuard<'_, ()> {
+    if options.force
+        && let Ok(verb) = tokio::time::timeout(START_PATIENCE, container.verb.lock()).await
+    {
+        return verb;
+    }
+    let starting = container.inner().starting.clone().filter(|_| options.force);
+    if let Some(shim) = starting {
+        tracing::warn!(container = %container.id, "a start that hangs is broken off to remove the container");
+        shim.kill();
+    }
+    container.verb.lock().await
 }

@@ -106,11 +106,13 @@ impl Containers {
         let process = barge_sys::pidfd::open(i32::try_from(child.id()).unwrap_or(0)).ok();
         let outcome = match Connection::start(container.id.to_string(), control, process, events) {
             Ok(shim) => {
+                container.inner().starting = Some(Arc::clone(&shim));
                 let outcome = self.create_and_start(&shim, create, descriptors, link).await;
                 outcome.map(|running| (shim, running))
             }
             Err(error) => Err(error),
         };
+        container.inner().starting = None;
         let (shim, running) = match outcome {
             Ok(done) => done,
             Err(error) => {
