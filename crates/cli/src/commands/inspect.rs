@@ -126,6 +126,8 @@ where
         }
     }
     match (&template, format) {
+        // As in Docker, nothing is an empty line.
+        (Some(_), _) if found.is_empty() => session.streams.line("")?,
         (Some(template), _) => {
             for text in &found {
                 session.streams.line(template.execute_text(text)?)?;

@@ -201,6 +201,8 @@ pub(in crate::commands) fn summary_row(image: &ImageSummary, id: &str) -> Row {
 fn row(id: &str, image: &ImageSummary, name: &Name) -> Row {
     let human = |bytes: i64| human_decimal_short(u64::try_from(bytes).unwrap_or(0));
     let known = |number: i64, text: String| if number < 0 { "N/A".to_owned() } else { text };
+    // Docker is more exact here than with the size itself.
+    let exact = |bytes: i64| human_decimal(u64::try_from(bytes).unwrap_or(0));
     let unique = image.size - image.shared_size;
     let values = json!({
         "Containers": known(image.containers, image.containers.to_string()),
@@ -213,10 +215,10 @@ fn row(id: &str, image: &ImageSummary, name: &Name) -> Row {
         "Digest": name.digest,
         "ID": id,
         "Repository": name.repository,
-        "SharedSize": known(image.shared_size, human(image.shared_size)),
+        "SharedSize": known(image.shared_size, exact(image.shared_size)),
         "Size": human(image.size),
         "Tag": name.tag,
-        "UniqueSize": known(image.shared_size, human(unique)),
+        "UniqueSize": known(image.shared_size, exact(unique)),
         "VirtualSize": human_decimal(u64::try_from(image.size).unwrap_or(0)),
     });
     values.as_object().cloned().unwrap_or_default()

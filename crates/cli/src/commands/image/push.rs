@@ -11,6 +11,7 @@ use crate::error::{CliError, Result};
 use crate::flags::Order;
 use crate::progress::{Progress, Show};
 use crate::session::Session;
+use crate::streams::Streams;
 
 pub(crate) const VERB: Verb = Verb {
     name: "push",
@@ -41,6 +42,13 @@ struct Flags {
     quiet: bool,
 }
 
+/// What a push of one platform leaves out, in the words of Docker's client.
+const PLATFORM_NOTE: &str = "
+ Info -> Using --platform pushes only the specified platform manifest of a multi-platform image index.
+         Other components, like attestations, will not be included.
+         To push the complete multi-platform image, remove the --platform flag.
+";
+
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     check_trust(flags.disable_content_trust)?;
@@ -62,6 +70,9 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         platform: session.platforms(&platforms, ApiVersion::new(46)).await?.pop(),
         auth: credentials::for_image(&session.config_folder(), &name)?,
     };
+    if options.platform.is_some() {
+        Streams.note(PLATFORM_NOTE);
+    }
     let show = if flags.quiet { Show::Nothing } else { Show::OnStdout };
     let messages = session.client().await?.images().push(&options).await?;
     Progress::new(show).follow(messages).await?;
