@@ -129,7 +129,7 @@ fn what_we_push_is_pulled_by_skopeo_with_the_same_digest() {
 
 #[test]
 fn dockerd_and_we_exchange_images() {
-    need!(dockerd, docker);
+    need!(dockerd, docker, skopeo);
     let host = HOST.host();
     let registry = Registry::start(&host);
     let dockerd = Dockerd::start(&host);
@@ -152,9 +152,26 @@ fn dockerd_and_we_exchange_images() {
     dockerd.run(&["rmi", &theirs, &image.name]).ok();
     dockerd.run(&["pull", &ours]).ok();
     assert_eq!(dockerd.run(&["inspect", "-f", "{{.Id}}", &ours]).text(), image.id());
+    // What came packed goes out packed, and everyone reads that.
+    let saved = host.scratch().join(host.unique("saved")).display().to_string();
+    host.barge(&["save", "-o", &saved, &ours]).ok();
+    dockerd.run(&["rmi", &ours]).ok();
+    assert!(dockerd.run(&["load", "-i", &saved]).text().contains("Loaded image"));
+    assert_eq!(dockerd.run(&["inspect", "-f", "{{.Id}}", &ours]).text(), image.id());
+    for form in ["docker-archive", "oci-archive"] {
+        let source = format!("{form}:{saved}");
+        let copy = format!("oci:{}", host.scratch().join(host.unique("copy")).display());
+        skopeo(&host, &["copy", &source, &copy]).ok();
+    }
+    let source = format!("oci-archive:{saved}");
+    let seen = skopeo(&host, &["inspect", "--format", "{{.Digest}}", &source]);
+    assert_eq!(seen.text(), pushed);
     for name in [&ours, &theirs] {
         remove(&host, name);
     }
+    host.barge(&["load", "-i", &saved]).ok();
+    runs(&host, &ours, &image);
+    remove(&host, &ours);
     dockerd.stop();
 }
 
