@@ -101,8 +101,13 @@ fn image(folder: &Path, name: &str, layers: usize) -> anyhow::Result<(Vec<PathBu
     for (number, paths) in shares(&folder.join("tree"), layers)?.into_iter().enumerate() {
         let file = format!("layer{number}.tar");
         fs::write(place.join("paths"), paths.join("\0"))?;
-        let tar = "tar --null --no-recursion --sort=none --numeric-owner -T paths -C ../tree -cf";
-        prepare(&format!("{tar} {file}; gzip -kn {file}; rm paths"), &place)?;
+        // The list comes after the folder that its paths are in.
+        let tar = format!(
+            "tar --null --no-recursion --numeric-owner -cf {file} -C {} -T {}",
+            folder.join("tree").display(),
+            place.join("paths").display()
+        );
+        prepare(&format!("{tar}; gzip -kn {file}; rm paths"), &place)?;
         let mut digester = Digester::new();
         digester.update(&fs::read(place.join(&file))?);
         diff_ids.push(digester.finish().0.to_string());
