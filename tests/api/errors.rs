@@ -34,7 +34,6 @@ fn every_endpoint_of_docker_answers_if_only_that_it_is_not_there() {
     let paths = [
         ("POST", "/auth"),
         ("POST", "/build"),
-        ("POST", "/build/prune"),
         ("POST", "/commit?container=nobody"),
         ("GET", "/configs"),
         ("GET", "/containers/nobody/stats?stream=0"),
@@ -45,7 +44,6 @@ fn every_endpoint_of_docker_answers_if_only_that_it_is_not_there() {
         ("GET", "/images/search?term=x"),
         ("POST", "/images/x/push"),
         ("POST", "/networks/create"),
-        ("POST", "/networks/prune"),
         ("GET", "/nodes"),
         ("GET", "/plugins"),
         ("GET", "/secrets"),

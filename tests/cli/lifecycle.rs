@@ -198,3 +198,18 @@ fn a_container_keeps_its_files_from_start_to_start() {
         host.run(client, &["rm", &name]).ok();
     }
 }
+
+#[test]
+fn a_system_prune_takes_what_is_stopped_and_nothing_else() {
+    let host = TestHost::new();
+    host.busybox();
+    for client in Client::both() {
+        host.run(client, &["run", "--name", "ended", "busybox", "true"]).ok();
+        host.run(client, &["run", "-d", "--name", "running", "busybox", "sleep", "1000"]).ok();
+        let said = host.run(client, &["system", "prune", "-f"]);
+        assert!(said.text().contains("Total reclaimed space"), "{said}");
+        assert_eq!(host.run(client, &["ps", "-a", "--format", "{{.Names}}"]).text(), "running");
+        assert_eq!(host.run(client, &["images", "-q"]).text().lines().count(), 1);
+        host.run(client, &["rm", "-f", "running"]).ok();
+    }
+}

@@ -209,6 +209,13 @@ wire! {
         pub logs_usage: Option<LogsUsage>,
     }
 
+    /// Answer of `POST /build/prune`.
+    pub struct BuildPruneResponse {
+        #[serde(serialize_with = "crate::null::if_empty")]
+        pub caches_deleted: Vec<String>,
+        pub space_reclaimed: u64,
+    }
+
     /// What the containers' logs take on the disk.
     pub struct LogsUsage {
         /// Containers with a log.

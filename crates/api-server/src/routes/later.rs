@@ -1,5 +1,6 @@
 //! Endpoints of Docker's that barge knows and does not serve yet: a clear answer instead of "page not found".
 
+use barge_api_types::{BuildPruneResponse, NetworksPruneResponse};
 use barge_types::ErrorKind;
 use http::{Method, StatusCode};
 
@@ -12,7 +13,7 @@ const BUILD: &str = "building images";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 25] = [
+const LATER: [(Method, &str, &str); 23] = [
     (Method::GET, "/containers/{name}/stats", "reading container statistics"),
     (Method::POST, "/containers/{name}/update", "updating a container's limits"),
     (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
@@ -22,14 +23,12 @@ const LATER: [(Method, &str, &str); 25] = [
     (Method::GET, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/build", BUILD),
-    (Method::POST, "/build/prune", BUILD),
     (Method::POST, "/build/cancel", BUILD),
     (Method::POST, "/session", BUILD),
     (Method::POST, "/grpc", BUILD),
     (Method::POST, "/networks/create", "managing user-defined networks"),
     (Method::POST, "/networks/{name}/connect", "managing user-defined networks"),
     (Method::POST, "/networks/{name}/disconnect", "managing user-defined networks"),
-    (Method::POST, "/networks/prune", "managing user-defined networks"),
     (Method::GET, "/plugins/privileges", PLUGINS),
     (Method::POST, "/plugins/pull", PLUGINS),
     (Method::POST, "/plugins/create", PLUGINS),
@@ -48,6 +47,13 @@ pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
             )))
         });
     }
+    // There are no networks of users and no build cache: `docker system prune`, which asks for both, goes on.
+    router.post("/networks/prune", |_| async {
+        reply::json(StatusCode::OK, &NetworksPruneResponse::default())
+    });
+    router.post("/build/prune", |_| async {
+        reply::json(StatusCode::OK, &BuildPruneResponse::default())
+    });
     // There are no plugins, and that can be said.
     router.get("/plugins", |_| async { reply::json(StatusCode::OK, &[(); 0]) });
     router.get("/plugins/{name}/json", |call| async move { Err(no_plugin(&call.name)) });

@@ -41,7 +41,7 @@ impl Images {
             ImportOptions { message: request.message, changes: request.changes, platform };
         let reader = Box::new(UploadReader::new(request.body));
         let this = Arc::clone(self);
-        blocking::run(move || {
+        blocking::paced(move || {
             let id = this.store.import(reader, reference.as_ref(), &options)?;
             let name = reference.map_or_else(|| id.to_string(), |reference| reference.familiar());
             this.tell("import", &id.to_string(), &name);
@@ -66,5 +66,6 @@ pub(super) fn reference(repo: &str, tag: &str) -> Result<Option<Reference>> {
     if tag.is_empty() {
         return Ok(Some(reference));
     }
-    reference.with_tag(tag).map(Some).map_err(|error| EngineError::Invalid(error.to_string()))
+    // Docker's text, which does not say more.
+    reference.with_tag(tag).map(Some).map_err(|_| EngineError::Invalid("invalid tag format".into()))
 }

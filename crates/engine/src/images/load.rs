@@ -22,7 +22,7 @@ impl Images {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let progress = sender.clone();
-            let loaded = blocking::run(move || {
+            let loaded = blocking::paced(move || {
                 let mut reader = UploadReader::new(body);
                 // Progress that nobody has room for is not worth waiting for.
                 let mut tell = |step: LoadProgress| drop(progress.try_send(step_message(&step)));

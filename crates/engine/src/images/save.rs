@@ -24,7 +24,7 @@ impl Images {
         .await?;
         let this = Arc::clone(self);
         let (mut writer, download) = DownloadWriter::new();
-        tokio::task::spawn_blocking(move || {
+        tokio::spawn(blocking::paced(move || {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let written = this
                 .store
@@ -36,7 +36,8 @@ impl Images {
             if let Err(error) = written {
                 writer.fail(error.message());
             }
-        });
+            Ok(())
+        }));
         Ok(download)
     }
 }
