@@ -7,6 +7,7 @@
     reason = "tests: a panic with a text is the report"
 )]
 
+mod commit;
 mod containers;
 mod errors;
 mod events;

@@ -141,11 +141,9 @@ fn wrong_names_are_told() {
     let host = HOST.host();
     let out = host.scratch().join("nobody.tar").display().to_string();
     for client in Client::both() {
-        for arguments in [
-            &["diff", "nobody"][..],
-            &["commit", "nobody"],
-            &["export", "-o", &out, "nobody"],
-        ] {
+        for arguments in
+            [&["diff", "nobody"][..], &["commit", "nobody"], &["export", "-o", &out, "nobody"]]
+        {
             host.run(client, arguments).fails_saying(1, "No such container: nobody");
         }
         let name = host.unique("named");

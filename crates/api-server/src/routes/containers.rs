@@ -77,7 +77,9 @@ async fn inspect(call: Call<Engine>) -> Result {
 }
 
 async fn changes(call: Call<Engine>) -> Result {
-    reply::json(StatusCode::OK, &call.state.containers.changes(&call.name).await?)
+    let changes = call.state.containers.changes(&call.name).await?;
+    // As Go writes a list that was never made.
+    reply::json(StatusCode::OK, &Some(changes).filter(|changes| !changes.is_empty()))
 }
 
 async fn export(call: Call<Engine>) -> Result {

@@ -56,6 +56,7 @@ pub use start::Started;
 pub use stop::{StopOptions, Stopped};
 pub use wait::{WaitCondition, Waiter};
 
+pub(crate) use commit::CommitSource;
 pub(crate) use create::new_id;
 pub(crate) use registry::Registry;
 pub(crate) use settings::{Host, SeccompChoice, Security};

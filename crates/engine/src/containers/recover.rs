@@ -190,10 +190,17 @@ impl Containers {
 
     async fn go_on(self: &Arc<Self>, found: Live) {
         let Live { container, shim, heard, running } = found;
+        // A commit stopped it for a moment and was killed with the daemon; only a pause is recorded.
+        let is_forgotten = running.freeze == Freeze::Frozen
+            && container.state().running().is_none_or(|known| known.freeze == Freeze::Thawed);
         container.inner().shim = Some(Arc::clone(&shim));
         container.advance(|progress| progress.rest = Rest::InUse);
-        if let Err(error) = container.set_state(State::Running(running)) {
+        let freeze = if is_forgotten { Freeze::Thawed } else { running.freeze };
+        if let Err(error) = container.set_state(State::Running(Running { freeze, ..running })) {
             tracing::warn!(container = %container.id, error = error.message(), "the state could not be recorded");
+        }
+        if is_forgotten && let Err(error) = self.resume_now(&container).await {
+            tracing::error!(container = %container.id, error = error.message(), "cannot thaw what a killed daemon froze for a commit");
         }
         // Counts the mount, which is there.
         let (storage, layer) = (Arc::clone(&self.storage), container.layer.clone());

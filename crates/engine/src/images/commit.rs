@@ -6,13 +6,13 @@ use std::thread::JoinHandle;
 
 use barge_api_types::ContainerConfig;
 use barge_image::Commit;
-use barge_oci::image::ContainerConfig as ImageContainerConfig;
+use barge_oci::image::{ContainerConfig as ImageContainerConfig, Healthcheck};
 use barge_storage::{LayerId, StorageDriver, StorageError};
 
 use super::Images;
 use super::import::reference;
 use crate::blocking;
-use crate::containers::to_the_end;
+use crate::containers::{CommitSource, to_the_end};
 use crate::error::{EngineError, Result};
 
 /// Whether the container's processes stand still meanwhile.
@@ -49,42 +49,47 @@ impl Images {
     /// Makes the image and says its id.
     pub async fn commit(self: &Arc<Self>, request: CommitRequest) -> Result<String> {
         let name = reference(&request.repo, &request.tag)?;
-        let source = self.containers.commit_source(&request.container)?;
+        let CommitSource { image, config: own, container } =
+            self.containers.commit_source(&request.container)?;
+        let created_by = own.cmd.clone().unwrap_or_default().join(" ");
+        let own = image_config(&own)?;
         let config = match &request.config {
-            Some(config) => merged(image_config(config)?, image_config(&source.config)?),
-            None => image_config(&source.config)?,
+            Some(given) => merged(image_config(given)?, own),
+            None => own,
         };
-        let created_by = config.cmd.clone().unwrap_or_default().join(" ");
         let commit = Commit {
             config,
             changes: request.changes,
             author: request.author,
-            comment: request.comment,
+            comment: request.comment.clone(),
             created_by,
             reference: name.clone(),
         };
-        let (this, image, layer) = (Arc::clone(self), source.image, source.layer);
+        let this = Arc::clone(self);
+        let source = Arc::clone(&container);
         let work = blocking::run(move || {
             let parent = this.store.hold(&image)?;
-            let diff = DiffReader::start(Arc::clone(&this.containers.storage), layer)?;
-            Ok(this.store.commit(&parent, commit, Box::new(diff))?)
+            let storage = Arc::clone(&this.containers.storage);
+            let diff = DiffReader::start(storage, source.layer.clone())?;
+            let id = this.store.commit(&parent, commit, Box::new(diff))?.to_string();
+            let shown = name.as_ref().map_or_else(String::new, barge_types::Reference::familiar);
+            if name.is_some() {
+                this.tell("tag", &id, &shown);
+            }
+            let facts =
+                [("comment", request.comment), ("imageID", id.clone()), ("imageRef", shown)];
+            this.containers.tell_commit(&source, &facts);
+            Ok(id)
         });
-        let (containers, container) = (Arc::clone(&self.containers), request.container.clone());
+        let containers = Arc::clone(&self.containers);
         // A client that goes away leaves nobody frozen.
-        let id = to_the_end(async move {
+        to_the_end(async move {
             match request.pause {
                 CommitPause::Pause => containers.while_frozen(&container, work).await,
                 CommitPause::GoOn => work.await,
             }
         })
-        .await?
-        .to_string();
-        let shown = name.as_ref().map_or_else(String::new, barge_types::Reference::familiar);
-        self.containers.tell_commit(&request.container, &shown, &id);
-        if let Some(name) = &name {
-            self.tell("tag", &id, &name.familiar());
-        }
-        Ok(id)
+        .await
     }
 }
 
@@ -98,7 +103,8 @@ fn image_config(config: &ContainerConfig) -> Result<ImageContainerConfig> {
 fn merged(given: ImageContainerConfig, own: ImageContainerConfig) -> ImageContainerConfig {
     let or = |given: String, own: String| if given.is_empty() { own } else { given };
     let has_command = given.cmd.as_ref().is_some_and(|cmd| !cmd.is_empty());
-    let has_entrypoint = given.entrypoint.is_some();
+    // One of no words keeps the container's away and leaves the command alone.
+    let has_words = given.entrypoint.as_ref().is_some_and(|words| !words.is_empty());
     let key = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let given_keys: Vec<String> = given.env.iter().map(|entry| key(entry)).collect();
     let mut env = given.env;
@@ -107,19 +113,35 @@ fn merged(given: ImageContainerConfig, own: ImageContainerConfig) -> ImageContai
         user: or(given.user, own.user),
         exposed_ports: own.exposed_ports.into_iter().chain(given.exposed_ports).collect(),
         env,
-        cmd: if has_command || has_entrypoint { given.cmd } else { own.cmd },
-        entrypoint: if has_entrypoint { given.entrypoint } else { own.entrypoint },
+        cmd: if has_command || has_words { given.cmd } else { own.cmd },
+        entrypoint: given.entrypoint.or(own.entrypoint),
         volumes: own.volumes.into_iter().chain(given.volumes).collect(),
         working_dir: or(given.working_dir, own.working_dir),
         labels: own.labels.into_iter().chain(given.labels).collect(),
         stop_signal: or(given.stop_signal, own.stop_signal),
         stop_timeout: given.stop_timeout.or(own.stop_timeout),
-        healthcheck: given.healthcheck.or(own.healthcheck),
+        healthcheck: merged_check(given.healthcheck, own.healthcheck),
         on_build: given.on_build,
         shell: if given.shell.is_empty() { own.shell } else { given.shell },
         args_escaped: given.args_escaped,
-        extra: own.extra,
+        extra: given.extra,
     }
+}
+
+/// Fields of a given check that say nothing are the container's.
+fn merged_check(given: Option<Healthcheck>, own: Option<Healthcheck>) -> Option<Healthcheck> {
+    let (Some(given), Some(own)) = (&given, &own) else {
+        return given.or(own);
+    };
+    let or = |given: i64, own: i64| if given == 0 { own } else { given };
+    Some(Healthcheck {
+        test: if given.test.is_empty() { own.test.clone() } else { given.test.clone() },
+        interval: or(given.interval, own.interval),
+        timeout: or(given.timeout, own.timeout),
+        start_period: or(given.start_period, own.start_period),
+        start_interval: or(given.start_interval, own.start_interval),
+        retries: or(given.retries, own.retries),
+    })
 }
 
 /// The archive of a layer's changes, written by a thread of its own into a pipe.

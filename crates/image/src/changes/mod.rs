@@ -20,7 +20,11 @@ const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 /// then.
 pub fn apply(config: &mut ContainerConfig, changes: &[String]) -> Result<()> {
     let mut cmd_is_set = false;
-    for line in logical_lines(&changes.join("\n")) {
+    let lines = logical_lines(&changes.join("\n"));
+    if lines.is_empty() && !changes.is_empty() {
+        return wrong("file with no instructions");
+    }
+    for line in lines {
         let (instruction, rest) = match line.split_once(char::is_whitespace) {
             Some((instruction, rest)) => (instruction, rest.trim()),
             None => (line.as_str(), ""),
