@@ -52,7 +52,7 @@ pub(crate) struct Flags {
     /// Mirror of Docker Hub, as a URL; may be repeated
     #[arg(long = "registry-mirror", value_name = "URL")]
     pub(crate) registry_mirrors: Vec<String>,
-    /// Registry that may be spoken to without TLS or with a certificate nobody vouches for, as HOST[:PORT] or CIDR; may be repeated
+    /// Registry that may be spoken to without TLS or with a certificate nobody vouches for, as HOST, HOST:PORT or CIDR; may be repeated
     #[arg(long = "insecure-registry", value_name = "REGISTRY")]
     pub(crate) insecure_registries: Vec<String>,
     /// Layers that are downloaded at once, 0 for all (default 3)
