@@ -8,7 +8,7 @@ use crate::store::ImageStore;
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// The image after the newest step; the images between are not kept.
+    /// The image after the step, when it is here: the newest, and those that it was committed on.
     pub id: Option<ImageId>,
     /// RFC 3339.
     pub created: Option<String>,
@@ -18,7 +18,7 @@ pub struct HistoryEntry {
     pub comment: String,
     /// Bytes of the step's layer, 0 when it made none.
     pub size: u64,
-    /// Names of the image, at the newest step.
+    /// Names of the image.
     pub tags: Vec<String>,
 }
 
@@ -43,9 +43,13 @@ impl ImageStore {
             })
             .collect();
         entries.reverse();
-        if let Some(newest) = entries.first_mut() {
-            newest.id = Some(image.id);
-            newest.tags = image.repo_tags();
+        // Each step back is the image that the one before was committed on, as far as those are here.
+        let mut step = Some(image.id);
+        for entry in &mut entries {
+            let Some(image) = step.and_then(|id| state.image(&id)) else { break };
+            entry.id = Some(image.id);
+            entry.tags = image.repo_tags();
+            step = state.index.image(&image.id).and_then(|record| record.parent);
         }
         Ok(entries)
     }

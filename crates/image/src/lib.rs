@@ -40,7 +40,7 @@ pub use ingest::{Ingest, LayerSpec, LayerTicket, ManifestBytes, OpenLayer, Publi
 pub use layers::{BlobFormat, Layer, LayerBlob, chain_id, chain_ids};
 pub use load::{LoadProgress, Loaded};
 pub use manifests::{KeptIndex, KeptManifest, PushBlob, PushImage};
-pub use remove::{ImageUsage, Removal, Removed, UnusedImages, User, UserState};
+pub use remove::{ImageUsage, Parents, Removal, Removed, UnusedImages, User, UserState};
 pub use resolve::Found;
 pub use save::Save;
 pub use store::{Held, ImageStore};

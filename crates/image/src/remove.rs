@@ -7,6 +7,7 @@ use barge_storage::LayerId;
 use barge_types::{ContainerId, Digest, ImageId, Reference};
 
 use crate::error::{ImageError, Result};
+use crate::image::Image;
 use crate::manifests::KeptManifest;
 use crate::resolve::Found;
 use crate::store::ImageStore;
@@ -72,72 +73,146 @@ pub enum Removed {
     Layer(Digest),
 }
 
+/// What becomes of the images without a name that a removed one was committed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parents {
+    /// They go with their last child, unless somebody uses them.
+    Remove,
+    /// They stay.
+    Keep,
+}
+
 impl ImageStore {
-    /// Removes a name, or an image with its names, and the layers that only it had.
+    /// [`Self::remove_with`] the parents that nobody needs any more.
     ///
     /// # Errors
-    /// [`ImageError::ReferenceInUse`] and [`ImageError::Conflict`] in Docker's words.
+    /// As there.
     pub fn remove(
         &self,
         name: &str,
         removal: Removal,
         usage: &dyn ImageUsage,
     ) -> Result<Vec<Removed>> {
+        self.remove_with(name, (removal, Parents::Remove), usage)
+    }
+
+    /// Removes a name, or an image with its names, and the layers that only it had.
+    ///
+    /// # Errors
+    /// [`ImageError::ReferenceInUse`] and [`ImageError::Conflict`] in Docker's words.
+    pub fn remove_with(
+        &self,
+        name: &str,
+        (removal, parents): (Removal, Parents),
+        usage: &dyn ImageUsage,
+    ) -> Result<Vec<Removed>> {
         let _changing = self.changing();
         let found = self.resolve(name)?;
         let id = found.id();
         let names = self.read().index.names(&id);
-        let (untagged, fate) = match &found {
+        let (untagged, is_free) = match &found {
             Found::ByName(reference, _) => {
                 if removal == Removal::WhenUnused && is_single_reference(&names) {
                     refuse_if_used(name, &id, usage)?;
                 }
                 let (untagged, left) = without(reference, names);
                 // The user's name goes, which was asked for; that the image stays for its container
-                // is no failure.
-                let is_free = left.is_empty() && check(&id, &[], removal, usage).is_ok();
-                (untagged, if is_free { Fate::Deleted } else { Fate::Kept })
+                // or its children is no failure.
+                let is_free =
+                    left.is_empty() && self.check_removal(&id, &[], removal, usage).is_ok();
+                (untagged, is_free)
             }
             Found::ById(_) => {
                 // All names of one repository go together.
-                let counted =
-                    if is_single_reference(&names) { names.len().min(1) } else { names.len() };
-                check(&id, names.get(..counted).unwrap_or_default(), removal, usage)?;
-                (names, Fate::Deleted)
+                let counted = if is_single_reference(&names) { &[][..] } else { &names[..] };
+                self.check_removal(&id, counted, removal, usage)?;
+                (names, true)
             }
         };
-        let image = self.image(&id)?;
-        let manifests = self.manifests(&id);
+        let mut leaving = Vec::new();
+        if is_free {
+            leaving.push(self.image(&id)?);
+            if parents == Parents::Remove {
+                self.add_parents(&mut leaving, usage);
+            }
+        }
+        let manifests: Vec<KeptManifest> =
+            leaving.iter().flat_map(|image| self.manifests(&image.id)).collect();
         // One change: a crash leaves no image without the name that it was to be deleted by.
-        self.change_index(|index| match fate {
-            Fate::Deleted => index.remove(&id),
-            Fate::Kept => {
-                for reference in &untagged {
-                    index.untag(reference);
-                }
+        self.change_index(|index| {
+            for reference in &untagged {
+                index.untag(reference);
+            }
+            for image in &leaving {
+                index.remove(&image.id);
             }
         })?;
         let mut removed: Vec<Removed> = untagged.into_iter().map(Removed::Untagged).collect();
-        if fate == Fate::Deleted {
-            self.write().known.remove(&id);
-            removed.push(Removed::Image(id));
+        let in_use = usage.layers_in_use();
+        for image in leaving {
+            self.write().known.remove(&image.id);
+            removed.push(Removed::Image(image.id));
             let top_first: Vec<Digest> = image.chain_ids.into_iter().rev().collect();
-            let layers = self.remove_unneeded(&top_first, &usage.layers_in_use())?;
+            let layers = self.remove_unneeded(&top_first, &in_use)?;
             removed.extend(layers.into_iter().map(Removed::Layer));
-            let blobs = manifests.iter().flat_map(KeptManifest::blobs);
-            for blob in blobs.chain([id.digest()]) {
-                self.remove_blob_if_unneeded(&blob)?;
-            }
+            self.remove_blob_if_unneeded(&image.id.digest())?;
+        }
+        for blob in manifests.iter().flat_map(KeptManifest::blobs) {
+            self.remove_blob_if_unneeded(&blob)?;
         }
         Ok(removed)
     }
-}
 
-/// What becomes of an image whose names are taken away.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Kept,
-    Deleted,
+    /// Adds to an image that goes those below it that have no name, no user and no other child.
+    fn add_parents(&self, leaving: &mut Vec<Image>, usage: &dyn ImageUsage) {
+        while let Some(child) = leaving.last().map(|image| image.id)
+            && let Some(parent) = self.parent(&child)
+            && let Ok(image) = self.image(&parent)
+        {
+            let has_other = self.children(&parent).iter().any(|id| *id != child);
+            if has_other || !image.references.is_empty() || !usage.users(&parent).is_empty() {
+                return;
+            }
+            leaving.push(image);
+        }
+    }
+
+    /// Docker's order: a child or a running container cannot be overridden, the other reasons can.
+    fn check_removal(
+        &self,
+        id: &ImageId,
+        names: &[Reference],
+        removal: Removal,
+        usage: &dyn ImageUsage,
+    ) -> Result<()> {
+        let conflict =
+            |force, reason: String| Err(ImageError::Conflict { image: id.short(), force, reason });
+        if !self.children(id).is_empty() {
+            let reason = "image has dependent child images".to_owned();
+            return conflict("cannot be forced", reason);
+        }
+        let users = usage.users(id);
+        let short = |state| {
+            let user = users.iter().find(|user| user.state == state);
+            user.map(|user| user.container.short().to_owned())
+        };
+        if let Some(container) = short(UserState::Running) {
+            let reason = format!("image is being used by running container {container}");
+            return conflict("cannot be forced", reason);
+        }
+        if removal == Removal::Force {
+            return Ok(());
+        }
+        if !names.is_empty() {
+            let reason = "image is referenced in multiple repositories".to_owned();
+            return conflict("must be forced", reason);
+        }
+        if let Some(container) = short(UserState::Stopped) {
+            let reason = format!("image is being used by stopped container {container}");
+            return conflict("must be forced", reason);
+        }
+        Ok(())
+    }
 }
 
 /// Takes one name away, and with the last tag of a repository also its digests. Returns what goes
@@ -167,35 +242,4 @@ fn refuse_if_used(name: &str, id: &ImageId, usage: &dyn ImageUsage) -> Result<()
             image: id.short(),
         }),
     }
-}
-
-/// Docker's order: a running container cannot be overridden, the other reasons can.
-fn check(
-    id: &ImageId,
-    names: &[Reference],
-    removal: Removal,
-    usage: &dyn ImageUsage,
-) -> Result<()> {
-    let users = usage.users(id);
-    let conflict =
-        |force, reason: String| Err(ImageError::Conflict { image: id.short(), force, reason });
-    let short = |state| {
-        users.iter().find(|user| user.state == state).map(|user| user.container.short().to_owned())
-    };
-    if let Some(container) = short(UserState::Running) {
-        let reason = format!("image is being used by running container {container}");
-        return conflict("cannot be forced", reason);
-    }
-    if removal == Removal::Force {
-        return Ok(());
-    }
-    if names.len() > 1 {
-        let reason = "image is referenced in multiple repositories".to_owned();
-        return conflict("must be forced", reason);
-    }
-    if let Some(container) = short(UserState::Stopped) {
-        let reason = format!("image is being used by stopped container {container}");
-        return conflict("must be forced", reason);
-    }
-    Ok(())
 }

@@ -65,7 +65,7 @@ impl State {
         Pin { state: Arc::clone(shared), chain_id }
     }
 
-    fn image(&self, id: &ImageId) -> Option<Image> {
+    pub(crate) fn image(&self, id: &ImageId) -> Option<Image> {
         let known = self.known.get(id)?;
         let layers = || known.chain_ids.iter().filter_map(|chain| self.layers.get(chain));
         Some(Image {

@@ -236,3 +236,80 @@ fn blobs_that_the_store_of_another_driver_names_stay() {
     ground.store.sweep(&UnusedImages).unwrap();
     assert!(ground.store.content().list().unwrap().is_empty());
 }
+
+/// `base` ← `middle` ← `top`, each with a layer and a name of its own.
+fn chain(ground: &Ground) -> [ImageId; 3] {
+    let base = ground.import(tar(&[("a", b"1")]), "base");
+    let commit = |on: &str, file: &str, as_name: &str| {
+        let held = ground.store.hold(on).unwrap();
+        let commit = Commit { reference: Some(name(as_name)), ..Commit::default() };
+        let diff = Box::new(Cursor::new(tar(&[(file, b"2")])));
+        ground.store.commit(&held, commit, diff).unwrap()
+    };
+    let middle = commit("base", "b", "middle");
+    [base, middle, commit("middle", "c", "top")]
+}
+
+#[test]
+fn images_without_a_name_go_with_their_last_child() {
+    let ground = ground();
+    let [base, middle, top] = chain(&ground);
+    assert_eq!(removed(&ground, "base"), [Removed::Untagged(name("base"))]);
+    assert_eq!(removed(&ground, "middle"), [Removed::Untagged(name("middle"))]);
+    let ids: Vec<_> =
+        ground.store.history("top").unwrap().into_iter().map(|step| step.id).collect();
+    assert_eq!(ids, [Some(top), Some(middle), Some(base)]);
+    let layers = ground.store.get("top").unwrap().chain_ids;
+    assert_eq!(
+        removed(&ground, "top"),
+        [
+            Removed::Untagged(name("top")),
+            Removed::Image(top),
+            Removed::Layer(layers[2]),
+            Removed::Image(middle),
+            Removed::Layer(layers[1]),
+            Removed::Image(base),
+            Removed::Layer(layers[0]),
+        ]
+    );
+    assert!(ground.reopen().store.list().is_empty());
+}
+
+#[test]
+fn a_parent_stays_with_a_name_a_user_another_child_or_when_asked_to() {
+    for why in ["name", "user", "child", "asked"] {
+        let ground = ground();
+        let [_, middle, _] = chain(&ground);
+        let user = container(&ground, "middle", UserState::Stopped);
+        if why != "name" {
+            removed(&ground, "middle");
+        }
+        if why == "child" {
+            let held = ground.store.hold(&middle.to_string()).unwrap();
+            let commit = Commit { comment: "another".to_owned(), ..Commit::default() };
+            let diff = Box::new(Cursor::new(tar(&[("d", b"3")])));
+            ground.store.commit(&held, commit, diff).unwrap();
+        }
+        let parents = if why == "asked" { Parents::Keep } else { Parents::Remove };
+        let usage: &dyn ImageUsage = if why == "user" { &user } else { &UnusedImages };
+        ground.store.remove_with("top", (Removal::Force, parents), usage).unwrap();
+        assert!(ground.store.image(&middle).is_ok(), "{why}");
+    }
+}
+
+#[test]
+fn an_image_with_children_cannot_be_removed_by_its_id() {
+    let ground = ground();
+    let [base, ..] = chain(&ground);
+    for removal in [Removal::WhenUnused, Removal::Force] {
+        let error = ground.store.remove(&base.short(), removal, &UnusedImages).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "conflict: unable to delete {} (cannot be forced) - image has dependent child images",
+                base.short()
+            )
+        );
+    }
+    assert_eq!(ground.tags(), ["base:latest", "middle:latest", "top:latest"]);
+}
