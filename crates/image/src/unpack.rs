@@ -1,8 +1,8 @@
 //! One layer archive → a layer: digests, the kept blob and the driver's files in one pass over the
 //! bytes.
 //!
-//! Reading, decompressing and digesting happen on a thread of their own beside the extraction. What
-//! has the wrong digest, is cut short or wants out of its folder leaves nothing.
+//! Reading and decompressing happen on a thread of their own beside digest and extraction. What has
+//! the wrong digest, is cut short or wants out of its folder leaves nothing.
 
 use std::io::{self, Chain, Cursor, Read, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -279,12 +279,16 @@ pub(crate) fn run<S: Read + Send + 'static>(
     number: usize,
     applying: Applying<'_, impl FnOnce(&mut dyn Read) -> barge_storage::Result<u64>>,
 ) -> Result<(Digest, u64, u64)> {
-    let mut ahead = ReadAhead::new(DigestReader::new(source)).map_err(read_error)?;
+    // Decompression there, digest and extraction here: about the same work for each of two threads.
+    let ahead = ReadAhead::new(source).map_err(read_error)?;
+    let mut plain = DigestReader::new(ahead);
     let Applying { apply, progress } = applying;
-    let mut telling = Telling { reader: &mut ahead, progress, bytes: 0, told: 0 };
+    let mut telling = Telling { reader: &mut plain, progress, bytes: 0, told: 0 };
     let size =
         apply(&mut telling).map_err(|source| ImageError::Unpack { layer: number, source })?;
-    let (diff_id, tar_size, mut source) = ahead.finish().map_err(read_error)?.finish();
+    io::copy(&mut plain, &mut io::sink()).map_err(read_error)?;
+    let (diff_id, tar_size, ahead) = plain.finish();
+    let mut source = ahead.finish().map_err(read_error)?;
     drain(&mut source).map_err(ImageError::ReadArchive)?;
     Ok((diff_id, tar_size, size))
 }
