@@ -33,6 +33,8 @@ pub struct LayerSpec {
     pub blob: Digest,
     /// Bytes of it.
     pub size: u64,
+    /// Places that have it when the registry must not; empty for all but non-distributable layers.
+    pub urls: Vec<String>,
 }
 
 /// What becomes visible when all layers are here.

@@ -166,6 +166,7 @@ impl Fetch {
             progress: Arc::clone(&self.work.progress),
             digest: ticket.spec().blob,
             size: ticket.spec().size,
+            urls: ticket.spec().urls.clone(),
             is_downloaded: Arc::default(),
             id,
         };
@@ -192,6 +193,8 @@ struct Layer {
     progress: Arc<Progress>,
     digest: Digest,
     size: u64,
+    /// Of a layer that the registry must not have.
+    urls: Vec<String>,
     id: String,
     is_downloaded: Arc<AtomicBool>,
 }
@@ -228,7 +231,7 @@ impl Layer {
     /// Sends what is missing to the thread. A thread that has stopped ends it; it says itself why.
     async fn download(&self, have: u64, pieces: mpsc::Sender<Piece>) -> Result<()> {
         if have < self.size {
-            let mut blob = self.repository.blob(&self.digest, have).await?;
+            let mut blob = self.repository.blob_or_elsewhere(&self.digest, have, &self.urls).await?;
             // A blob that has not as many bytes begins anew; the thread finds that it is too short.
             let mut done = have;
             let mut is_over = blob.start() != have;
@@ -312,6 +315,7 @@ fn layers(manifest: &oci::Manifest, config: &[u8]) -> Result<Vec<LayerSpec>> {
             diff_id: parse_digest(diff_id)?,
             blob: parse_digest(&descriptor.digest)?,
             size,
+            urls: descriptor.urls.clone(),
         })
     };
     descriptors.iter().zip(diff_ids).map(spec).collect()

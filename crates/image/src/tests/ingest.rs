@@ -42,6 +42,7 @@ fn remote(layers: &[Vec<u8>], format: Compression) -> Remote {
             diff_id: *diff_id,
             blob: Digester::of(blob),
             size: blob.len() as u64,
+            urls: Vec::new(),
         })
         .collect();
     let ids: Vec<String> = diff_ids.iter().map(Digest::to_string).collect();
