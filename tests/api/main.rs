@@ -9,6 +9,7 @@
 
 mod commit;
 mod containers;
+mod crash;
 mod errors;
 mod events;
 mod images;

@@ -7,7 +7,7 @@ mod misbehaving;
 mod peers;
 mod pull;
 mod push;
-mod server;
+pub(crate) mod server;
 
 use barge_testkit::{TestHost, api::Reply};
 use serde_json::Value;
