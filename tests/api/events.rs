@@ -90,6 +90,7 @@ fn images_and_volumes_are_told_of_too() {
     assert_eq!(
         told,
         [
+            ("image", "tag"),
             ("image", "import"),
             ("image", "tag"),
             ("image", "untag"),

@@ -22,7 +22,7 @@ mod system;
 mod time;
 mod volumes;
 
-pub use barge_image::Removal;
+pub use barge_image::{Parents, Removal};
 pub use barge_registry::Credentials;
 pub use bridge::{Download, Upload};
 pub use compose::{Engine, EngineConfig};

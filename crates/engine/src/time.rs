@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// What Go prints for a moment that never was.
 pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -12,7 +13,8 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(|_| NEVER.to_owned(), |stamp| stamp.to_string())
 }
 
-/// A moment in seconds (with fraction) since 1970, in RFC 3339, or a duration before now (`10m`), as `--since` takes.
+/// A moment in seconds (with fraction) since 1970, in RFC 3339 (of which the zone and the time of the day
+/// may be left out), or a duration before now (`10m`), as `--since` takes.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     if let Some((seconds, fraction)) = text.split_once('.').or(Some((text, "0"))) {
         let nanos = format!("{fraction:0<9.9}").parse::<u32>();
@@ -22,6 +24,10 @@ pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     }
     if let Ok(stamp) = text.parse::<Timestamp>() {
         return Some(stamp.into());
+    }
+    // A day, or a day and a time, where the daemon is.
+    if let Ok(there) = text.parse::<jiff::civil::DateTime>() {
+        return there.to_zoned(TimeZone::system()).ok().map(|there| there.timestamp().into());
     }
     let span = text.parse::<jiff::SignedDuration>().ok()?;
     SystemTime::now().checked_sub(Duration::try_from(span).ok()?)

@@ -23,6 +23,8 @@ pub struct Image {
     pub chain_ids: Vec<Digest>,
     /// What the storage driver calls the topmost layer; absent for an image without layers.
     pub top_layer: Option<LayerId>,
+    /// The image that it was committed on, when that is here.
+    pub parent: Option<ImageId>,
     /// When the image last got a name, RFC 3339.
     pub last_tagged: Option<String>,
 }

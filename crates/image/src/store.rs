@@ -67,6 +67,7 @@ impl State {
 
     pub(crate) fn image(&self, id: &ImageId) -> Option<Image> {
         let known = self.known.get(id)?;
+        let record = self.index.image(id);
         let layers = || known.chain_ids.iter().filter_map(|chain| self.layers.get(chain));
         Some(Image {
             id: *id,
@@ -76,7 +77,10 @@ impl State {
             diff_ids: known.diff_ids.clone(),
             chain_ids: known.chain_ids.clone(),
             top_layer: layers().next_back().map(|layer| layer.cache_id.clone()),
-            last_tagged: self.index.image(id).and_then(|record| record.last_tagged.clone()),
+            parent: record
+                .and_then(|record| record.parent)
+                .filter(|parent| self.known.contains_key(parent)),
+            last_tagged: record.and_then(|record| record.last_tagged.clone()),
         })
     }
 }
@@ -284,6 +288,12 @@ impl ImageStore {
     #[must_use]
     pub fn layer(&self, chain_id: &Digest) -> Option<Layer> {
         self.read().layers.get(chain_id).cloned()
+    }
+
+    /// All layers, in no order.
+    #[must_use]
+    pub fn layers(&self) -> Vec<Layer> {
+        self.read().layers.values().cloned().collect()
     }
 
     /// Every layer of the driver that belongs to the store, for the driver's sweep.

@@ -2,7 +2,7 @@
 
 use barge_api_types::{CommitResponse, ContainerConfig, ImageSummary, ProgressMessage};
 use barge_engine::{
-    CommitPause, CommitRequest, Engine, ImageListOptions, ImportRequest, Removal, Upload,
+    CommitPause, CommitRequest, Engine, ImageListOptions, ImportRequest, Parents, Removal, Upload,
 };
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -21,6 +21,15 @@ type Result = std::result::Result<Reply, ApiError>;
 
 /// Before then an image had a size twice.
 const NO_VIRTUAL_SIZE_SINCE: ApiVersion = ApiVersion::new(1, 44);
+
+/// Before then an image without a name was called `<none>:<none>`.
+const NO_NONE_SINCE: ApiVersion = ApiVersion::new(1, 43);
+
+/// Since then lists can have the manifests of images.
+const MANIFESTS_SINCE: ApiVersion = ApiVersion::new(1, 47);
+
+/// Since then images have a descriptor.
+const DESCRIPTOR_SINCE: ApiVersion = ApiVersion::new(1, 48);
 
 /// Chunks of an upload that wait to be read.
 const WAITING: usize = 4;
@@ -48,19 +57,31 @@ async fn list(call: Call<Engine>) -> Result {
     let options = ImageListOptions {
         all: call.query.flag("all"),
         shared_size: call.query.flag("shared-size"),
+        manifests: call.query.flag("manifests") && call.version >= MANIFESTS_SINCE,
         filters,
     };
     let mut images = call.state.images.list(options).await?;
-    if call.version < NO_VIRTUAL_SIZE_SINCE {
-        images.iter_mut().for_each(|image: &mut ImageSummary| image.virtual_size = image.size);
-    }
+    images.iter_mut().for_each(|image| suit(image, call.version));
     reply::json(StatusCode::OK, &images)
+}
+
+/// An image as a version of the API shows it.
+pub(super) fn suit(image: &mut ImageSummary, version: ApiVersion) {
+    image.virtual_size = if version < NO_VIRTUAL_SIZE_SINCE { image.size } else { 0 };
+    if version < NO_NONE_SINCE && image.repo_tags.is_empty() && image.repo_digests.is_empty() {
+        image.repo_tags.push("<none>:<none>".to_owned());
+        image.repo_digests.push("<none>@<none>".to_owned());
+    }
+    if version < DESCRIPTOR_SINCE {
+        image.descriptor = None;
+    }
 }
 
 async fn inspect(call: Call<Engine>) -> Result {
     let mut image = call.state.images.inspect(&call.name).await?;
-    if call.version < NO_VIRTUAL_SIZE_SINCE {
-        image.virtual_size = image.size;
+    image.virtual_size = if call.version < NO_VIRTUAL_SIZE_SINCE { image.size } else { 0 };
+    if call.version < DESCRIPTOR_SINCE {
+        image.descriptor = None;
     }
     reply::json(StatusCode::OK, &image)
 }
@@ -77,7 +98,8 @@ async fn tag(call: Call<Engine>) -> Result {
 
 async fn remove(call: Call<Engine>) -> Result {
     let removal = if call.query.flag("force") { Removal::Force } else { Removal::WhenUnused };
-    reply::json(StatusCode::OK, &call.state.images.remove(&call.name, removal).await?)
+    let parents = if call.query.flag("noprune") { Parents::Keep } else { Parents::Remove };
+    reply::json(StatusCode::OK, &call.state.images.remove(&call.name, (removal, parents)).await?)
 }
 
 async fn prune(call: Call<Engine>) -> Result {

@@ -154,14 +154,21 @@ fn invalid_text(error: impl std::fmt::Display) -> crate::error::EngineError {
     crate::error::EngineError::Invalid(error.to_string())
 }
 
-/// The filter `until` of the prunes: older than this moment.
+/// The filter `until` of the prunes, which is one: older than this moment.
 pub(crate) fn time_filter(
     filters: &barge_api_types::Filters,
 ) -> crate::error::Result<Option<std::time::SystemTime>> {
-    let Some(text) = filters.values("until").next() else {
+    let mut values = filters.values("until");
+    let Some(text) = values.next() else {
         return Ok(None);
     };
-    crate::time::parse(text).map(Some).ok_or_else(|| {
-        invalid_text(format!("invalid filter 'until={text}': expected a moment or a duration"))
-    })
+    if values.next().is_some() {
+        return Err(invalid_text("more than one until filter specified"));
+    }
+    crate::time::parse(text).map(Some).ok_or_else(|| no_moment(text))
+}
+
+/// The refusal of what is no moment, in Docker's words.
+pub(crate) fn no_moment(text: &str) -> crate::error::EngineError {
+    invalid_text(format!("failed to parse value as time or duration: {text:?}"))
 }

@@ -17,6 +17,11 @@ impl Containers {
         }
         counts
     }
+
+    /// The containers of an image.
+    pub(crate) fn ids_of_image(&self, image: &ImageId) -> Vec<String> {
+        self.users(image).into_iter().map(|user| user.container.to_string()).collect()
+    }
 }
 
 impl ImageUsage for Containers {

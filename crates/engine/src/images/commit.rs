@@ -71,11 +71,12 @@ impl Images {
             let parent = this.store.hold(&image)?;
             let storage = Arc::clone(&this.containers.storage);
             let diff = DiffReader::start(storage, source.layer.clone())?;
-            let id = this.store.commit(&parent, commit, Box::new(diff))?.to_string();
+            let id = this.store.commit(&parent, commit, Box::new(diff))?;
             let shown = name.as_ref().map_or_else(String::new, barge_types::Reference::familiar);
             if name.is_some() {
                 this.tell("tag", &id, &shown);
             }
+            let id = id.to_string();
             let facts =
                 [("comment", request.comment), ("imageID", id.clone()), ("imageRef", shown)];
             this.containers.tell_commit(&source, &facts);

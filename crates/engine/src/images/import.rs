@@ -43,8 +43,10 @@ impl Images {
         let this = Arc::clone(self);
         blocking::paced(move || {
             let id = this.store.import(reader, reference.as_ref(), &options)?;
-            let name = reference.map_or_else(|| id.to_string(), |reference| reference.familiar());
-            this.tell("import", &id.to_string(), &name);
+            if let Some(reference) = &reference {
+                this.tell("tag", &id, &reference.familiar());
+            }
+            this.tell("import", &id, &id.to_string());
             Ok(ProgressMessage::status(id.to_string()))
         })
         .await

@@ -29,6 +29,8 @@ impl Images {
             id: image.id.to_string(),
             repo_tags: image.repo_tags(),
             repo_digests: image.repo_digests(),
+            parent: image.parent.map_or_else(String::new, |parent| parent.to_string()),
+            descriptor: self.descriptor(image),
             comment: config.comment.clone(),
             created: config.created.clone().unwrap_or_default(),
             docker_version: config.docker_version.clone(),
@@ -54,7 +56,6 @@ impl Images {
                     .clone()
                     .unwrap_or_else(|| crate::time::NEVER.to_owned()),
             },
-            ..ImageInspect::default()
         })
     }
 }

@@ -1,75 +1,87 @@
 //! `images`: which images there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use barge_api_types::{Filters, ImageSummary};
-use barge_image::Image;
-use barge_types::{Digest, ImageId};
+use barge_api_types::{FilterError, Filters, ImageSummary};
+use barge_image::{Image, ImageStore};
+use barge_types::{Digest, ImageId, Reference};
 
-use super::Images;
+use super::{Images, glob};
 use crate::blocking;
-use crate::containers::time_filter;
+use crate::containers::no_moment;
 use crate::error::{EngineError, Result};
 use crate::time;
 
 /// Which images.
 #[derive(Clone, Debug, Default)]
 pub struct ImageListOptions {
-    /// Also those that are only parts of others, of which barge has none.
+    /// Also those without a name that others were committed on.
     pub all: bool,
     /// With the bytes that each shares with others.
     pub shared_size: bool,
+    /// With the manifests that each came with.
+    pub manifests: bool,
     /// Which.
     pub filters: Filters,
 }
+
+const FILTERS: [&str; 7] = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 impl Images {
     /// The images, the youngest first.
     pub async fn list(self: &Arc<Self>, options: ImageListOptions) -> Result<Vec<ImageSummary>> {
         let this = Arc::clone(self);
-        blocking::run(move || {
-            let images = this.choose(&options.filters)?;
-            let users = this.containers.count_by_image();
-            let shares = if options.shared_size { Some(this.layer_users()) } else { None };
-            Ok(images.iter().map(|image| this.summary(image, &users, shares.as_ref())).collect())
-        })
-        .await
+        blocking::run(move || this.list_now(&options)).await
     }
 
-    /// Those that the filters let through, the youngest first.
-    pub(super) fn choose(&self, filters: &Filters) -> Result<Vec<Image>> {
-        let keys = ["before", "dangling", "label", "label!", "reference", "since", "until"];
-        let invalid = |error: barge_api_types::FilterError| EngineError::Invalid(error.to_string());
-        filters.check_keys(&keys).map_err(invalid)?;
+    fn list_now(&self, options: &ImageListOptions) -> Result<Vec<ImageSummary>> {
+        let mut images = self.store.list();
+        let parents = parents(&images);
+        images.retain(|image| options.all || !is_hidden(image, &parents));
+        let shares = options.shared_size.then(|| layer_users(&images));
+        let images = self.choose(images, &options.filters)?;
+        let users = self.containers.count_by_image();
+        let mut summaries = Vec::with_capacity(images.len());
+        for image in &images {
+            let mut summary = self.summary(image, &users, shares.as_ref());
+            if options.manifests {
+                summary.manifests = self.manifests(image)?;
+            }
+            summaries.push(summary);
+        }
+        Ok(summaries)
+    }
+
+    /// Those of some images that the filters let through, with those of their names that do so, the youngest first.
+    pub(super) fn choose(&self, mut images: Vec<Image>, filters: &Filters) -> Result<Vec<Image>> {
+        let invalid = |error: FilterError| EngineError::Invalid(error.to_string());
+        filters.check_keys(&FILTERS).map_err(invalid)?;
         let dangling = filters.flag("dangling").map_err(invalid)?;
-        let until = time_filter(filters)?;
-        let moment = |key: &str| match filters.values(key).next() {
-            Some(name) => Ok(Some(created(&self.store.get(name)?))),
-            None => Ok::<_, EngineError>(None),
-        };
-        let (before, since) = (moment("before")?, moment("since")?);
-        let mut images: Vec<Image> = self.store.list();
-        images.retain(|image| {
-            let moment = created(image);
-            let labels = image
-                .config
-                .config
-                .as_ref()
-                .map(|config| config.labels.clone())
-                .unwrap_or_default();
-            let is_excluded =
-                filters.contains("label!") && filters.matches_labels("label!", &labels);
-            dangling.is_none_or(|dangling| dangling == image.references.is_empty())
-                && filters.matches_labels("label", &labels)
-                && !is_excluded
-                && before.is_none_or(|before| moment < before)
-                && since.is_none_or(|since| moment > since)
-                && until.is_none_or(|until| moment < time::unix_seconds(until))
-                && (!filters.contains("reference")
-                    || filters.values("reference").any(|pattern| is_named(image, pattern)))
+        if let Some(pattern) = filters.values("reference").find(|pattern| !glob::is_valid(pattern))
+        {
+            return Err(EngineError::Invalid(format!(
+                "invalid filter 'reference={pattern}': syntax error in pattern"
+            )));
+        }
+        let span = Span::parse(&self.store, filters)?;
+        images.retain(|image| span.has(image) && has_labels(image, filters));
+        if filters.contains("reference") {
+            for image in &mut images {
+                let is_meant = |name: &Reference| {
+                    filters.values("reference").any(|pattern| is_named(name, pattern))
+                };
+                image.references.retain(is_meant);
+            }
+            images.retain(|image| !image.references.is_empty());
+        }
+        images.retain(|image| match dangling {
+            None => true,
+            Some(true) => image.repo_tags().is_empty(),
+            Some(false) => !image.references.is_empty(),
         });
-        images.sort_by_key(|image| (std::cmp::Reverse(created(image)), image.id));
+        images.sort_by_cached_key(|image| (std::cmp::Reverse(moment(image)), image.id));
         Ok(images)
     }
 
@@ -93,12 +105,9 @@ impl Images {
             containers: users.get(&image.id).copied().unwrap_or(0),
             created: created(image),
             id: image.id.to_string(),
-            labels: image
-                .config
-                .config
-                .as_ref()
-                .map(|config| config.labels.clone())
-                .unwrap_or_default(),
+            labels: labels(image),
+            parent_id: image.parent.map_or_else(String::new, |parent| parent.to_string()),
+            descriptor: self.descriptor(image),
             repo_digests: image.repo_digests(),
             repo_tags: image.repo_tags(),
             shared_size: shares.map_or(-1, shared),
@@ -107,60 +116,84 @@ impl Images {
             ..ImageSummary::default()
         }
     }
+}
 
-    /// How many images have each layer.
-    fn layer_users(&self) -> HashMap<Digest, usize> {
-        let mut users = HashMap::new();
-        for chain in self.store.list().iter().flat_map(|image| image.chain_ids.clone()) {
-            *users.entry(chain).or_default() += 1;
-        }
-        users
+/// Those that others were committed on.
+pub(super) fn parents(images: &[Image]) -> HashSet<ImageId> {
+    images.iter().filter_map(|image| image.parent).collect()
+}
+
+/// An image without a name that others were committed on: a part of those.
+pub(super) fn is_hidden(image: &Image, parents: &HashSet<ImageId>) -> bool {
+    image.references.is_empty() && parents.contains(&image.id)
+}
+
+/// How many of some images have each layer.
+fn layer_users(images: &[Image]) -> HashMap<Digest, usize> {
+    let mut users = HashMap::new();
+    for chain in images.iter().flat_map(|image| &image.chain_ids) {
+        *users.entry(*chain).or_default() += 1;
     }
+    users
+}
+
+/// When an image may have been made; several bounds of one kind are all heeded.
+struct Span {
+    after: Option<SystemTime>,
+    before: Option<SystemTime>,
+}
+
+impl Span {
+    fn parse(store: &ImageStore, filters: &Filters) -> Result<Self> {
+        let (mut after, mut before) = (None::<SystemTime>, None::<SystemTime>);
+        let mut earliest = |moment| before = Some(before.map_or(moment, |old| old.min(moment)));
+        for name in filters.values("before") {
+            earliest(moment(&store.get(name)?));
+        }
+        for text in filters.values("until") {
+            earliest(time::parse(text).ok_or_else(|| no_moment(text))?);
+        }
+        for name in filters.values("since") {
+            let moment = moment(&store.get(name)?);
+            after = Some(after.map_or(moment, |old| old.max(moment)));
+        }
+        Ok(Self { after, before })
+    }
+
+    fn has(&self, image: &Image) -> bool {
+        let moment = moment(image);
+        self.after.is_none_or(|after| moment > after)
+            && self.before.is_none_or(|before| moment < before)
+    }
+}
+
+pub(super) fn labels(image: &Image) -> BTreeMap<String, String> {
+    image.config.config.as_ref().map(|config| config.labels.clone()).unwrap_or_default()
+}
+
+pub(super) fn has_labels(image: &Image, filters: &Filters) -> bool {
+    let labels = labels(image);
+    let is_excluded = filters.contains("label!") && filters.matches_labels("label!", &labels);
+    filters.matches_labels("label", &labels) && !is_excluded
+}
+
+/// When an image was made; 1970 for one that does not say.
+pub(super) fn moment(image: &Image) -> SystemTime {
+    image.created().and_then(time::from_rfc3339).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Seconds since 1970; zero for an image that does not say.
-pub(super) fn created(image: &Image) -> i64 {
-    image.created().and_then(time::from_rfc3339).map_or(0, time::unix_seconds)
+fn created(image: &Image) -> i64 {
+    time::unix_seconds(moment(image))
 }
 
-/// Whether one of an image's names matches a pattern with `*` and `?`, with its tag or without.
-fn is_named(image: &Image, pattern: &str) -> bool {
-    image.references.iter().any(|reference| {
-        let names = [
-            reference.familiar(),
-            reference.familiar_name(),
-            reference.to_string(),
-            reference.repository(),
-        ];
-        names.iter().any(|name| glob(pattern.as_bytes(), name.as_bytes()))
-    })
-}
-
-/// Go's `path.Match` without classes: `*` does not cross a slash.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            glob(rest, text)
-                || text
-                    .split_first()
-                    .is_some_and(|(first, left)| *first != b'/' && glob(pattern, left))
-        }
-        (Some((b'?', rest)), Some((first, left))) => *first != b'/' && glob(rest, left),
-        (Some((wanted, rest)), Some((first, left))) => wanted == first && glob(rest, left),
-        (None, Some(_)) | (Some(_), None) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stays_within_a_part() {
-        assert!(glob(b"deb*", b"debian"));
-        assert!(glob(b"*/app:v?", b"user/app:v1"));
-        assert!(!glob(b"*", b"user/app"));
-        assert!(!glob(b"debian", b"debian:12"));
-    }
+/// Whether a name matches a pattern, with its tag or without.
+fn is_named(reference: &Reference, pattern: &str) -> bool {
+    let names = [
+        reference.familiar(),
+        reference.familiar_name(),
+        reference.to_string(),
+        reference.repository(),
+    ];
+    names.iter().any(|name| glob::matches(pattern, name))
 }

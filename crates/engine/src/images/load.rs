@@ -58,11 +58,7 @@ impl Images {
                     reference.familiar()
                 )));
             }
-            let name = image
-                .references
-                .first()
-                .map_or_else(|| image.id.to_string(), barge_types::Reference::familiar);
-            self.tell("load", &image.id.to_string(), &name);
+            self.tell("load", &image.id, &image.id.to_string());
         }
         messages
     }

@@ -4,11 +4,13 @@ mod builtin;
 mod commit;
 mod distribution;
 mod download;
+mod glob;
 mod history;
 mod import;
 mod inspect;
 mod list;
 mod load;
+mod manifests;
 mod platform;
 mod progress;
 mod prune;
@@ -54,9 +56,12 @@ pub struct Images {
 }
 
 impl Images {
-    fn tell(&self, action: &str, id: &str, name: &str) {
-        let attributes = [("name".to_owned(), name.to_owned())].into();
-        self.events.tell("image", action, id, attributes);
+    /// Tells of an image, with its labels as long as it is there.
+    fn tell(&self, action: &str, id: &ImageId, name: &str) {
+        let mut attributes =
+            self.store.image(id).map(|image| list::labels(&image)).unwrap_or_default();
+        attributes.insert("name".to_owned(), name.to_owned());
+        self.events.tell("image", action, &id.to_string(), attributes);
     }
 
     /// Tells of what was pulled or pushed: named by reference, with the image's labels, as dockerd does.

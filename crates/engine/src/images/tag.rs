@@ -16,7 +16,7 @@ impl Images {
         blocking::run(move || {
             let image = this.store.get(&name)?;
             this.store.tag(&image.id, &reference)?;
-            this.tell("tag", &image.id.to_string(), &reference.familiar());
+            this.tell("tag", &image.id, &reference.familiar());
             Ok(())
         })
         .await
