@@ -49,6 +49,7 @@ pub(crate) async fn run(
     }
     tracing::info!("Daemon has completed initialization");
     let reloading = Reloading { flags, settings, level, engine: engine.clone() };
+    tokio::spawn(crate::idle::watch());
     let stop = signals.until_stop(reloading);
     barge_api_server::serve(engine, listeners, stop).await;
     tracing::info!("Daemon shutdown complete");

@@ -5,6 +5,7 @@ mod daemon;
 mod engine_config;
 mod flags;
 mod group;
+mod idle;
 mod logging;
 mod pidfile;
 mod settings;
