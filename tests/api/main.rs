@@ -10,6 +10,7 @@
 mod commit;
 mod containers;
 mod crash;
+mod df;
 mod errors;
 mod events;
 mod images;

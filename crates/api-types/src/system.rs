@@ -196,7 +196,7 @@ wire! {
 
     /// `GET /system/df`; kinds that were not asked for are `null`.
     pub struct DiskUsage {
-        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        /// Bytes of the layers of images, each counted once.
         pub layers_size: i64,
         pub images: Option<Vec<ImageSummary>>,
         pub containers: Option<Vec<ContainerSummary>>,
@@ -207,6 +207,19 @@ wire! {
         /// Not in Docker's API: what the containers' logs take.
         #[serde(skip_serializing_if = "crate::null::is_empty")]
         pub logs_usage: Option<LogsUsage>,
+        /// Not in Docker's API: what the packed layers, configurations and manifests take.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub content_usage: Option<ContentUsage>,
+    }
+
+    /// What is kept of images as it travels, to be pushed and saved with the digests that it came with.
+    pub struct ContentUsage {
+        /// Whole blobs.
+        pub total_count: i64,
+        pub total_size: i64,
+        /// Begun downloads, which go on when they are asked for again.
+        pub partial_count: i64,
+        pub partial_size: i64,
     }
 
     /// Answer of `POST /build/prune`.

@@ -9,6 +9,7 @@ mod bridge;
 mod compose;
 mod containers;
 mod disk;
+mod disk_usage;
 mod error;
 mod events;
 mod images;
@@ -31,6 +32,7 @@ pub use containers::{
     LogStream, LogsOptions, RemoveOptions, Size, Started, StopOptions, Stopped, WaitCondition,
     Waiter,
 };
+pub use disk_usage::DiskKind;
 pub use error::{EngineError, Result};
 pub use events::{EventStream, Events, EventsOptions};
 pub use images::{

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use barge_api_types::{
-    API_VERSION, DiskUsage, MIN_API_VERSION, PluginsInfo, RuntimeInfo, SwarmInfo, SystemInfo,
-    SystemVersion, VersionComponent, VersionPlatform,
+    API_VERSION, MIN_API_VERSION, PluginsInfo, RuntimeInfo, SwarmInfo, SystemInfo, SystemVersion,
+    VersionComponent, VersionPlatform,
 };
 
 use crate::compose::EngineConfig;
-use crate::containers::{Containers, ListOptions};
+use crate::containers::Containers;
 use crate::error::Result;
 use crate::events::Events;
-use crate::images::{ImageListOptions, Images};
+use crate::images::Images;
 use crate::registries::{INDEX_SERVER, Registries, RegistryOptions};
 use crate::volumes::Volumes;
 use crate::{blocking, time};
@@ -83,7 +83,7 @@ impl System {
             containers_stopped: signed(states.len() - running - paused),
             images: signed(self.images.store.list().len()),
             driver: self.containers.storage.name().to_owned(),
-            driver_status: Vec::new(),
+            driver_status: self.driver_status(),
             plugins: PluginsInfo {
                 volume: vec!["local".to_owned()],
                 network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
@@ -136,6 +136,11 @@ impl System {
         }
     }
 
+    fn driver_status(&self) -> Vec<[String; 2]> {
+        let status = self.containers.storage.status().into_iter();
+        status.map(|(key, value)| [key.to_owned(), value]).collect()
+    }
+
     /// What the daemon speaks and runs on.
     #[must_use]
     pub fn version(&self) -> SystemVersion {
@@ -163,28 +168,6 @@ impl System {
             kernel_version: machine.release().to_string_lossy().into_owned(),
             ..SystemVersion::default()
         }
-    }
-
-    /// What takes how much of the disk.
-    pub async fn disk_usage(self: &Arc<Self>) -> Result<DiskUsage> {
-        let images = self
-            .images
-            .list(ImageListOptions { shared_size: true, ..ImageListOptions::default() })
-            .await?;
-        let options = ListOptions { all: true, size: true, ..ListOptions::default() };
-        let containers = self.containers.list(options).await?;
-        let this = Arc::clone(self);
-        blocking::run(move || {
-            Ok(DiskUsage {
-                layers_size: i64::try_from(this.images.bytes_of_layers()).unwrap_or(i64::MAX),
-                images: Some(images),
-                containers: Some(containers),
-                volumes: Some(this.volumes.usage()?),
-                build_cache: Some(Vec::new()),
-                ..DiskUsage::default()
-            })
-        })
-        .await
     }
 }
 

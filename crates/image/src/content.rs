@@ -97,11 +97,43 @@ impl ContentStore {
             .collect())
     }
 
+    /// How many blobs there are with how many bytes, and the same of begun downloads.
+    pub fn usage(&self) -> Result<ContentUsage> {
+        let (blobs, bytes) = usage_of(&self.folder, |name| Digest::from_hex(name).is_ok())?;
+        let (parts, bytes_of_parts) = usage_of(&self.parts(), |name| name.ends_with(".part"))?;
+        Ok(ContentUsage { blobs, bytes, parts, bytes_of_parts })
+    }
+
     /// Bytes on disk of a blob, 0 when it is not there.
     #[must_use]
     pub fn size(&self, digest: &Digest) -> u64 {
         fs::metadata(self.path(digest)).map_or(0, |metadata| metadata.len())
     }
+}
+
+/// What the content store takes: files, and bytes of content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentUsage {
+    /// Whole blobs.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Begun downloads.
+    pub parts: u64,
+    /// Their bytes.
+    pub bytes_of_parts: u64,
+}
+
+fn usage_of(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Result<(u64, u64)> {
+    let (mut count, mut bytes) = (0, 0);
+    for name in durable::names(folder)?.iter().filter(|name| is_meant(name)) {
+        // What goes away meanwhile takes nothing.
+        if let Ok(metadata) = fs::metadata(folder.join(name)) {
+            count += 1;
+            bytes += metadata.len();
+        }
+    }
+    Ok((count, bytes))
 }
 
 /// A blob being written.

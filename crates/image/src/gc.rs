@@ -102,17 +102,10 @@ impl ImageStore {
 
     /// Removes layers and blobs that nothing names: what failed loads and crashes left, and layers
     /// whose image was forced away while a container still stood on them. To be called at start,
-    /// after the driver's own sweep (a layer that a half-made one stands on could not go), and
-    /// whenever containers went away.
+    /// after the driver's own sweep (a layer that a half-made one stands on could not go).
     pub fn sweep(&self, usage: &dyn ImageUsage) -> Result<()> {
         let _changing = self.changing();
-        let in_use = usage.layers_in_use();
-        loop {
-            let layers: Vec<Digest> = self.read().layers.keys().copied().collect();
-            if self.remove_unneeded(&layers, &in_use)?.is_empty() {
-                break;
-            }
-        }
+        self.remove_all_unneeded(usage)?;
         // A damaged image may come back (a disk mounted late): its blobs stay.
         if self.damaged().is_empty() {
             for digest in self.content.list()? {
@@ -120,5 +113,21 @@ impl ImageStore {
             }
         }
         Ok(())
+    }
+
+    /// Removes the layers that nothing needs any more after a container went whose image was forced away before it.
+    pub fn sweep_layers(&self, usage: &dyn ImageUsage) -> Result<()> {
+        let _changing = self.changing();
+        self.remove_all_unneeded(usage)
+    }
+
+    fn remove_all_unneeded(&self, usage: &dyn ImageUsage) -> Result<()> {
+        let in_use = usage.layers_in_use();
+        loop {
+            let layers: Vec<Digest> = self.read().layers.keys().copied().collect();
+            if self.remove_unneeded(&layers, &in_use)?.is_empty() {
+                return Ok(());
+            }
+        }
     }
 }

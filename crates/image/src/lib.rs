@@ -31,7 +31,7 @@ mod unpack;
 
 pub use changes::apply as apply_changes;
 pub use commit::Commit;
-pub use content::{BlobWriter, ContentStore};
+pub use content::{BlobWriter, ContentStore, ContentUsage};
 pub use error::{ImageError, Result};
 pub use history::HistoryEntry;
 pub use image::Image;

@@ -296,6 +296,19 @@ impl ImageStore {
         self.read().layers.values().cloned().collect()
     }
 
+    /// Bytes of content of a layer of the driver and all below it; 0 for one that the store does not have.
+    #[must_use]
+    pub fn size_down_from(&self, cache_id: &LayerId) -> u64 {
+        let state = self.read();
+        let mut next = state.layers.values().find(|layer| layer.cache_id == *cache_id);
+        let mut sum = 0;
+        while let Some(layer) = next {
+            sum += layer.size;
+            next = layer.parent.and_then(|parent| state.layers.get(&parent));
+        }
+        sum
+    }
+
     /// Every layer of the driver that belongs to the store, for the driver's sweep.
     #[must_use]
     pub fn layer_ids(&self) -> HashSet<LayerId> {

@@ -1,6 +1,6 @@
 //! `/_ping`, `/version`, `/info`, `/events`, `/system/df`.
 
-use barge_engine::{Engine, EventStream, EventsOptions};
+use barge_engine::{DiskKind, Engine, EventStream, EventsOptions};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -47,27 +47,18 @@ async fn info(call: Call<Engine>) -> Result {
 }
 
 async fn disk_usage(call: Call<Engine>) -> Result {
-    let kinds = call.query.all("type");
-    if let Some(kind) = kinds
-        .iter()
-        .find(|kind| !["container", "image", "volume", "build-cache"].contains(&kind.as_str()))
-    {
-        return Err(ApiError::invalid(format!("unknown object type: {kind}")));
+    let words = call.query.all("type");
+    let kinds = words.iter().map(|word| {
+        DiskKind::parse(word)
+            .ok_or_else(|| ApiError::invalid(format!("unknown object type: {word}")))
+    });
+    let mut kinds = kinds.collect::<std::result::Result<Vec<DiskKind>, ApiError>>()?;
+    if kinds.is_empty() {
+        kinds.extend(DiskKind::ALL);
     }
-    let mut usage = call.state.system.disk_usage().await?;
-    let wanted = |kind: &str| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
-    if !wanted("image") {
-        usage.images = None;
-        usage.layers_size = 0;
-    }
-    if !wanted("container") {
-        usage.containers = None;
-    }
-    if !wanted("volume") {
-        usage.volumes = None;
-    }
-    if !wanted("build-cache") {
-        usage.build_cache = None;
+    let mut usage = call.state.system.disk_usage(&kinds).await?;
+    for image in usage.images.iter_mut().flatten() {
+        super::images::suit(image, call.version);
     }
     reply::json(StatusCode::OK, &usage)
 }

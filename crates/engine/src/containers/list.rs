@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barge_api_types::{ContainerSummary, Filters};
-use barge_types::Port;
+use barge_types::{ErrorKind, Port};
 use regex_lite::Regex;
 
 use super::Containers;
@@ -63,7 +63,12 @@ impl Containers {
         blocking::run(move || {
             let mut summaries = Vec::new();
             for container in &chosen {
-                let (rw, root) = this.sizes(container)?;
+                let (rw, root) = match this.sizes(container) {
+                    Ok(sizes) => sizes,
+                    // It was removed meanwhile.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
                 let mut summary = this.summary(container);
                 summary.size_rw = rw;
                 summary.size_root_fs = root;

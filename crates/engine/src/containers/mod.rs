@@ -13,6 +13,7 @@ mod files;
 mod inspect;
 mod kill;
 mod list;
+mod log_usage;
 mod logs;
 mod partners;
 mod pause;

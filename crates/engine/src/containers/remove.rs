@@ -109,9 +109,22 @@ impl Containers {
         self.registry.remove(&container.id);
         self.forget_execs(container);
         container.inner().streams.clear();
+        self.drop_layers_of_lost_image(container).await;
         container.advance(|progress| progress.presence = Presence::Removed);
         self.events.tell("container", "destroy", container.id.as_str(), attributes);
         Ok(())
+    }
+
+    /// An image that was forced away left its layers to its containers: they go with the last of those.
+    async fn drop_layers_of_lost_image(self: &Arc<Self>, container: &Container) {
+        if self.images.image(&container.record().image).is_ok() {
+            return;
+        }
+        let this = Arc::clone(self);
+        let swept = blocking::run(move || Ok(this.images.sweep_layers(&*this)?)).await;
+        if let Err(error) = swept {
+            tracing::warn!(container = %container.id, error = error.message(), "cannot remove the layers of an image that is gone: they are swept at the next start");
+        }
     }
 
     pub(super) fn remove_from_disk(&self, container: &Container, volumes: bool) -> Result<()> {

@@ -8,6 +8,7 @@ use barge_api_types::{
     SummaryHostConfig, SummaryNetworkSettings,
 };
 use barge_network::{Endpoint, Link};
+use barge_storage::StorageError;
 
 use super::container::Container;
 use super::record::{Access, MountRecord, MountSource};
@@ -152,7 +153,16 @@ impl Containers {
     pub(super) fn sizes(&self, container: &Container) -> Result<(i64, i64)> {
         let parent = self.storage.parent(&container.layer)?;
         let own = self.storage.diff_size(&container.layer, parent.as_ref())?;
-        let image = self.images.image(&container.record().image).map_or(0, |image| image.size);
+        let image = match self.images.image(&container.record().image) {
+            Ok(image) => image.size,
+            // Forced away; its layers stay for the container.
+            Err(_) => {
+                let init =
+                    parent.ok_or_else(|| StorageError::NoSuchLayer(container.layer.clone()))?;
+                let top = self.storage.parent(&init)?;
+                top.map_or(0, |top| self.images.size_down_from(&top))
+            }
+        };
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Ok((signed(own), signed(own.saturating_add(image))))
     }

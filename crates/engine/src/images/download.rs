@@ -231,7 +231,8 @@ impl Layer {
     /// Sends what is missing to the thread. A thread that has stopped ends it; it says itself why.
     async fn download(&self, have: u64, pieces: mpsc::Sender<Piece>) -> Result<()> {
         if have < self.size {
-            let mut blob = self.repository.blob_or_elsewhere(&self.digest, have, &self.urls).await?;
+            let mut blob =
+                self.repository.blob_or_elsewhere(&self.digest, have, &self.urls).await?;
             // A blob that has not as many bytes begins anew; the thread finds that it is too short.
             let mut done = have;
             let mut is_over = blob.start() != have;
