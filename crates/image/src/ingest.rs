@@ -7,10 +7,12 @@
 //! that came, for the next try.
 
 use std::fs::File;
-use std::io::{Read, Seek as _};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use barge_archive::DigestReader;
 use barge_archive::compression::Decoder;
 use barge_storage::LayerId;
 use barge_types::{Digest, ImageId, Reference};
@@ -22,7 +24,7 @@ use crate::layers::{Layer, LayerBlob, chain_ids};
 use crate::manifests::KeptManifest;
 use crate::part::Part;
 use crate::store::{ImageStore, Pin, Prepared};
-use crate::unpack::{Applying, LayerStream, run};
+use crate::unpack::{Applying, LayerStream, read_error, run};
 
 /// A layer that an image needs.
 #[derive(Clone, Debug)]
@@ -128,11 +130,20 @@ impl Ingest {
         self.pins.len()
     }
 
-    /// What is missing, lowest first. Each may be fetched on a thread of its own.
+    /// What is missing, lowest first: layers, and the archives of layers that are here in another form, so that the
+    /// image can go on as it came. Each may be fetched on a thread of its own.
     #[must_use]
     pub fn missing(&self) -> Vec<LayerTicket> {
-        let numbers = self.pins.len()..self.shared.layers.len();
-        numbers.map(|number| LayerTicket { shared: Arc::clone(&self.shared), number }).collect()
+        let Shared { store, layers, .. } = &*self.shared;
+        let is_missing = |number: &usize| {
+            let spec = &layers[*number];
+            *number >= self.pins.len()
+                || (spec.urls.is_empty() && !store.content.contains(&spec.blob))
+        };
+        (0..layers.len())
+            .filter(is_missing)
+            .map(|number| LayerTicket { shared: Arc::clone(&self.shared), number })
+            .collect()
     }
 
     fn make_folders(&self) -> Result<()> {
@@ -163,6 +174,9 @@ impl Ingest {
         if prepared.known.chain_ids != self.shared.chain {
             return Err(ImageError::archive("the configuration names other layers"));
         }
+        for number in 0..self.pins.len() {
+            self.adopt_archive(number)?;
+        }
         let mut made = Vec::new();
         for number in self.pins.len()..self.shared.layers.len() {
             match self.publish_layer(number) {
@@ -182,6 +196,23 @@ impl Ingest {
         let kept = KeptManifest::keep(&store.content, publication.manifest, publication.index)?;
         store.publish(vec![prepared.with_manifest(kept)])?;
         Ok(id)
+    }
+
+    /// Keeps the archive of a layer that was here in another form.
+    fn adopt_archive(&self, number: usize) -> Result<()> {
+        let Shared { store, layers, .. } = &*self.shared;
+        let spec = &layers[number];
+        if store.content.contains(&spec.blob) || store.content.part_length(&spec.blob) != spec.size
+        {
+            return Ok(());
+        }
+        let decoder =
+            Decoder::new(store.open_bytes(&spec.blob)?).map_err(ImageError::ReadArchive)?;
+        let mut plain = DigestReader::new(decoder);
+        io::copy(&mut plain, &mut io::sink()).map_err(read_error)?;
+        check_diff_id(number, spec, plain.finish().0)?;
+        let _changing = store.changing();
+        store.content.adopt_part(&spec.blob).map(drop)
     }
 
     /// Records a layer; returns its chain id too when it was not known before.
@@ -413,9 +444,9 @@ impl OpenLayer {
             None => (self.ticket.shared.store.content.open_blob(&spec.blob)?, None),
             Some(part) => {
                 let again = || part.file.try_clone().map_err(ImageError::io("open", &part.path));
-                let mut kept =
-                    File::open(&part.path).map_err(ImageError::io("open", &part.path))?;
-                kept.rewind().map_err(ImageError::io("read", &part.path))?;
+                // By the descriptor: the name may be the blob's by now.
+                let own = format!("/proc/self/fd/{}", part.file.as_raw_fd());
+                let kept = File::open(own).map_err(ImageError::io("open", &part.path))?;
                 (kept, Some(again()?))
             }
         };

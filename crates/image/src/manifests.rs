@@ -28,6 +28,9 @@ pub struct KeptManifest {
     /// The index that named it, kept too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<KeptIndex>,
+    /// The archives of the layers that it names, kept as long as it is.
+    #[serde(default)]
+    pub layers: Vec<Digest>,
 }
 
 /// An index that is kept as a blob.
@@ -57,7 +60,11 @@ impl KeptManifest {
             }),
             None => None,
         };
+        let parsed: Manifest =
+            serde_json::from_slice(&manifest.bytes).map_err(ImageError::json("the manifest"))?;
+        let layers = parsed.layers.iter().filter_map(|layer| layer.digest.parse().ok()).collect();
         Ok(Some(Self {
+            layers,
             digest: content.put(&manifest.bytes)?,
             media_type: manifest.media_type,
             size: manifest.bytes.len() as u64,
@@ -65,9 +72,10 @@ impl KeptManifest {
         }))
     }
 
-    /// The blobs that it needs to be kept: itself and its index.
+    /// The blobs that are kept for it: itself, its index, its layers' archives.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Digest> {
-        [Some(self.digest), self.index.as_ref().map(|index| index.digest)].into_iter().flatten()
+        let index = self.index.as_ref().map(|index| index.digest);
+        [Some(self.digest), index].into_iter().flatten().chain(self.layers.iter().copied())
     }
 }
 

@@ -341,3 +341,26 @@ fn a_saved_image_is_loaded_with_the_manifest_that_it_came_with() {
         assert_eq!(push.manifest, remote.manifest);
     }
 }
+
+#[test]
+fn a_pull_of_layers_that_were_loaded_keeps_the_registrys_archives_too() {
+    for driver in DRIVERS {
+        let ground = ground_with(driver);
+        let empty = ground.everything();
+        let layers = two_layers();
+        ground.load(&docker_save(&[&layers[0], &layers[1]], &["loaded:1"])).unwrap();
+        let remote = remote(&layers, Compression::Gzip);
+        let ingest = ground.store.begin(remote.specs.clone()).unwrap();
+        assert_eq!((ingest.existing(), ingest.missing().len()), (2, 2));
+        drop(ingest);
+        remote.pull(&ground, "box:1").unwrap();
+        assert_eq!(ground.driver.list().unwrap().len(), 2);
+        let ground = ground.reopen();
+        assert_eq!(ground.store.export_for_push("box:1").unwrap().manifest, remote.manifest);
+        ground.store.remove("box:1", Removal::WhenUnused, &UnusedImages).unwrap();
+        assert!(!ground.store.content().contains(&remote.specs[0].blob));
+        ground.store.remove("loaded:1", Removal::WhenUnused, &UnusedImages).unwrap();
+        let left: Vec<_> = ground.everything().difference(&empty).cloned().collect();
+        assert_eq!(left, [format!("image/{driver}/index.json")]);
+    }
+}
