@@ -15,5 +15,6 @@ mod errors;
 mod events;
 mod images;
 mod registry;
+mod storage;
 mod streams;
 mod system;

@@ -110,6 +110,9 @@ impl Engine {
         let lock = lock_root(&config.data_root)?;
         let programs = Programs::find()?;
         let options = StorageOptions::parse(&config.storage_options)?;
+        for warning in options.warnings() {
+            tracing::warn!("{warning}");
+        }
         let driver = config.storage_driver.as_deref();
         let storage = barge_storage::open_with(&config.data_root, driver, &options)?;
         let store = Arc::new(ImageStore::open(&config.data_root, Arc::clone(&storage))?);

@@ -59,6 +59,7 @@ impl Containers {
         let settings = Settings::parse_request(&config, &host_config, &self.machine)?;
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
         self.check_partners(&settings)?;
+        let size = ReadWriteOptions::parse(&host_config.storage_opt)?;
         let wanted = parse_mounts(&config, &host_config)?;
 
         let id = new_id()?;
@@ -68,7 +69,7 @@ impl Containers {
         };
         add_hostname(&mut config, &settings, &id, self)?;
         let mut undo = Rollback::default();
-        self.make_layers(&id, &image, &mut undo)?;
+        self.make_layers((&id, &size), &image, &mut undo)?;
         let mounts = self.make_volumes(&id, &host_config, wanted, &mut undo)?;
         let endpoints = networking_config
             .endpoints_config
@@ -224,10 +225,15 @@ impl Containers {
         Ok(())
     }
 
-    fn make_layers(&self, id: &ContainerId, image: &Image, undo: &mut Rollback) -> Result<()> {
+    fn make_layers(
+        &self,
+        (id, options): (&ContainerId, &ReadWriteOptions),
+        image: &Image,
+        undo: &mut Rollback,
+    ) -> Result<()> {
         let layer: LayerId = id.as_str().parse()?;
         let top = image.top_layer.as_ref();
-        create_container_layers(&*self.storage, &layer, top, &ReadWriteOptions::default())?;
+        create_container_layers(&*self.storage, &layer, top, options)?;
         let storage = Arc::clone(&self.storage);
         undo.push(move || {
             if let Err(error) = storage.remove(&layer) {

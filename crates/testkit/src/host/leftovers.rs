@@ -108,6 +108,10 @@ impl TestHost {
 
     /// Layers that are none of an image's (each of which may have one of mount points).
     fn layers_of_containers(&self) -> Vec<String> {
+        if !self.data_root.join("overlay2").exists() {
+            // Other drivers have no layer of mount points to count by.
+            return Vec::new();
+        }
         let mut of_images = std::collections::BTreeSet::new();
         for image in self.api().get("/images/json?all=1").is(200).json().as_array().unwrap() {
             let id = image["Id"].as_str().unwrap();

@@ -169,7 +169,6 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()>
         (!host.links.is_empty(), "--link"),
         (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
         (!matches!(host.userns_mode.as_str(), "" | "host"), "--userns"),
-        (!host.storage_opt.is_empty(), "--storage-opt"),
         (!host.resources.device_requests.is_empty(), "--gpus"),
         (config.network_disabled, "NetworkDisabled"),
         (!host.cgroup.is_empty(), "Cgroup"),
