@@ -5,17 +5,21 @@ use anyhow::bail;
 use crate::{build, packages, vm_test};
 
 /// What the tests use besides Rust.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 14] = [
+    "btrfs-progs",
     "busybox-static",
     "debootstrap",
     "docker-registry",
     "docker.io",
+    "e2fsprogs",
+    "fuse-overlayfs",
     "iproute2",
     "nftables",
     "procps",
     "skopeo",
     "tmux",
     "qemu-system-x86",
+    "xfsprogs",
 ];
 
 /// Installs, builds, tests; arguments are handed to `cargo test`.
