@@ -18,27 +18,61 @@ pub(super) fn is_valid(pattern: &str) -> bool {
     true
 }
 
-/// Whether the whole text is what the pattern means.
+/// Whether the whole text is what the pattern means. As in Go, a star takes as little as the part behind it allows, and
+/// is not asked again once a later star has its turn: the time is the product of both lengths at most.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    fits(pattern.as_bytes(), text.as_bytes())
+    let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
+    while !pattern.is_empty() {
+        let stars = pattern.iter().take_while(|byte| **byte == b'*').count();
+        let (part, rest) = pattern[stars..].split_at(part_length(&pattern[stars..]));
+        let can_skip = if stars == 0 {
+            0
+        } else {
+            text.iter().position(|byte| *byte == b'/').unwrap_or(text.len())
+        };
+        let is_last = rest.is_empty();
+        let left = (0..=can_skip)
+            .filter_map(|skipped| begins(part, &text[skipped..]))
+            .find(|left| !is_last || left.is_empty());
+        let Some(left) = left else { return false };
+        (pattern, text) = (rest, left);
+    }
+    text.is_empty()
 }
 
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    let Some((first, after)) = pattern.split_first() else { return text.is_empty() };
-    if *first == b'*' {
-        let skips =
-            || text.split_first().is_some_and(|(byte, left)| *byte != b'/' && fits(pattern, left));
-        return fits(after, text) || skips();
+/// How much of a pattern comes before its next star.
+fn part_length(pattern: &[u8]) -> usize {
+    let mut rest = pattern;
+    while let Some((first, after)) = rest.split_first() {
+        rest = match first {
+            b'*' => break,
+            b'\\' => after.get(1..).unwrap_or_default(),
+            b'[' => class(after, None).map_or(&[][..], |(_, after)| after),
+            _ => after,
+        };
     }
-    let Some((byte, left)) = text.split_first() else { return false };
-    match first {
-        b'?' => *byte != b'/' && fits(after, left),
-        b'[' => class(after, Some(*byte)).is_some_and(|(has, after)| has && fits(after, left)),
-        b'\\' => {
-            after.split_first().is_some_and(|(first, after)| first == byte && fits(after, left))
+    pattern.len() - rest.len()
+}
+
+/// What is left of a text that begins as a pattern without stars means.
+fn begins<'a>(mut part: &[u8], mut text: &'a [u8]) -> Option<&'a [u8]> {
+    while let Some((first, after)) = part.split_first() {
+        let (byte, left) = text.split_first()?;
+        let (fits, after) = match first {
+            b'?' => (*byte != b'/', after),
+            b'[' => class(after, Some(*byte))?,
+            b'\\' => {
+                let (first, after) = after.split_first()?;
+                (first == byte, after)
+            }
+            _ => (first == byte, after),
+        };
+        if !fits {
+            return None;
         }
-        _ => first == byte && fits(after, left),
+        (part, text) = (after, left);
     }
+    Some(text)
 }
 
 /// Reads a class behind its bracket: whether it has the byte, and what comes after it. None for one that does not end.
@@ -91,6 +125,21 @@ mod tests {
         assert!(!matches("v[^0-9]", "v7"));
         assert!(matches("[ab]c", "bc"));
         assert!(matches("a\\*", "a*") && !matches("a\\*", "ab"));
+    }
+
+    #[test]
+    fn a_star_takes_what_the_rest_leaves() {
+        assert!(matches("*a*b", "xaxxab"));
+        assert!(matches("a*", "a") && matches("*", ""));
+        assert!(!matches("*a*b", "a/ab"));
+        assert!(!matches("a*b", "abc"));
+    }
+
+    #[test]
+    fn many_stars_cost_neither_stack_nor_time() {
+        let text = "a".repeat(300);
+        assert!(matches(&"*".repeat(1 << 17), &text));
+        assert!(!matches(&format!("{}b", "*a".repeat(60)), &text));
     }
 
     #[test]
