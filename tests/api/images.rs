@@ -3,6 +3,8 @@
 use barge_testkit::{ArchiveImage, Layout, Sharing, TarBuilder, TestHost, busybox_tar};
 use serde_json::{Value, json};
 
+use crate::registry::server::Registry;
+
 static HOST: Sharing = Sharing::new();
 
 fn encoded(filters: &Value) -> String {
@@ -315,4 +317,45 @@ fn what_happens_to_images_is_told_as_by_docker() {
     );
     assert_eq!(told[0]["Actor"]["Attributes"]["n"], "x");
     assert_eq!(told.last().unwrap()["Actor"]["Attributes"]["reclaimed"], "0");
+}
+
+#[test]
+fn manifests_that_came_with_an_image_are_shown_to_those_who_ask() {
+    let host = TestHost::new();
+    host.busybox();
+    let registry = Registry::start(&host);
+    let name = format!("{}/kept:1", registry.name);
+    host.barge(&["tag", "busybox", &name]).ok();
+    host.barge(&["push", &name]).ok();
+    let get = |path: &str| host.api().get(path).is(200).json();
+    let manifests = get("/images/json?manifests=1")[0]["Manifests"].clone();
+    let manifest = &manifests[0];
+    assert_eq!((&manifest["Kind"], &manifest["Available"]), (&json!("image"), &json!(true)));
+    assert_eq!(manifest["ImageData"]["Platform"]["os"], "linux");
+    let size = get(&format!("/images/{name}/json"))["Size"].clone();
+    assert_eq!(manifest["ImageData"]["Size"]["Unpacked"], size);
+    let content = manifest["Size"]["Content"].as_i64().unwrap();
+    assert_eq!(manifest["Size"]["Total"], content + size.as_i64().unwrap());
+    assert_eq!(get(&format!("/images/{name}/json?manifests=1"))["Manifests"], manifests);
+    for silent in ["/images/json", "/v1.46/images/json?manifests=1"] {
+        assert!(get(silent)[0]["Manifests"].is_null());
+    }
+    assert!(get(&format!("/v1.47/images/{name}/json?manifests=1"))["Manifests"].is_null());
+    let described = get(&format!("/images/{name}/json"));
+    let digest = described["RepoDigests"][0].as_str().unwrap().rsplit_once('@').unwrap().1;
+    assert_eq!(described["Descriptor"]["digest"], digest);
+    assert_eq!(manifest["ID"], digest);
+    // What was made here came with none.
+    image(&host, "imported", "x");
+    assert!(get("/images/imported/json?manifests=1")["Manifests"].is_null());
+}
+
+#[test]
+fn an_import_says_where_it_came_from() {
+    let host = HOST.host();
+    let name = host.unique("silent");
+    image(&host, &name, "x");
+    let image = host.api().get(&format!("/images/{name}/json")).is(200).json();
+    assert_eq!(image["Comment"], "Imported from -");
+    host.barge(&["rmi", &name]).ok();
 }

@@ -104,6 +104,9 @@ wire! {
         pub metadata: ImageMetadata,
         #[serde(skip_serializing_if = "crate::null::is_empty")]
         pub descriptor: Option<OciDescriptor>,
+        /// With `manifests=1`, since API 1.48.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub manifests: Vec<ManifestSummary>,
     }
 
     /// The container defaults that an image carries.

@@ -37,7 +37,7 @@ pub use error::{EngineError, Result};
 pub use events::{EventStream, Events, EventsOptions};
 pub use images::{
     CommitPause, CommitRequest, ImageListOptions, Images, ImportRequest, LoadStream,
-    ProgressStream, PullRequest, PushRequest, SaveStream,
+    ProgressStream, PullRequest, PushRequest, SaveStream, ShowManifests,
 };
 pub use networks::Networks;
 pub use registries::{Registries, RegistryOptions, SearchOptions};

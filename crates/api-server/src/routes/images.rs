@@ -2,7 +2,8 @@
 
 use barge_api_types::{CommitResponse, ContainerConfig, ImageSummary, ProgressMessage};
 use barge_engine::{
-    CommitPause, CommitRequest, Engine, ImageListOptions, ImportRequest, Parents, Removal, Upload,
+    CommitPause, CommitRequest, Engine, ImageListOptions, ImportRequest, Parents, Removal,
+    ShowManifests, Upload,
 };
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -78,7 +79,9 @@ pub(super) fn suit(image: &mut ImageSummary, version: ApiVersion) {
 }
 
 async fn inspect(call: Call<Engine>) -> Result {
-    let mut image = call.state.images.inspect(&call.name).await?;
+    let has_manifests = call.query.flag("manifests") && call.version >= DESCRIPTOR_SINCE;
+    let manifests = if has_manifests { ShowManifests::Include } else { ShowManifests::Omit };
+    let mut image = call.state.images.inspect(&call.name, manifests).await?;
     image.virtual_size = if call.version < NO_VIRTUAL_SIZE_SINCE { image.size } else { 0 };
     if call.version < DESCRIPTOR_SINCE {
         image.descriptor = None;
@@ -146,7 +149,9 @@ async fn create(call: Call<Engine>) -> Result {
     }
     let images = std::sync::Arc::clone(&call.state.images);
     let (repo, tag) = (query.text("repo").to_owned(), query.text("tag").to_owned());
-    let (message, platform) = (query.text("message").to_owned(), query.text("platform").to_owned());
+    let platform = query.text("platform").to_owned();
+    // Docker's, for an archive that came with the request.
+    let message = query.filled("message").unwrap_or_else(|| "Imported from -".to_owned());
     let changes = query.all("changes");
     let body = upload(call);
     let message =

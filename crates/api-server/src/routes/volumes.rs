@@ -8,8 +8,12 @@ use crate::call::Call;
 use crate::reply::{self, Reply};
 use crate::router::Router;
 use crate::status::ApiError;
+use crate::version::ApiVersion;
 
 type Result = std::result::Result<Reply, ApiError>;
+
+/// Before then a prune took volumes that somebody had named, too.
+const NAMED_STAY_SINCE: ApiVersion = ApiVersion::new(1, 42);
 
 pub(super) fn add(router: &mut Router<Engine>) {
     router.get("/volumes", list);
@@ -40,6 +44,9 @@ async fn remove(call: Call<Engine>) -> Result {
 }
 
 async fn prune(call: Call<Engine>) -> Result {
-    let filters = call.query.filters()?;
+    let mut filters = call.query.filters()?;
+    if call.version < NAMED_STAY_SINCE {
+        filters.add("all", "true");
+    }
     reply::json(StatusCode::OK, &call.state.volumes.prune(filters).await?)
 }

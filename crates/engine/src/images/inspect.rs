@@ -9,13 +9,30 @@ use super::Images;
 use crate::blocking;
 use crate::error::Result;
 
+/// Whether the manifests that an image came with are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowManifests {
+    /// They are not.
+    Omit,
+    /// They are.
+    Include,
+}
+
 impl Images {
     /// Everything that is known of an image.
-    pub async fn inspect(self: &Arc<Self>, name: &str) -> Result<ImageInspect> {
+    pub async fn inspect(
+        self: &Arc<Self>,
+        name: &str,
+        manifests: ShowManifests,
+    ) -> Result<ImageInspect> {
         let (this, name) = (Arc::clone(self), name.to_owned());
         blocking::run(move || {
             let image = this.store.get(&name)?;
-            this.view(&image)
+            let mut view = this.view(&image)?;
+            if manifests == ShowManifests::Include {
+                view.manifests = this.manifests(&image)?;
+            }
+            Ok(view)
         })
         .await
     }
@@ -56,6 +73,7 @@ impl Images {
                     .clone()
                     .unwrap_or_else(|| crate::time::NEVER.to_owned()),
             },
+            ..ImageInspect::default()
         })
     }
 }

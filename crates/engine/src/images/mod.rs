@@ -29,6 +29,7 @@ use barge_types::{ImageId, Reference};
 
 pub use commit::{CommitPause, CommitRequest};
 pub use import::ImportRequest;
+pub use inspect::ShowManifests;
 pub use list::ImageListOptions;
 pub use load::LoadStream;
 pub use pull::PullRequest;

@@ -1,6 +1,8 @@
 //! `barge system df`
 
-use barge_api_types::{ContainerSummary, DiskUsage, ImageSummary, LogsUsage, Volume};
+use barge_api_types::{
+    ContainerSummary, ContentUsage, DiskUsage, ImageSummary, LogsUsage, Volume,
+};
 use barge_types::size::human_decimal;
 use clap::Args as _;
 use serde_json::{Value, json};
@@ -84,6 +86,7 @@ fn rows(usage: &DiskUsage) -> Vec<Row> {
     ];
     // Docker's daemon does not count them.
     rows.extend(usage.logs_usage.as_ref().map(|usage| row("Logs", logs(usage))));
+    rows.extend(usage.content_usage.as_ref().map(|usage| row("Layer Archives", archives(usage))));
     rows
 }
 
@@ -147,6 +150,18 @@ fn builds(records: &[Value]) -> Sum {
         }
     }
     sum
+}
+
+/// What images are pushed and saved from; begun downloads may go.
+fn archives(usage: &ContentUsage) -> Sum {
+    let count = |number: i64| usize::try_from(number).unwrap_or(0);
+    Sum {
+        total: count(usage.total_count + usage.partial_count),
+        active: count(usage.total_count),
+        size: usage.total_size + usage.partial_size,
+        reclaimable: usage.partial_size,
+        share: Share::Told,
+    }
 }
 
 fn logs(usage: &LogsUsage) -> Sum {
