@@ -195,6 +195,9 @@ fn images_of_containers_are_refused_in_dockers_words() {
     // The layer stays for the container.
     let removed = json!([{"Untagged": format!("{name}:latest")}, {"Deleted": image}]);
     assert_eq!(remove(host, &format!("{name}?force=1")), removed);
+    let shown =
+        format!("/containers/json?all=1&filters={}", encoded(&json!({"name": [container]})));
+    assert_eq!(host.api().get(&shown).is(200).json()[0]["Image"], image);
     host.barge(&["rm", &container]).ok();
 }
 

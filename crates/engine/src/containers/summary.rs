@@ -23,17 +23,10 @@ impl Containers {
         let record = container.record();
         let state = container.state();
         let (path, arguments) = command(&record.config);
-        let image = match self.images.image(&record.image) {
-            // A name that now means another image would mislead.
-            Ok(image)
-                if self
-                    .images
-                    .get(&record.config.image)
-                    .is_ok_and(|named| named.id != image.id) =>
-            {
-                record.image.to_string()
-            }
-            Ok(_) | Err(_) => record.config.image.clone(),
+        // A name that means another image now, or none, would mislead.
+        let image = match self.images.resolve(&record.config.image) {
+            Ok(found) if found.id() == record.image => record.config.image.clone(),
+            Ok(_) | Err(_) => record.image.to_string(),
         };
         let host = &record.host_config;
         ContainerSummary {
