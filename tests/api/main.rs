@@ -13,6 +13,7 @@ mod crash;
 mod df;
 mod errors;
 mod events;
+mod full_disk;
 mod images;
 mod registry;
 mod storage;

@@ -1,0 +1,123 @@
+//! A full disk: whatever brings an image says so and leaves nothing, and succeeds when there is room again.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use barge_testkit::{
+    ArchiveImage, HostOptions, Layout, Process, TarBuilder, TestHost, busybox_tar, command,
+    eventually,
+};
+use serde_json::json;
+
+use crate::registry::server::Registry;
+
+/// An ext4 of its own for the data root.
+struct Disk<'h>(&'h Path);
+
+impl<'h> Disk<'h> {
+    fn mount(host: &TestHost, root: &'h Path, megabytes: u64) -> Self {
+        let image = host.scratch().join("disk");
+        fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
+        Process::start(command("mkfs.ext4").arg("-q").arg(&image)).wait().ok();
+        fs::create_dir_all(root).unwrap();
+        Process::start(command("mount").args(["-o", "loop"]).arg(&image).arg(root)).wait().ok();
+        Self(root)
+    }
+
+    /// Leaves so many megabytes.
+    fn fill_up_to(&self, megabytes: u64) -> PathBuf {
+        let room = rustix::fs::statvfs(self.0).unwrap();
+        let filler = self.0.join("filler");
+        let file = fs::File::create(&filler).unwrap();
+        let size = room.f_bavail * room.f_frsize - (megabytes << 20);
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size).unwrap();
+        filler
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        barge_sys::mount::detach(self.0).ok();
+    }
+}
+
+fn on_disk(host: &TestHost) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for folder in ["content/blobs/sha256", "content/ingest", "overlay2", "image/overlay2"] {
+        for entry in fs::read_dir(host.data_root().join(folder)).unwrap() {
+            found.insert(format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy()));
+        }
+    }
+    found
+}
+
+/// Bytes that nothing makes smaller.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    })
+    .take(length)
+    .collect()
+}
+
+#[test]
+fn what_finds_no_room_leaves_nothing_and_succeeds_later() {
+    let mut host = TestHost::prepare(HostOptions::default());
+    let root = host.data_root().to_owned();
+    let disk = Disk::mount(&host, &root, 192);
+    host.start();
+    host.busybox();
+    let image = ArchiveImage {
+        name: "large:1".to_owned(),
+        layers: vec![
+            busybox_tar().to_vec(),
+            TarBuilder::new().file("noise", 0o644, &noise(16 << 20)).finish(),
+        ],
+        config: json!({"Cmd": ["sh"]}),
+    };
+    let file = host.file("large.tar", image.save(Layout::Oci));
+    let registry = Registry::start(&host);
+    let remote = registry.image("large:1");
+    host.barge(&["load", "-i", &file]).ok();
+    host.barge(&["tag", "large:1", &remote]).ok();
+    host.barge(&["push", "-q", &remote]).ok();
+    host.barge(&["rmi", &remote, "large:1"]).ok();
+    let script = "dd if=/dev/urandom of=/noise bs=1M count=12 2>/dev/null";
+    host.barge(&["run", "--name", "source", "--network", "none", "busybox", "sh", "-c", script])
+        .ok();
+    let verbs: [&[&str]; 3] =
+        [&["load", "-i", &file], &["pull", &remote], &["commit", "source", "made:1"]];
+    let filler = disk.fill_up_to(10);
+    let before = on_disk(&host);
+    for verb in verbs {
+        let refused = host.barge(verb);
+        assert!(
+            refused.code == 1 && refused.stderr.contains("no space left on device")
+                || refused.stderr.contains("No space left on device"),
+            "{refused}"
+        );
+        eventually(&format!("nothing is left of {verb:?}"), || on_disk(&host) == before);
+    }
+    assert_eq!(
+        host.barge(&["run", "--rm", "--network", "none", "busybox", "echo", "on"]).text(),
+        "on"
+    );
+    fs::remove_file(filler).unwrap();
+    for verb in verbs {
+        host.barge(verb).ok();
+    }
+    for name in ["large:1", &remote, "made:1"] {
+        let size =
+            host.barge(&["run", "--rm", "--network", "none", name, "stat", "-c", "%s", "/noise"]);
+        assert!(["16777216", "12582912"].contains(&size.text()), "{size}");
+        host.barge(&["rmi", "-f", name]).ok();
+    }
+    host.barge(&["rm", "source"]).ok();
+    host.stop();
+    drop(disk);
+}
