@@ -49,6 +49,7 @@ fn on_disk(host: &TestHost) -> BTreeSet<String> {
             found.insert(format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy()));
         }
     }
+    found.remove("image/overlay2/reserve");
     found
 }
 
@@ -118,6 +119,24 @@ fn what_finds_no_room_leaves_nothing_and_succeeds_later() {
         host.barge(&["rmi", "-f", name]).ok();
     }
     host.barge(&["rm", "source"]).ok();
+    host.stop();
+    drop(disk);
+}
+
+#[test]
+fn an_image_can_be_removed_to_make_room() {
+    let mut host = TestHost::prepare(HostOptions::default());
+    let root = host.data_root().to_owned();
+    let disk = Disk::mount(&host, &root, 64);
+    host.start();
+    host.busybox();
+    host.barge(&["tag", "busybox", "other:1"]).ok();
+    disk.fill_up_to(0);
+    let mut last = fs::File::create(root.join("last")).unwrap();
+    while std::io::Write::write_all(&mut last, &[0; 512]).and_then(|()| last.sync_data()).is_ok() {}
+    host.barge(&["rmi", "other:1"]).ok();
+    host.barge(&["rmi", "busybox"]).ok();
+    assert_eq!(host.barge(&["images", "-q"]).text(), "");
     host.stop();
     drop(disk);
 }

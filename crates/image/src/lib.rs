@@ -24,6 +24,7 @@ mod load;
 mod manifests;
 mod part;
 mod remove;
+mod reserve;
 mod resolve;
 mod save;
 mod store;

@@ -139,7 +139,7 @@ impl ImageStore {
         let manifests: Vec<KeptManifest> =
             leaving.iter().flat_map(|image| self.manifests(&image.id)).collect();
         // One change: a crash leaves no image without the name that it was to be deleted by.
-        self.change_index(|index| {
+        self.shrink_index(|index| {
             for reference in &untagged {
                 index.untag(reference);
             }
@@ -160,6 +160,7 @@ impl ImageStore {
         for blob in manifests.iter().flat_map(KeptManifest::blobs) {
             self.remove_blob_if_unneeded(&blob)?;
         }
+        self.reserve.fill();
         Ok(removed)
     }
 

@@ -21,6 +21,7 @@ use crate::image::Image;
 use crate::index::Index;
 use crate::layers::{Layer, LayerFolder, chain_ids};
 use crate::manifests::KeptManifest;
+use crate::reserve::Reserve;
 
 /// What is known of a whole image.
 #[derive(Debug)]
@@ -164,6 +165,7 @@ pub struct ImageStore {
     pub(crate) layer_folder: LayerFolder,
     /// `image/<driver>`.
     pub(crate) folder: PathBuf,
+    pub(crate) reserve: Reserve,
     state: Shared,
     writer: Mutex<()>,
     damaged: Vec<ImageError>,
@@ -190,12 +192,14 @@ impl ImageStore {
                 Err(error) => damaged.push(error),
             }
         }
+        let reserve = Reserve::in_folder(&folder);
         let state = State { index, known, layers, pins: HashMap::new() };
         Ok(Self {
             content,
             driver,
             layer_folder,
             folder,
+            reserve,
             state: Arc::new(RwLock::new(state)),
             writer: Mutex::new(()),
             damaged,
@@ -235,9 +239,23 @@ impl ImageStore {
     pub(crate) fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T> {
         let mut index = self.read().index.clone();
         let result = change(&mut index);
-        index.save(&self.folder.join("index.json"))?;
+        index.save(&self.index_path())?;
         self.write().index = index;
         Ok(result)
+    }
+
+    /// [`Self::change_index`] for what makes room: it succeeds on a full disk too.
+    pub(crate) fn shrink_index(&self, change: impl FnOnce(&mut Index)) -> Result<()> {
+        let mut index = self.read().index.clone();
+        change(&mut index);
+        let path = self.index_path();
+        self.reserve.write(|| index.save(&path))?;
+        self.write().index = index;
+        Ok(())
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.folder.join("index.json")
     }
 
     /// Keeps a layer that is there.

@@ -93,6 +93,7 @@ impl Ground {
         for folder in ["content", "image"] {
             files_below(self.root.path(), &self.root.path().join(folder), &mut found);
         }
+        found.retain(|path| !path.ends_with("/reserve"));
         let layers = self.driver.list().unwrap();
         found.extend(layers.iter().map(|layer| format!("layer {layer}")));
         found

@@ -1,8 +1,6 @@
 //! `barge system df`
 
-use barge_api_types::{
-    ContainerSummary, ContentUsage, DiskUsage, ImageSummary, LogsUsage, Volume,
-};
+use barge_api_types::{ContainerSummary, ContentUsage, DiskUsage, ImageSummary, LogsUsage, Volume};
 use barge_types::size::human_decimal;
 use clap::Args as _;
 use serde_json::{Value, json};
