@@ -31,8 +31,9 @@ fn make(cache: &Path, archive: &Path) {
     if rootfs.exists() {
         fs::remove_dir_all(&rootfs).expect("what a broken run left can be removed");
     }
-    let mut debootstrap = command("debootstrap");
-    debootstrap.args(["--variant=minbase", "bookworm"]).arg(&rootfs);
+    // What it mounts goes with it, even when it is killed.
+    let mut debootstrap = command("unshare");
+    debootstrap.args(["--mount", "debootstrap", "--variant=minbase", "bookworm"]).arg(&rootfs);
     for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
         if let Some(value) = std::env::var_os(proxy) {
             debootstrap.env(proxy, value);
