@@ -39,9 +39,11 @@ impl Terminal {
         pty::resize(&pty.master, 24, 80).expect("a terminal can be resized");
         let slave = File::from(pty.slave);
         let stdio = || Stdio::from(slave.try_clone().unwrap());
-        // setsid(1) makes the terminal the controlling one, which cannot be had without running code after fork.
+        // setsid(1) makes the terminal the controlling one, which cannot be had without running code after fork; env(1)
+        // gives keys their effect when whoever runs the tests ignores interrupts (`nohup`, a shell's `&`).
         let mut in_session = crate::command("setsid");
-        in_session.arg("--ctty").arg(command.get_program()).args(command.get_args());
+        in_session.args(["--ctty", "env", "--default-signal"]);
+        in_session.arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             if let Some(value) = value {
                 in_session.env(key, value);
