@@ -15,6 +15,8 @@ const LAYERS: [(&str, &[&str]); 7] = [
         "mechanism",
         &[
             "barge-archive",
+            "barge-builder",
+            "barge-dockerfile",
             "barge-storage",
             "barge-image",
             "barge-registry",

@@ -1,0 +1,215 @@
+//! What is asked of a build, valid by construction where types can say it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use barge_types::{Platform, Reference};
+
+use crate::runner::StepNetwork;
+use crate::sources::Pull;
+
+/// One build.
+#[derive(Clone, Debug, Default)]
+pub struct BuildRequest {
+    /// The files that `COPY` and `ADD` see.
+    pub context: Context,
+    /// Where the Dockerfile is.
+    pub dockerfile: DockerfileSource,
+    /// `--build-context`, by name.
+    pub named_contexts: BTreeMap<String, NamedContext>,
+    /// `--target`.
+    pub target: Option<String>,
+    /// `--build-arg`; without a value the argument is left to its default.
+    pub build_args: BTreeMap<String, Option<String>>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// `--annotation`.
+    pub annotations: BTreeMap<String, String>,
+    /// `-t`.
+    pub tags: Vec<Reference>,
+    /// `--platform`; the daemon's own when empty.
+    pub platforms: Vec<Platform>,
+    /// `--pull`.
+    pub pull: Pull,
+    /// What of the cache is used.
+    pub cache: CacheUse,
+    /// `--network`.
+    pub network: StepNetwork,
+    /// `--allow security.insecure`.
+    pub allows_insecure: bool,
+    /// `--add-host`.
+    pub extra_hosts: Vec<String>,
+    /// Of every step.
+    pub limits: Limits,
+    /// `--secret`, by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `--ssh`, by id: the agent's socket as the daemon can reach it.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// `--output`; the image store when empty.
+    pub outputs: Vec<Output>,
+    /// `--squash`.
+    pub squash: bool,
+    /// `SOURCE_DATE_EPOCH` in seconds: the time of everything that the build makes.
+    pub epoch: Option<i64>,
+    /// `--on-failure`.
+    pub on_failure: OnFailure,
+    /// `--check`.
+    pub purpose: Purpose,
+}
+
+/// What becomes of a step that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing is left.
+    #[default]
+    Discard,
+    /// An image of its files is kept, for a shell.
+    KeepImage,
+}
+
+/// What for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To build.
+    #[default]
+    Build,
+    /// To look at the Dockerfile only.
+    Check,
+}
+
+/// The main context.
+#[derive(Clone, Debug, Default)]
+pub enum Context {
+    /// There is none (a Dockerfile on its own).
+    #[default]
+    None,
+    /// A folder that the daemon reads: the client's own, or what was unpacked of an archive.
+    Folder {
+        /// Where.
+        path: PathBuf,
+        /// What keeps checksums of its files from build to build: a name for the folder that stays the same.
+        identity: String,
+    },
+}
+
+/// Where a Dockerfile is.
+#[derive(Clone, Debug)]
+pub enum DockerfileSource {
+    /// A path in the context.
+    InContext(String),
+    /// Its text, with the name to show, and of the ignore file beside it.
+    Text {
+        /// For errors.
+        name: String,
+        /// The Dockerfile.
+        text: String,
+        /// `<Dockerfile>.dockerignore`, when there is one.
+        ignore: Option<String>,
+    },
+}
+
+impl Default for DockerfileSource {
+    fn default() -> Self {
+        Self::InContext("Dockerfile".to_owned())
+    }
+}
+
+/// A `--build-context`.
+#[derive(Clone, Debug)]
+pub enum NamedContext {
+    /// A folder.
+    Folder(PathBuf),
+    /// `docker-image://…`.
+    Image(String),
+    /// `https://…` of an archive or a git repository.
+    Url(String),
+    /// `target:…`: another stage.
+    Stage(String),
+}
+
+/// What of the cache is used.
+#[derive(Clone, Debug, Default)]
+pub struct CacheUse {
+    /// `--no-cache`.
+    pub is_off: bool,
+    /// `--no-cache-filter`: stages without cache.
+    pub off_for: Vec<String>,
+    /// `--cache-from`.
+    pub from: Vec<CacheRemote>,
+    /// `--cache-to`.
+    pub to: Vec<CacheRemote>,
+}
+
+/// A cache that is elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheRemote {
+    /// In an image that is here, or pulled (`type=inline`, or a plain reference).
+    Image(String),
+    /// `type=inline` of `--cache-to`.
+    Inline,
+    /// `type=local`: a folder as the daemon can reach it.
+    Folder(PathBuf),
+    /// `type=registry`.
+    Registry(String),
+}
+
+/// A secret's bytes; never shown.
+#[derive(Clone, Default)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Limits of every step; 0 or empty for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: i64,
+    /// Bytes of memory and swap together; -1 for no limit.
+    pub memory_swap: i64,
+    /// Relative weight.
+    pub cpu_shares: u64,
+    /// Microseconds.
+    pub cpu_period: u64,
+    /// Microseconds.
+    pub cpu_quota: i64,
+    /// As `0-1`.
+    pub cpuset_cpus: String,
+    /// As `0`.
+    pub cpuset_mems: String,
+    /// `name=soft:hard`.
+    pub ulimits: Vec<String>,
+    /// Bytes of `/dev/shm`.
+    pub shm_size: u64,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: String,
+}
+
+/// A `--output`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// What is made.
+    pub kind: OutputKind,
+    /// `name=`, for those that have one.
+    pub names: Vec<Reference>,
+    /// Other `key=value`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// `type=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// Into the image store (`image`, and `docker` without a destination).
+    Image,
+    /// The files of the result: `local` and `tar`, fetched as an archive.
+    Files,
+    /// An OCI layout as an archive.
+    Oci,
+    /// What `docker load` reads.
+    Docker,
+    /// Into the image store and then pushed.
+    Registry,
+}
