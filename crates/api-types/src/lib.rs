@@ -15,6 +15,7 @@ mod wire;
 pub mod null;
 
 pub mod auth;
+pub mod build;
 pub mod container;
 pub mod error;
 pub mod event;
@@ -33,6 +34,7 @@ pub mod system;
 pub mod volume;
 
 pub use auth::*;
+pub use build::*;
 pub use container::*;
 pub use error::*;
 pub use event::*;
