@@ -86,7 +86,8 @@ pub struct StepLine {
     pub step: u32,
     /// The stage's name or number; empty for what is not in a stage (`internal`).
     pub stage: String,
-    /// Its number within the stage, from 1, and how many the stage has: `[build 2/5]`.
+    /// Its number within the stage, from 1, and how many the stage has: `[build 2/5]`. 0 for a step that changes nothing
+    /// but the configuration: the classic stream shows those, a view as BuildKit's does not.
     pub position: u32,
     /// See [`Self::position`].
     pub of: u32,

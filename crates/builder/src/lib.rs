@@ -5,11 +5,17 @@
 //! it was made from. It refuses to start processes, to reach for a network and to know containers: [`Runner`] and
 //! [`Sources`] are given by the engine.
 
+mod builder;
+mod error;
 pub mod event;
 pub mod request;
 pub mod runner;
 pub mod sources;
 
+pub use builder::{
+    Builder, BuilderParts, Built, CacheEntry, Floors, PruneOptions, Pruned, ResultFile,
+};
+pub use error::{BuildError, Result};
 pub use event::{Event, Progress};
 pub use request::BuildRequest;
 pub use runner::{RunStep, Runner};
