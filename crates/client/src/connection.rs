@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::body::RequestBody;
 use crate::error::{ClientError, Result};
 use crate::version::{Agreed, ApiVersion};
-use crate::{Containers, Execs, Host, Images, Networks, Registry, System, Volumes};
+use crate::{Builds, Containers, Execs, Host, Images, Networks, Registry, System, Volumes};
 
 /// The daemon at one host.
 #[derive(Debug)]
@@ -58,6 +58,12 @@ impl Client {
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Calls on builds.
+    #[must_use]
+    pub fn builds(&self) -> Builds<'_> {
+        Builds { client: self }
     }
 
     /// Calls on containers.

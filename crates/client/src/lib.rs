@@ -5,6 +5,7 @@
 //! version, until a daemon refuses it by naming an older one.
 
 mod body;
+mod builds;
 mod connection;
 mod containers;
 mod error;
@@ -23,6 +24,10 @@ mod version;
 mod volumes;
 
 pub use body::Upload;
+pub use builds::{
+    BuildLimits, BuildOptions, BuildPruneOptions, Builds, Caching, Intermediate, Layers, Pulling,
+    Records, RecordsPruned, RegistryConfig,
+};
 pub use connection::{Client, Transport};
 pub use containers::{
     AttachOptions, CommitOptions, Containers, ListOptions, LogsOptions, RemoveOptions, Sizes,
@@ -40,6 +45,6 @@ pub use images::{
 pub use networks::{Networks, NetworksPruned};
 pub use registry::{Registry, RegistryAuth, SearchOptions};
 pub use stream::{ByteStream, JsonStream};
-pub use system::{EventsOptions, Records, RecordsPruned, System};
+pub use system::{EventsOptions, System};
 pub use version::ApiVersion;
 pub use volumes::{VolumeRemoval, Volumes};

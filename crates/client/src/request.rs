@@ -33,7 +33,7 @@ pub(crate) struct Call<'a> {
     path: Path,
     body: RequestBody,
     content_type: Option<&'static str>,
-    header: Option<(&'static str, HeaderValue)>,
+    headers: Vec<(&'static str, HeaderValue)>,
 }
 
 impl Client {
@@ -56,7 +56,7 @@ impl Client {
             path,
             body: RequestBody::Empty,
             content_type: None,
-            header: None,
+            headers: Vec::new(),
         }
     }
 }
@@ -84,7 +84,7 @@ impl Call<'_> {
             source: source.into(),
         })?;
         value.set_sensitive(true);
-        self.header = Some((name, value));
+        self.headers.push((name, value));
         Ok(self)
     }
 
@@ -187,7 +187,7 @@ impl Call<'_> {
         if let Some(content_type) = self.content_type {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        if let Some((name, value)) = &self.header {
+        for (name, value) in &self.headers {
             request = request.header(HeaderName::from_static(name), value);
         }
         let request =

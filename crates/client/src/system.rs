@@ -1,7 +1,6 @@
 //! The daemon itself: what it is, what it has, what happens in it.
 
 use barge_api_types::{DiskUsage, EventMessage, Filters, SystemInfo, SystemVersion};
-use serde::Deserialize;
 
 use crate::connection::Client;
 use crate::error::Result;
@@ -42,14 +41,6 @@ impl System<'_> {
         self.client.get(path).decode("disk usage").await
     }
 
-    /// Removes records of the build cache.
-    pub async fn prune_builds(self, which: Records, filters: &Filters) -> Result<RecordsPruned> {
-        let path = Path::new(&["build", "prune"])
-            .with_flag(("all", which == Records::All))
-            .with_filters(filters);
-        self.client.post(path).decode("list of removed records").await
-    }
-
     /// What happens, as it happens.
     pub async fn events(self, options: &EventsOptions) -> Result<JsonStream<EventMessage>> {
         let path = Path::new(&["events"])
@@ -59,24 +50,4 @@ impl System<'_> {
         let bytes = self.client.get(path).stream().await?;
         Ok(JsonStream::new(bytes, "event"))
     }
-}
-
-/// Which records of the build cache go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Records {
-    /// Those that nothing refers to.
-    Dangling,
-    /// All that are not in use.
-    All,
-}
-
-/// What a prune of the build cache removed.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct RecordsPruned {
-    /// Their identifiers.
-    #[serde(deserialize_with = "barge_api_types::null::as_default")]
-    pub caches_deleted: Vec<String>,
-    /// Bytes.
-    pub space_reclaimed: u64,
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, Write as _};
 
 use barge_api_types::{ImageDeleteResponseItem, ImagesPruneResponse};
-use barge_client::{Records, StatusCode};
+use barge_client::{BuildPruneOptions, Records, StatusCode};
 use barge_types::size::human_decimal;
 use clap::Args as _;
 
@@ -82,7 +82,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     reclaimed += images.space_reclaimed;
     list(&mut text, "Deleted Images", &deleted_images(&images));
     let which = if flags.all { Records::All } else { Records::Dangling };
-    let records = there_is(client.system().prune_builds(which, &all).await)?;
+    let options = BuildPruneOptions { which, filters: all, ..BuildPruneOptions::default() };
+    let records = there_is(client.builds().prune(&options).await)?;
     reclaimed += records.space_reclaimed;
     list(&mut text, "Deleted build cache objects", &records.caches_deleted);
     text.push_str(&format!("Total reclaimed space: {}\n", human_decimal(reclaimed)));
