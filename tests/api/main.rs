@@ -16,6 +16,7 @@ mod events;
 mod full_disk;
 mod images;
 mod registry;
+mod stats;
 mod storage;
 mod streams;
 mod system;

@@ -6,6 +6,7 @@
 
 mod blocking;
 mod bridge;
+mod builds;
 mod compose;
 mod containers;
 mod disk;
@@ -29,8 +30,8 @@ pub use bridge::{Download, Upload};
 pub use compose::{Engine, EngineConfig};
 pub use containers::{
     AttachOptions, Attached, ContainerDefaults, Containers, ExecEnd, ExecStarted, ListOptions,
-    LogStream, LogsOptions, RemoveOptions, Size, Started, StopOptions, Stopped, WaitCondition,
-    Waiter,
+    LogStream, LogsOptions, RemoveOptions, Size, Started, StatsMode, StatsStream, StopOptions,
+    Stopped, WaitCondition, Waiter,
 };
 pub use disk_usage::DiskKind;
 pub use error::{EngineError, Result};

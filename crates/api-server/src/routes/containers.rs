@@ -3,8 +3,9 @@
 use barge_api_types::{ContainerConfig, ContainerCreateRequest};
 use barge_engine::{
     AttachOptions, Attached, Engine, ListOptions, LogStream, LogsOptions, RemoveOptions, Size,
-    Started, StopOptions, Stopped, WaitCondition,
+    Started, StatsMode, StatsStream, StopOptions, Stopped, WaitCondition,
 };
+use barge_types::ErrorKind;
 use bytes::Bytes;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -23,6 +24,8 @@ type Result = std::result::Result<Reply, ApiError>;
 
 /// Since then a signal may be named at stop and restart.
 const SIGNAL_SINCE: ApiVersion = ApiVersion::new(1, 42);
+/// Since then one sample may be had at once.
+const ONE_SHOT_SINCE: ApiVersion = ApiVersion::new(1, 41);
 /// Since then a wait may be for something else than the end.
 const CONDITION_SINCE: ApiVersion = ApiVersion::new(1, 30);
 
@@ -33,6 +36,7 @@ pub(super) fn add(router: &mut Router<Engine>) {
     router.get("/containers/{name}/changes", changes);
     router.get("/containers/{name}/export", export);
     router.get("/containers/{name}/logs", logs);
+    router.get("/containers/{name}/stats", stats);
     router.post("/containers/create", create);
     router.post("/containers/prune", prune);
     router.post("/containers/{name}/start", start);
@@ -85,6 +89,39 @@ async fn changes(call: Call<Engine>) -> Result {
 async fn export(call: Call<Engine>) -> Result {
     let archive = call.state.containers.export(&call.name).await?;
     Ok(reply::stream("application/octet-stream", super::images::received(archive)))
+}
+
+async fn stats(call: Call<Engine>) -> Result {
+    let is_stream = call.query.flag_or("stream", true);
+    let is_one_shot = call.version >= ONE_SHOT_SINCE && call.query.flag("one-shot");
+    let mode = match (is_stream, is_one_shot) {
+        (true, true) => {
+            return Err(ApiError::invalid("cannot have stream=true and one-shot=true"));
+        }
+        (true, false) => StatsMode::Stream,
+        (false, false) => StatsMode::Once,
+        (false, true) => StatsMode::OneShot,
+    };
+    let mut samples = call.state.containers.stats(&call.name, mode).await?;
+    if is_stream {
+        return Ok(reply::follow("application/json", sample_lines(samples)));
+    }
+    match samples.next().await {
+        Some(sample) => reply::json(StatusCode::OK, &sample?),
+        None => {
+            Err(ApiError::new(ErrorKind::NotFound, format!("No such container: {}", call.name)))
+        }
+    }
+}
+
+/// A line for each sample; one that cannot be had ends them.
+fn sample_lines(samples: StatsStream) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    stream::unfold(samples, |mut samples| async {
+        let sample = samples.next().await?.ok()?;
+        let mut line = serde_json::to_vec(&sample).ok()?;
+        line.push(b'\n');
+        Some((Ok(Bytes::from(line)), samples))
+    })
 }
 
 async fn start(call: Call<Engine>) -> Result {

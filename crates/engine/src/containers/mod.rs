@@ -29,6 +29,7 @@ mod settings;
 mod spec;
 mod start;
 mod state;
+mod stats;
 mod stop;
 mod summary;
 mod top;
@@ -54,14 +55,17 @@ pub use list::ListOptions;
 pub use logs::{LogStream, LogsOptions};
 pub use remove::RemoveOptions;
 pub use start::Started;
+pub use stats::{StatsMode, StatsStream};
 pub use stop::{StopOptions, Stopped};
 pub use wait::{WaitCondition, Waiter};
 
 pub(crate) use commit::CommitSource;
 pub(crate) use create::new_id;
+pub(crate) use files::FileTexts;
+pub(crate) use record::{Access, ContainerRecord, MountRecord, MountSource, Recursion};
 pub(crate) use registry::Registry;
-pub(crate) use settings::{Host, SeccompChoice, Security};
-pub(crate) use spec::SHM_SIZE;
+pub(crate) use settings::{Host, SeccompChoice, Security, Settings};
+pub(crate) use spec::{Joins, SHM_SIZE, Start, build as build_spec};
 
 use container::{Container, Folders};
 
