@@ -6,7 +6,6 @@
 
 mod blocking;
 mod bridge;
-mod builds;
 mod compose;
 mod containers;
 mod disk;

@@ -61,11 +61,9 @@ pub use wait::{WaitCondition, Waiter};
 
 pub(crate) use commit::CommitSource;
 pub(crate) use create::new_id;
-pub(crate) use files::FileTexts;
-pub(crate) use record::{Access, ContainerRecord, MountRecord, MountSource, Recursion};
 pub(crate) use registry::Registry;
-pub(crate) use settings::{Host, SeccompChoice, Security, Settings};
-pub(crate) use spec::{Joins, SHM_SIZE, Start, build as build_spec};
+pub(crate) use settings::{Host, SeccompChoice, Security};
+pub(crate) use spec::SHM_SIZE;
 
 use container::{Container, Folders};
 
