@@ -11,6 +11,8 @@ use crate::sources::Pull;
 /// One build.
 #[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
+    /// What the engine knows this build by when it is asked for images: whose credentials are used.
+    pub client: String,
     /// The files that `COPY` and `ADD` see.
     pub context: Context,
     /// Where the Dockerfile is.
@@ -186,6 +188,8 @@ pub struct Limits {
     pub shm_size: u64,
     /// `--cgroup-parent`.
     pub cgroup_parent: String,
+    /// `--security-opt`.
+    pub security_options: Vec<String>,
 }
 
 /// A `--output`.

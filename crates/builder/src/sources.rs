@@ -57,6 +57,8 @@ pub struct ImageWant<'a> {
     pub platform: Option<&'a Platform>,
     /// Whether to look for a newer one.
     pub pull: Pull,
+    /// [`crate::BuildRequest::client`].
+    pub client: &'a str,
 }
 
 /// When base images are pulled.
