@@ -23,5 +23,6 @@ mod quickstart;
 mod recovery;
 mod registry;
 mod silent_shims;
+mod stats;
 mod survival;
 mod terminals;

@@ -3,7 +3,7 @@
 use barge_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerSummary,
     ContainerTopResponse, ContainerWaitResponse, ContainersPruneResponse, FilesystemChange,
-    Filters,
+    Filters, StatsResponse,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use crate::connection::{Client, Lent};
 use crate::error::{ClientError, Result};
 use crate::hijack::Hijacked;
 use crate::query::Path;
-use crate::stream::ByteStream;
+use crate::stream::{ByteStream, JsonStream};
 
 /// Calls on containers.
 #[derive(Clone, Copy, Debug)]
@@ -256,6 +256,19 @@ impl<'a> Containers<'a> {
         let arguments = (!arguments.is_empty()).then_some(arguments);
         let path = Path::new(&["containers", id, "top"]).with_some("ps_args", arguments);
         self.client.get(path).decode("list of processes").await
+    }
+
+    /// What it uses, once a second.
+    pub async fn stats(self, id: &str) -> Result<JsonStream<StatsResponse>> {
+        let path = Path::new(&["containers", id, "stats"]).with("stream", 1);
+        let bytes = self.client.get(path).stream().await?;
+        Ok(JsonStream::new(bytes, "sample"))
+    }
+
+    /// What it uses now, with the sample of a second before.
+    pub async fn stats_once(self, id: &str) -> Result<StatsResponse> {
+        let path = Path::new(&["containers", id, "stats"]).with("stream", 0);
+        self.client.get(path).decode("sample").await
     }
 
     /// Its log: raw when it has a terminal, else stdcopy frames.

@@ -206,6 +206,7 @@ pub(crate) const VERBS: &[Entry] = &[
     verb("rmi", &image::rm::VERB),
     verb("save", &image::save::VERB),
     verb("start", &container::start::VERB),
+    verb("stats", &container::stats::VERB),
     verb("stop", &container::stop::VERB),
     verb("tag", &image::tag::VERB),
     verb("top", &container::top::VERB),

@@ -27,6 +27,7 @@ pub(super) mod rm;
 pub(super) mod run;
 mod signals;
 pub(super) mod start;
+pub(super) mod stats;
 pub(super) mod stop;
 pub(super) mod top;
 pub(super) mod unpause;
@@ -57,6 +58,7 @@ pub(crate) const NOUN: Noun = Noun {
         verb_also("rm", &["remove"], &rm::VERB),
         verb("run", &run::VERB),
         verb("start", &start::VERB),
+        verb("stats", &stats::VERB),
         verb("stop", &stop::VERB),
         verb("top", &top::VERB),
         verb("unpause", &unpause::VERB),
