@@ -32,7 +32,14 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("program", &["barge", "barged", "barge-shim", "barge-runtime", "barge-hello"]),
     (
         "workshop",
-        &["xtask", "barge-testkit", "barge-tests-api", "barge-tests-cli", "barge-benches"],
+        &[
+            "xtask",
+            "barge-testkit",
+            "barge-tests-api",
+            "barge-tests-build",
+            "barge-tests-cli",
+            "barge-benches",
+        ],
     ),
 ];
 

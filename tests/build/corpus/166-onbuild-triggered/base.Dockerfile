@@ -1,0 +1,5 @@
+FROM busybox
+ONBUILD COPY a /a
+ONBUILD ENV A=trigger
+ONBUILD RUN cat /a > /b
+ONBUILD LABEL l=$A

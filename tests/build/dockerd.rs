@@ -1,0 +1,74 @@
+//! docker.io's daemon of 20.10 with its own client, which is the last that speaks to the BuildKit in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use barge_testkit::{Process, TestHost, command, eventually};
+
+/// Debian's; another `docker` may come first in `PATH`.
+const CLIENT: &str = "/usr/bin/docker";
+
+/// Runs in the host's network, with its data in memory: what it writes is to be read once.
+#[derive(Debug)]
+pub(crate) struct Dockerd {
+    process: Option<Process>,
+    root: PathBuf,
+}
+
+impl Dockerd {
+    pub(crate) fn start(host: &TestHost) -> Self {
+        let root = host.scratch().join("dockerd");
+        std::fs::create_dir_all(&root).unwrap();
+        run(command("mount").args(["-t", "tmpfs", "-o", "size=4g", "dockerd"]).arg(&root));
+        let path = |name: &str| root.join(name).display().to_string();
+        let mut line = command("/usr/sbin/dockerd");
+        line.args(["--data-root", &path("data"), "--exec-root", &path("exec")])
+            .args(["--pidfile", &path("pid"), "-H", &format!("unix://{}", path("d.sock"))])
+            .args(["--bridge=none", "--iptables=false", "--ip-forward=false"])
+            .args(["--storage-driver=overlay2"]);
+        let process = Some(host.in_netns(|| Process::start(&mut line)));
+        let dockerd = Self { process, root };
+        eventually("dockerd answers", || {
+            Process::start(dockerd.client().arg("version")).wait().code == 0
+        });
+        dockerd
+    }
+
+    pub(crate) fn client(&self) -> Command {
+        let mut line = command(CLIENT);
+        line.env("HOME", &self.root).arg("-H").arg(self.socket());
+        line
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}", self.root.join("d.sock").display())
+    }
+
+    /// Loads an archive of images.
+    pub(crate) fn load(&self, archive: &Path) {
+        run(self.client().args(["load", "-i"]).arg(archive));
+    }
+
+    /// Saves images into one archive.
+    pub(crate) fn save(&self, names: &[String]) -> Vec<u8> {
+        let archive = self.root.join("saved.tar");
+        run(self.client().args(["save", "-o"]).arg(&archive).args(names));
+        std::fs::read(&archive).unwrap()
+    }
+}
+
+impl Drop for Dockerd {
+    fn drop(&mut self) {
+        // It takes its containerd and its mounts with it.
+        if let Some(process) = self.process.take() {
+            process.signal(libc::SIGTERM);
+            let ended = process.wait();
+            assert!(std::thread::panicking() || ended.code == 0, "{ended}");
+        }
+        run(command("umount").arg("-l").arg(&self.root));
+    }
+}
+
+fn run(line: &mut Command) {
+    Process::start(line).wait().ok();
+}
