@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod arena;
+mod builds;
 mod cases;
 mod fixture;
 mod floor;
@@ -117,6 +118,10 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     if images::ROWS.iter().any(|row| options.wants(row)) {
         let setup = images::Setup { folder: &arena.folder, rounds: options.rounds };
         images::measure(&mut peers, &mut table, setup)?;
+    }
+    if builds::ROWS.iter().any(|row| options.wants(row)) {
+        let setup = builds::Setup { folder: &arena.folder, rounds: options.rounds };
+        builds::measure(&mut peers, &mut table, setup)?;
     }
     for (_, daemon) in peers.daemons() {
         daemon.stop()?;

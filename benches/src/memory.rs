@@ -49,7 +49,7 @@ pub(crate) fn keepers(who: Who) -> anyhow::Result<f64> {
         // Names are cut after fifteen letters.
         Who::Docker => &["containerd-shim", "docker-proxy"],
         Who::Podman => &["conmon"],
-        Who::Floor => &[],
+        Who::BuildKit | Who::Buildah | Who::Floor => &[],
     };
     let processes = processes()?;
     let keepers = processes.iter().filter(|process| names.contains(&process.name.as_str()));

@@ -11,6 +11,9 @@ use anyhow::{Context as _, bail};
 use crate::arena::{Arena, CGROUP};
 use crate::{http, timed};
 
+/// Debian's; another `docker` may come first in `PATH`.
+const BUILDKIT: &str = "/usr/bin/docker";
+
 /// How long a daemon may take to come up, and to go.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -23,22 +26,35 @@ pub(crate) enum Who {
     DockerToBarge,
     /// The stock client with its own daemon.
     Docker,
+    /// The BuildKit in the stock daemon, with the last client that speaks to it.
+    BuildKit,
     /// Podman, which has no daemon.
     Podman,
+    /// What builds for podman.
+    Buildah,
     /// What the kernel's part of it takes, done by hand.
     Floor,
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Barge, Self::DockerToBarge, Self::Docker, Self::Podman, Self::Floor];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Barge,
+        Self::DockerToBarge,
+        Self::Docker,
+        Self::BuildKit,
+        Self::Podman,
+        Self::Buildah,
+        Self::Floor,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Barge => "barge",
             Self::DockerToBarge => "docker→barged",
             Self::Docker => "docker",
+            Self::BuildKit => "buildkit",
             Self::Podman => "podman",
+            Self::Buildah => "buildah",
             Self::Floor => "floor",
         }
     }
@@ -53,6 +69,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Whose daemon works for it.
+    pub(crate) fn daemon(&self) -> Who {
+        match self.who {
+            Who::Barge | Who::DockerToBarge => Who::Barge,
+            Who::Docker | Who::BuildKit => Who::Docker,
+            Who::Podman | Who::Buildah | Who::Floor => self.who,
+        }
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let (program, before) = self.words.split_first().map_or(("".as_ref(), &[][..]), |words| {
             let (program, before) = words;
@@ -61,6 +86,8 @@ impl Client {
         let mut command = Command::new(program);
         command.args(before).args(arguments);
         command.env_clear().env("HOME", &self.home);
+        let is_buildkit = if self.who == Who::BuildKit { "1" } else { "0" };
+        command.env("DOCKER_BUILDKIT", is_buildkit);
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command
     }
@@ -73,9 +100,12 @@ impl Client {
     pub(crate) fn remove(&self, container: &str) -> anyhow::Result<Duration> {
         match self.who {
             Who::Podman => self.run(&["rm", "-f", "-t", "0", container]),
-            Who::Barge | Who::DockerToBarge | Who::Docker | Who::Floor => {
-                self.run(&["rm", "-f", container])
-            }
+            Who::Barge
+            | Who::DockerToBarge
+            | Who::Docker
+            | Who::BuildKit
+            | Who::Buildah
+            | Who::Floor => self.run(&["rm", "-f", container]),
         }
     }
 }
@@ -163,6 +193,7 @@ impl Peers {
             let mut dockerd = dockerd(arena);
             dockerd.start()?;
             clients.push(client(arena, Who::Docker, &[&"docker", &"-H", &host(&dockerd)]));
+            clients.push(client(arena, Who::BuildKit, &[&BUILDKIT, &"-H", &host(&dockerd)]));
             Some(dockerd)
         } else {
             None
@@ -170,11 +201,13 @@ impl Peers {
         if is_installed("podman") {
             clients.push(podman(arena));
         }
+        clients.push(buildah(arena));
         clients.retain(|client| client.who == Who::Barge || is_installed_client(client));
         let image = arena.folder.join("busybox.tar");
         fs::write(&image, barge_testkit::busybox_tar())?;
         let image = image.to_string_lossy().into_owned();
-        for client in clients.iter().filter(|client| client.who != Who::DockerToBarge) {
+        let engines = [Who::Barge, Who::Docker, Who::Podman];
+        for client in clients.iter().filter(|client| engines.contains(&client.who)) {
             client.run(&["import", &image, "busybox"])?;
         }
         Ok(Self { barged, dockerd, clients })
@@ -253,6 +286,13 @@ fn dockerd(arena: &Arena) -> Daemon {
         &format!("/{CGROUP}"),
     ]);
     Daemon { words, log: arena.folder.join("dockerd.log"), socket, child: None }
+}
+
+/// On podman's images.
+fn buildah(arena: &Arena) -> Client {
+    let run = Path::new("/run/bench-podman/run");
+    let root = arena.folder.join("podman");
+    client(arena, Who::Buildah, &[&"buildah", &"--root", &root, &"--runroot", &run])
 }
 
 fn podman(arena: &Arena) -> Client {

@@ -16,6 +16,15 @@ enum Cell {
     Figure(f64),
 }
 
+/// How many times one the other is: columns on the right.
+const RATIOS: [(Who, Who); 5] = [
+    (Who::Docker, Who::Barge),
+    (Who::BuildKit, Who::Barge),
+    (Who::Podman, Who::Barge),
+    (Who::Buildah, Who::Barge),
+    (Who::Barge, Who::Floor),
+];
+
 /// Rows in the order in which they were first named.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -43,30 +52,45 @@ impl Table {
         &mut self.rows[at].1
     }
 
+    /// The median of a row, if there is one.
+    pub(crate) fn median(&self, row: &str, who: Who) -> Option<f64> {
+        let (_, cells) = self.rows.iter().find(|(name, _)| name == row)?;
+        cells.get(&who).and_then(value)
+    }
+
+    /// Whom any row is about.
+    fn columns(&self) -> Vec<Who> {
+        let has = |who: &Who| self.rows.iter().any(|(_, cells)| cells.contains_key(who));
+        Who::ALL.into_iter().filter(has).collect()
+    }
+
     /// Markdown: `median / minimum` in milliseconds, and how many times barge's median the others' are.
     pub(crate) fn text(&self) -> String {
         let mut text = String::from("| median / min in ms, unless said |");
         let mut rule = String::from("|---|");
-        for who in Who::ALL {
+        let columns = self.columns();
+        for who in &columns {
             // Writing to a text cannot fail.
             write!(text, " {} |", who.name()).ok();
             rule.push_str("---|");
         }
-        writeln!(text, " docker ÷ barge | podman ÷ barge | barge ÷ floor |").ok();
-        writeln!(text, "{rule}---|---|---|").ok();
+        let ratios = RATIOS.iter().filter(|(of, to)| columns.contains(of) && columns.contains(to));
+        for (of, to) in ratios.clone() {
+            write!(text, " {} ÷ {} |", of.name(), to.name()).ok();
+            rule.push_str("---|");
+        }
+        writeln!(text, "\n{rule}").ok();
         for (row, cells) in &self.rows {
             write!(text, "| {row} |").ok();
-            for who in Who::ALL {
-                write!(text, " {} |", cells.get(&who).map(shown).unwrap_or_default()).ok();
+            for who in &columns {
+                write!(text, " {} |", cells.get(who).map(shown).unwrap_or_default()).ok();
             }
             let ratio = |of: Who, to: Who| {
                 let (of, to) = (cells.get(&of).and_then(value)?, cells.get(&to).and_then(value)?);
                 Some(format!("{:.1}", of / to))
             };
-            for (of, to) in
-                [(Who::Docker, Who::Barge), (Who::Podman, Who::Barge), (Who::Barge, Who::Floor)]
-            {
-                write!(text, " {} |", ratio(of, to).unwrap_or_default()).ok();
+            for (of, to) in ratios.clone() {
+                write!(text, " {} |", ratio(*of, *to).unwrap_or_default()).ok();
             }
             text.push('\n');
         }
@@ -117,7 +141,7 @@ mod tests {
         }
         let text = table.text();
         let row = text.lines().last().unwrap();
-        assert_eq!(row, "| run | 10.0 / 10.0 |  | 200.0 / 200.0 |  | 4.0 / 4.0 | 20.0 |  | 2.5 |");
+        assert_eq!(row, "| run | 10.0 / 10.0 | 200.0 / 200.0 | 4.0 / 4.0 | 20.0 | 2.5 |");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail};
 
 use crate::{build, packages};
 
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
+    "buildah",
     "busybox-static",
     "containernetworking-plugins",
     "crun",
