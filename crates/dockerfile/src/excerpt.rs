@@ -1,0 +1,56 @@
+//! The lines of a file around a place, as BuildKit shows them.
+
+use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+
+/// Lines that are shown before and after.
+const AROUND: usize = 3;
+/// A longer part than this is not shown whole.
+const MOST: usize = 40;
+/// What frames it.
+const RULE: &str = "--------------------";
+
+/// Renders lines (from 1) with those around them; those that are meant are marked.
+#[must_use]
+pub fn render(name: &str, text: &str, lines: RangeInclusive<u32>) -> String {
+    let first = usize::try_from(*lines.start()).unwrap_or(usize::MAX).max(1);
+    let last = usize::try_from(*lines.end()).unwrap_or(usize::MAX).max(first);
+    let last = last.min(first.saturating_add(MOST));
+    let from = first.saturating_sub(AROUND).max(1);
+    let mut output = format!("{name}:{first}\n{RULE}\n");
+    let shown =
+        text.lines().enumerate().skip(from - 1).take(last.saturating_add(AROUND) + 1 - from);
+    for (index, line) in shown {
+        let number = index + 1;
+        let mark = if (first..=last).contains(&number) { ">>>" } else { "   " };
+        let line = line.trim_end();
+        let space = if line.is_empty() { "" } else { " " };
+        // Writing to a string does not fail.
+        let _ignored = writeln!(output, "{number:4} | {mark}{space}{line}");
+    }
+    output.push_str(RULE);
+    output.push('\n');
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_are_meant_are_marked() {
+        let text = "FROM busybox\nRUN true\nRUN false\nRUN true\nCMD a\nCMD b\nCMD c\n";
+        assert_eq!(
+            render("Dockerfile", text, 3..=3),
+            "Dockerfile:3\n--------------------\n   1 |     FROM busybox\n   2 |     RUN true\n   3 | >>> RUN \
+             false\n   4 |     RUN true\n   5 |     CMD a\n   6 |     CMD b\n--------------------\n"
+        );
+    }
+
+    #[test]
+    fn lines_that_are_not_there_are_no_trouble() {
+        for lines in [0..=0, 7..=u32::MAX, u32::MAX..=u32::MAX] {
+            assert!(render("Dockerfile", "FROM a\n", lines).starts_with("Dockerfile:"));
+        }
+    }
+}
