@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use barge_image::{ImageStore, ImageUsage};
+use barge_image::{ImageStore, ImageUsage, User};
 use barge_storage::{LayerId, StorageDriver};
-use barge_types::ImageId;
+use barge_types::{ImageId, Platform};
 
+use crate::cache::mounts::CacheMounts;
+use crate::cache::{Cache, Choice, over};
 use crate::error::{BuildError, Result};
-use crate::event::{Progress, Warning};
-use crate::request::BuildRequest;
+use crate::event::{Event, Progress, Warning};
+use crate::execute::Interim as _;
+use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop};
+use crate::plan::Plan;
+use crate::request::{BuildRequest, Purpose};
 use crate::runner::{Cancel, Runner};
 use crate::sources::Sources;
 
@@ -43,8 +49,7 @@ impl std::fmt::Debug for BuilderParts {
 /// Builds images; many at once.
 #[derive(Debug)]
 pub struct Builder {
-    #[expect(dead_code, reason = "what builds read comes next")]
-    parts: BuilderParts,
+    shop: Shop,
 }
 
 /// What a build made.
@@ -65,7 +70,7 @@ pub struct Built {
 pub struct ResultFile {
     /// The number of the output in the request.
     pub output: u32,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl ResultFile {
@@ -148,17 +153,30 @@ pub struct CacheEntry {
     pub usage_count: u64,
 }
 
+/// The cache is at most so large by itself, whatever the disk: 20 GiB.
+const MOST: u64 = 20 << 30;
+/// And at most this part of the disk.
+const PART: u64 = 10;
+
 impl Builder {
-    /// Opens a builder's folder; removes what a killed build left.
+    /// Opens a builder's folder; removes what a killed build left. Layers that the cache does not know go with the storage
+    /// driver's own sweep.
     ///
     /// # Errors
     /// A folder that cannot be made or read.
     pub fn open(parts: BuilderParts) -> Result<Self> {
-        std::fs::create_dir_all(&parts.folder).map_err(BuildError::io("create", &parts.folder))?;
-        Ok(Self { parts })
+        for name in ["tmp", "outputs", "contexts"] {
+            let path = parts.folder.join(name);
+            empty(&path)?;
+        }
+        crate::memory::sweep(&parts.memory_folder)?;
+        let cache = Arc::new(Cache::open(&parts.folder.join("cache"), parts.storage.as_ref())?);
+        let mounts = Arc::new(CacheMounts::open(&parts.folder.join("mounts"))?);
+        let shop = Shop { parts, cache, mounts, permits: Permits::of_the_machine() };
+        Ok(Self { shop })
     }
 
-    /// Builds; blocks until it is done. The last event of one that fails is [`crate::Event::Failed`].
+    /// Builds; blocks until it is done. The last event of one that fails is [`Event::Failed`].
     ///
     /// # Errors
     /// Whatever a Dockerfile can do.
@@ -168,8 +186,43 @@ impl Builder {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Built> {
-        let (_, _, _) = (request, progress, cancel);
-        Err(BuildError::Unsupported("building".to_owned()))
+        let place = Place::create(&self.shop.parts)?;
+        let call = Call { request, progress, cancel, place: &place };
+        let mut kept = None;
+        let built = self.build_in(&call, &mut kept);
+        // Whatever came of the build, what it used was used.
+        let saved = self.shop.cache.save();
+        let built = built.and_then(|built| saved.map(|()| built));
+        if let Err(error) = &built {
+            progress.tell(Event::Failed {
+                message: error.chain(),
+                code: error.code(),
+                excerpt: error.excerpt().to_owned(),
+                image: kept.map(|image| image.to_string()),
+            });
+        }
+        self.keep_within_bounds(default_cap(&self.shop.parts.folder));
+        built
+    }
+
+    fn build_in(&self, call: &Call<'_>, kept: &mut Option<ImageId>) -> Result<Built> {
+        let Call { request, progress, cancel, place } = *call;
+        let (source, contexts) = Contexts::open(&self.shop, request)?;
+        let running = Running {
+            shop: &self.shop,
+            request,
+            source: &source,
+            contexts: &contexts,
+            progress,
+            cancel,
+            place,
+            steps: AtomicU32::new(0),
+            failed: Mutex::new(None),
+            failed_image: Mutex::new(None),
+        };
+        let built = build_platforms(&running);
+        *kept = running.failed_image.lock().unwrap_or_else(PoisonError::into_inner).take();
+        built
     }
 
     /// Gives up what nothing uses.
@@ -177,19 +230,206 @@ impl Builder {
     /// # Errors
     /// A filter that does not exist; a disk that fails.
     pub fn prune(&self, options: &PruneOptions) -> Result<Pruned> {
-        drop(options.clone());
-        Ok(Pruned::default())
+        let choice = Choice::parse(options)?;
+        let entries = self.entries();
+        let chosen: Vec<CacheEntry> =
+            entries.iter().filter(|entry| choice.fits(entry)).cloned().collect();
+        let total: u64 = entries.iter().map(|entry| entry.size).sum();
+        let Some(allowed) = allowed(&options.floors, total, &self.shop.parts.folder) else {
+            return self.give_up(&chosen);
+        };
+        let others = total - chosen.iter().map(|entry| entry.size).sum::<u64>();
+        let going = over(&chosen, allowed.saturating_sub(others));
+        let going: Vec<CacheEntry> =
+            chosen.into_iter().filter(|entry| going.contains(&entry.id)).collect();
+        self.give_up(&going)
     }
 
-    /// What the cache holds.
+    /// What the cache holds, oldest use first.
     #[must_use]
     pub fn entries(&self) -> Vec<CacheEntry> {
-        Vec::new()
+        let of_images = self.shop.parts.images.layer_ids();
+        let storage = self.shop.parts.storage.as_ref();
+        let mut entries = self.shop.cache.entries(storage, &|id| of_images.contains(id));
+        entries.extend(self.shop.mounts.entries());
+        entries.sort_by_key(|entry| (entry.last_used.unwrap_or(entry.created), entry.created));
+        entries
     }
 
     /// The layers that the cache stands on: never swept, never removed with an image.
     #[must_use]
     pub fn layers_in_use(&self) -> HashSet<LayerId> {
-        HashSet::new()
+        self.shop.cache.layers()
+    }
+
+    /// Removes what was used least recently until the cache is not larger than allowed.
+    fn keep_within_bounds(&self, allowed: u64) {
+        let entries = self.entries();
+        let total: u64 = entries.iter().map(|entry| entry.size).sum();
+        if total <= allowed {
+            return;
+        }
+        let going = over(&entries, allowed);
+        let going: Vec<CacheEntry> =
+            entries.into_iter().filter(|entry| going.contains(&entry.id)).collect();
+        // The next build tries again.
+        self.give_up(&going).ok();
+    }
+
+    /// Removes entries, those that stand on others first, as far as nothing holds them.
+    fn give_up(&self, entries: &[CacheEntry]) -> Result<Pruned> {
+        let mut left: Vec<&CacheEntry> = entries.iter().collect();
+        let mut pruned = Pruned::default();
+        loop {
+            let before = left.len();
+            let mut still = Vec::new();
+            for entry in left {
+                if self.give_up_one(entry)? {
+                    pruned.ids.push(entry.id.clone());
+                    pruned.space += if entry.shared { 0 } else { entry.size };
+                } else {
+                    still.push(entry);
+                }
+            }
+            left = still;
+            if left.is_empty() || left.len() == before {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    fn give_up_one(&self, entry: &CacheEntry) -> Result<bool> {
+        if entry.kind == crate::cache::mounts::KIND {
+            return self.shop.mounts.remove(&entry.id);
+        }
+        let id: LayerId = entry.id.parse().map_err(BuildError::storage("name a layer"))?;
+        if !self.shop.cache.take(&id)? {
+            return Ok(false);
+        }
+        let parts = &self.shop.parts;
+        let usage = Composed { builder: self, containers: parts.usage.as_ref() };
+        parts.images.release(&[id], &usage).map_err(BuildError::image("remove a layer"))?;
+        Ok(true)
+    }
+}
+
+/// What a build was called with.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    request: &'a BuildRequest,
+    progress: &'a dyn Progress,
+    cancel: &'a Cancel,
+    place: &'a Place,
+}
+
+fn build_platforms(running: &Running<'_>) -> Result<Built> {
+    let request = running.request;
+    let mut built = Built {
+        id: running.place.id.clone(),
+        images: Vec::new(),
+        results: Vec::new(),
+        warnings: running.check()?,
+    };
+    if request.purpose == Purpose::Check {
+        return Ok(built);
+    }
+    let hosts = [Platform::host()];
+    let platforms =
+        if request.platforms.is_empty() { &hosts[..] } else { request.platforms.as_slice() };
+    let mut graphs = Vec::new();
+    let mut lines = Vec::new();
+    for platform in platforms {
+        let plan = Plan::new(&running.source.parsed, request, platform)?;
+        let (graph, of_graph) = Graph::new(running, plan);
+        graphs.push(graph);
+        lines.extend(of_graph);
+    }
+    running.announce(lines);
+    let mut states = Vec::new();
+    for graph in &graphs {
+        states.push(graph.run()?);
+    }
+    running.outputs(&states, &mut built)?;
+    Ok(built)
+}
+
+/// Containers and the cache.
+struct Composed<'a> {
+    builder: &'a Builder,
+    containers: &'a (dyn ImageUsage + Send + Sync),
+}
+
+impl ImageUsage for Composed<'_> {
+    fn users(&self, image: &ImageId) -> Vec<User> {
+        self.containers.users(image)
+    }
+
+    fn layers_in_use(&self) -> HashSet<LayerId> {
+        let mut layers = self.containers.layers_in_use();
+        layers.extend(self.builder.layers_in_use());
+        layers
+    }
+}
+
+/// An empty folder.
+fn empty(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(BuildError::io("empty", path)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    std::fs::create_dir_all(path).map_err(BuildError::io("create", path))
+}
+
+/// How large the cache may be without being told: a tenth of the disk that it is on, at most 20 GiB.
+fn default_cap(folder: &Path) -> u64 {
+    let disk = rustix::fs::statvfs(folder);
+    disk.map_or(MOST, |disk| cap_of(disk.f_blocks.saturating_mul(disk.f_frsize)))
+}
+
+fn cap_of(disk: u64) -> u64 {
+    (disk / PART).min(MOST)
+}
+
+/// How much may stay; nothing when all that was chosen goes.
+fn allowed(floors: &Floors, total: u64, folder: &Path) -> Option<u64> {
+    let Floors { reserved, max_used, min_free } = *floors;
+    if reserved == 0 && max_used == 0 && min_free == 0 {
+        return None;
+    }
+    let mut allowed = if max_used == 0 && min_free == 0 { reserved } else { u64::MAX };
+    if max_used > 0 {
+        allowed = max_used;
+    }
+    if min_free > 0 {
+        let free = rustix::fs::statvfs(folder)
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        allowed = allowed.min(total.saturating_sub(min_free.saturating_sub(free)));
+    }
+    Some(allowed.max(reserved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_takes_a_tenth_of_a_disk_and_never_more_than_twenty_gibibytes() {
+        assert_eq!(cap_of(50 << 30), 5 << 30);
+        assert_eq!(cap_of(200 << 30), 20 << 30);
+        assert_eq!(cap_of(4 << 40), 20 << 30);
+    }
+
+    #[test]
+    fn what_is_reserved_stays_whatever_else_is_asked_for() {
+        let here = Path::new("/");
+        let floors = |reserved, max_used| Floors { reserved, max_used, min_free: 0 };
+        assert_eq!(allowed(&floors(0, 0), 10, here), None);
+        assert_eq!(allowed(&floors(3, 0), 10, here), Some(3));
+        assert_eq!(allowed(&floors(3, 5), 10, here), Some(5));
+        assert_eq!(allowed(&floors(7, 5), 10, here), Some(7));
+        let never = Floors { min_free: u64::MAX, ..Floors::default() };
+        assert_eq!(allowed(&never, 10, here), Some(0));
     }
 }

@@ -113,13 +113,11 @@ impl BuildError {
     }
 
     /// Makes a [`BuildError::Storage`], for `map_err`.
-    #[expect(dead_code, reason = "the steps that use it come next")]
     pub(crate) fn storage(action: &'static str) -> impl FnOnce(StorageError) -> Self {
         move |source| Self::Storage { action, source: Box::new(source) }
     }
 
     /// Makes a [`BuildError::Image`], for `map_err`.
-    #[expect(dead_code, reason = "the steps that use it come next")]
     pub(crate) fn image(action: &'static str) -> impl FnOnce(ImageError) -> Self {
         move |source| Self::Image { action, source: Box::new(source) }
     }

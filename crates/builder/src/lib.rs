@@ -6,11 +6,17 @@
 //! [`Sources`] are given by the engine.
 
 mod builder;
+mod cache;
 mod error;
 pub mod event;
+mod execute;
+mod memory;
+mod metadata;
+mod plan;
 pub mod request;
 pub mod runner;
 pub mod sources;
+mod words;
 
 pub use builder::{
     Builder, BuilderParts, Built, CacheEntry, Floors, PruneOptions, Pruned, ResultFile,

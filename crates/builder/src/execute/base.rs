@@ -1,0 +1,86 @@
+//! What a stage stands on.
+
+use super::graph::Graph;
+use super::state::StageState;
+use crate::error::{BuildError, Result};
+use crate::event::{Event, Outcome};
+use crate::plan::Origin;
+use crate::sources::ImageWant;
+
+impl Graph<'_> {
+    /// `FROM`, with the `ONBUILD` triggers of what it names.
+    pub(crate) fn base(&self, stage: usize, number: u32) -> Result<(StageState, Vec<String>)> {
+        let running = self.running;
+        let line = &running.source.parsed.stages[stage].from;
+        let plan = &self.plan.stages[stage];
+        let other = plan.base.stage();
+        let ready = other.map(|other| self.slots.wait(other, running.cancel)).transpose()?;
+        running.tell(Event::Started { step: number });
+        let found = match (&plan.base, ready) {
+            (_, Some(below)) => Ok((StageState::on(&below), Outcome::Done)),
+            (Origin::Scratch | Origin::Stage(_), None) => {
+                let state = StageState::scratch(&plan.platform, &running.salt());
+                Ok(((state, Vec::new()), Outcome::Done))
+            }
+            (Origin::Image(name), None) => self.image(stage, name, number),
+            (Origin::Folder(name, _) | Origin::Url(name), None) => Err(BuildError::Unsupported(
+                format!("a build context that is no image as a base ({name})"),
+            )),
+        };
+        let found = found.map_err(|error| running.source.at(line, error));
+        match found {
+            Ok((found, outcome)) => {
+                running.ended(number, outcome);
+                Ok(found)
+            }
+            Err(error) => Err(match self.finish(number, Err(error)) {
+                Err(error) => error,
+                Ok(()) => BuildError::Elsewhere,
+            }),
+        }
+    }
+
+    fn image(
+        &self,
+        stage: usize,
+        name: &str,
+        number: u32,
+    ) -> Result<((StageState, Vec<String>), Outcome)> {
+        let held = self.get_image(name, stage, number)?;
+        let state = StageState::image(held, &self.running.salt());
+        Ok((state, Outcome::Done))
+    }
+
+    /// An image of the store, pulled when it has to be.
+    pub(crate) fn get_image(
+        &self,
+        name: &str,
+        stage: usize,
+        number: u32,
+    ) -> Result<barge_image::Held> {
+        let running = self.running;
+        let platform = &self.plan.stages[stage].platform;
+        let is_asked = !running.request.platforms.is_empty()
+            || running.source.parsed.stages[stage].from.value.platform.is_some();
+        let want = ImageWant {
+            reference: name,
+            platform: is_asked.then_some(platform),
+            pull: running.request.pull,
+            client: &running.request.client,
+        };
+        let mut told = |what: &str, current, total| {
+            let what = what.to_owned();
+            running.tell(Event::Advanced { step: number, what, current, total });
+        };
+        let held = running.shop.parts.sources.image(&want, &mut told, running.cancel);
+        held.map_err(|source| match running.cancel.is_cancelled() {
+            true => BuildError::Cancelled,
+            false => {
+                let stages = running.source.parsed.stages.iter();
+                let names = stages.filter_map(|stage| stage.name.as_deref());
+                let hint = crate::plan::suggestion(name, names);
+                BuildError::Source { what: format!("image {name}{hint}"), source }
+            }
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! The stages of a plan as threads.
+
+use std::sync::{Mutex, PoisonError};
+
+use barge_dockerfile::ast::{Instruction, Located, Stage};
+
+use super::Running;
+use super::slots::Slots;
+use super::state::StageState;
+use crate::error::{BuildError, Result};
+use crate::event::StepLine;
+use crate::plan::Plan;
+
+/// A plan on its way.
+#[derive(Debug)]
+pub(crate) struct Graph<'a> {
+    pub(crate) running: &'a Running<'a>,
+    pub(crate) plan: Plan,
+    pub(crate) slots: Slots,
+    /// The number of each stage's first step.
+    first: Vec<u32>,
+    /// Before each stage's name, when there are several platforms.
+    prefix: String,
+    error: Mutex<Option<BuildError>>,
+}
+
+impl<'a> Graph<'a> {
+    /// Gives numbers to the steps; returns their lines, to be announced.
+    pub(crate) fn new(running: &'a Running<'a>, plan: Plan) -> (Self, Vec<StepLine>) {
+        let prefix = match running.request.platforms.len() {
+            0 | 1 => String::new(),
+            _ => format!("{} ", plan.platform),
+        };
+        let slots = Slots::new(plan.stages.len());
+        let first = vec![0; plan.stages.len()];
+        let mut graph = Self { running, plan, slots, first, prefix, error: Mutex::new(None) };
+        let mut lines = Vec::new();
+        for index in graph.plan.needed.clone() {
+            let stage = &running.source.parsed.stages[index];
+            graph.first[index] = running.number(stage.instructions.len() + 1);
+            lines.extend(graph.lines(index, stage));
+        }
+        (graph, lines)
+    }
+
+    fn lines(&self, index: usize, stage: &Stage) -> Vec<StepLine> {
+        let from = std::iter::once((true, stage.from.text.as_str()));
+        let rest =
+            stage.instructions.iter().map(|line| (is_shown(&line.value), line.text.as_str()));
+        let of = 1 + stage.instructions.iter().filter(|line| is_shown(&line.value)).count();
+        let mut position = 0;
+        let mut lines = Vec::new();
+        for (step, (is_shown, text)) in (self.first[index]..).zip(from.chain(rest)) {
+            position += u32::from(is_shown);
+            lines.push(StepLine {
+                step,
+                stage: self.stage_name(index),
+                position: if is_shown { position } else { 0 },
+                of: u32::try_from(of).unwrap_or(u32::MAX),
+                text: text.to_owned(),
+            });
+        }
+        lines
+    }
+
+    /// A stage's name as it is shown.
+    pub(crate) fn stage_name(&self, index: usize) -> String {
+        format!("{}{}", self.prefix, self.plan.stages[index].label)
+    }
+
+    /// Runs what the target needs, to its end.
+    pub(crate) fn run(&self) -> Result<StageState> {
+        std::thread::scope(|scope| {
+            for &index in self.plan.needed.iter().filter(|&&index| index != self.plan.target) {
+                scope.spawn(move || self.run_stage(index));
+            }
+            self.run_stage(self.plan.target);
+        });
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match error {
+            Some(error) => Err(error),
+            None => self.slots.wait(self.plan.target, self.running.cancel),
+        }
+    }
+
+    fn run_stage(&self, index: usize) {
+        match self.stage(index) {
+            Ok(state) => self.slots.put(index, Some(state)),
+            Err(error) => {
+                self.fail(error);
+                self.slots.put(index, None);
+            }
+        }
+    }
+
+    /// The first error counts, and ends the others; that something was ended is no error of its own.
+    fn fail(&self, error: BuildError) {
+        let is_echo = |error: &BuildError| {
+            matches!(error.cause(), BuildError::Cancelled | BuildError::Elsewhere)
+        };
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.as_ref().is_none_or(|first| is_echo(first) && !is_echo(&error)) {
+            *first = Some(error);
+        }
+        drop(first);
+        self.running.cancel.cancel();
+    }
+
+    fn stage(&self, index: usize) -> Result<StageState> {
+        let stage = &self.running.source.parsed.stages[index];
+        let first = self.first[index];
+        let (mut state, triggers) = self.base(index, first)?;
+        for trigger in &triggers {
+            self.trigger(&mut state, index, trigger)?;
+        }
+        for (step, line) in (first + 1..).zip(&stage.instructions) {
+            self.step(&mut state, index, (step, line))?;
+        }
+        Ok(state)
+    }
+
+    /// Runs an `ONBUILD` of the base.
+    fn trigger(&self, state: &mut StageState, index: usize, trigger: &str) -> Result<()> {
+        let line: Located<Instruction> = super::text::parse_trigger(trigger)?;
+        let step = self.running.number(1);
+        self.running.announce(vec![StepLine {
+            step,
+            stage: self.stage_name(index),
+            position: 1,
+            of: 1,
+            text: format!("ONBUILD {trigger}"),
+        }]);
+        self.step(state, index, (step, &line))
+    }
+}
+
+/// Whether an instruction is a step of its own in BuildKit's view.
+fn is_shown(instruction: &Instruction) -> bool {
+    matches!(
+        instruction,
+        Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_)
+    )
+}

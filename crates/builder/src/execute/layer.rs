@@ -1,0 +1,129 @@
+//! A step that changes files: looked up, or made in a layer of its own.
+
+use std::path::Path;
+
+use barge_storage::{Durability, LayerId, MountOptions, ReadWriteOptions, StorageError};
+use barge_types::Digest;
+use std::sync::Arc;
+
+use super::Running;
+use super::state::StageState;
+use crate::cache::{Claim, HeldLayer, NewRecord, Reuse};
+use crate::error::{BuildError, Result};
+use crate::event::Outcome;
+
+/// What a layer is made of.
+#[derive(Debug)]
+pub(crate) struct LayerWork<'a> {
+    /// What it is made from.
+    pub(crate) key: Digest,
+    /// What it stands on.
+    pub(crate) parent: Option<LayerId>,
+    /// The instruction, for a person.
+    pub(crate) description: &'a str,
+    /// Whether one that is there will do.
+    pub(crate) reuse: Reuse,
+}
+
+/// Fills a mounted layer.
+pub(crate) type Fill<'a> = &'a mut dyn FnMut(&Path) -> Result<()>;
+
+impl Running<'_> {
+    /// Puts the layer of a step on a stage.
+    pub(crate) fn add_layer(
+        &self,
+        state: &mut StageState,
+        work: &LayerWork<'_>,
+        fill: Fill<'_>,
+    ) -> Result<Outcome> {
+        let (layer, outcome) = self.layer(work, fill)?;
+        state.key = work.key;
+        state.made.push(Arc::new(layer));
+        Ok(outcome)
+    }
+
+    /// The layer of a key: the one that is there, or a new one.
+    pub(crate) fn layer(
+        &self,
+        work: &LayerWork<'_>,
+        fill: Fill<'_>,
+    ) -> Result<(HeldLayer, Outcome)> {
+        let flight = match self.shop.cache.claim(work.key, work.reuse, self.cancel)? {
+            Claim::Found(layer) => return Ok((layer, Outcome::Cached)),
+            Claim::Mine(flight) => flight,
+        };
+        let permit = self.shop.permits.take(self.cancel)?;
+        let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
+        self.make(&id, work, fill)?;
+        drop(permit);
+        let description = work.description.to_owned();
+        let new = NewRecord { id: id.clone(), parent: work.parent.clone(), description };
+        match flight.finish(new) {
+            Ok(layer) => Ok((layer, Outcome::Done)),
+            Err(error) => {
+                self.discard(&id);
+                Err(error)
+            }
+        }
+    }
+
+    fn make(&self, id: &LayerId, work: &LayerWork<'_>, fill: Fill<'_>) -> Result<()> {
+        let storage = &self.shop.parts.storage;
+        let options = ReadWriteOptions::default();
+        storage
+            .create_read_write(id, work.parent.as_ref(), &options)
+            .map_err(BuildError::storage("make a layer"))?;
+        barge_sys::fault::point("builder: layer made");
+        let filled = self.fill(id, fill);
+        barge_sys::fault::point("builder: layer filled");
+        if filled.is_err() && !self.keep_failed(id, &filled) {
+            self.discard(id);
+        }
+        filled
+    }
+
+    fn fill(&self, id: &LayerId, fill: Fill<'_>) -> Result<()> {
+        let storage = &self.shop.parts.storage;
+        // Nothing waits for the disk until the layer is part of an image.
+        let options = MountOptions { durability: Durability::Volatile };
+        let root = storage.mount(id, &options).map_err(BuildError::storage("mount a layer"))?;
+        let filled = fill(&root);
+        let unmounted = storage.unmount(id).map_err(BuildError::storage("unmount a layer"));
+        filled.and(unmounted)
+    }
+
+    /// Removes a layer that nothing names.
+    pub(crate) fn discard(&self, id: &LayerId) {
+        match self.shop.parts.storage.remove(id) {
+            // What stays is swept at the next start: there is nothing more to be done about it, and the step's own error is
+            // the one to tell.
+            Ok(()) | Err(StorageError::NoSuchLayer(_) | _) => {}
+        }
+    }
+
+    /// Shows a layer's files to `look` without a change of them being kept.
+    pub(crate) fn with_view<T>(
+        &self,
+        layer: Option<&LayerId>,
+        look: &mut dyn FnMut(&Path) -> Result<T>,
+    ) -> Result<T> {
+        let storage = &self.shop.parts.storage;
+        let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
+        storage
+            .create_read_write(&id, layer, &ReadWriteOptions::default())
+            .map_err(BuildError::storage("make a view of a layer"))?;
+        let options = MountOptions { durability: Durability::Volatile };
+        let looked = match storage.mount(&id, &options) {
+            Ok(root) => {
+                let looked = look(&root);
+                let unmounted = storage.unmount(&id);
+                looked.and_then(|found| {
+                    unmounted.map_err(BuildError::storage("unmount a layer")).map(|()| found)
+                })
+            }
+            Err(error) => Err(BuildError::storage("mount a layer")(error)),
+        };
+        self.discard(&id);
+        looked
+    }
+}

@@ -1,0 +1,133 @@
+//! A stage's state becomes an image: its layers get their digests, its configuration is written.
+
+use std::path::Path;
+use std::sync::PoisonError;
+
+use barge_oci::image::{History, ImageConfig};
+use barge_storage::LayerId;
+use barge_types::{Digest, ImageId, Reference};
+
+use super::Running;
+use super::interim::{AdoptOptions, Adopted, Interim as _, PublishOptions};
+use super::layer::LayerWork;
+use super::state::StageState;
+use crate::cache::Reuse;
+use crate::cache::key::KeyMaker;
+use crate::error::{BuildError, Result};
+use crate::metadata;
+
+impl Running<'_> {
+    /// Makes an image and gives it names.
+    pub(crate) fn publish(&self, state: &StageState, names: Vec<Reference>) -> Result<ImageId> {
+        let squashed;
+        let state = if self.request.squash && state.made.len() > 1 {
+            squashed = self.squash(state)?;
+            &squashed
+        } else {
+            state
+        };
+        let layers = state.made.iter().map(|layer| layer.id.clone());
+        let adopted = self.adopt_all(state, layers)?;
+        barge_sys::fault::point("builder: layers adopted");
+        let mut config = state.config.clone();
+        self.finish_config(state, &mut config, &adopted);
+        let options =
+            PublishOptions { annotations: self.request.annotations.clone(), parent: None };
+        let images = &self.shop.parts.images;
+        let id = images
+            .publish_built(&config, names, &options)
+            .map_err(BuildError::image("publish the image"))?;
+        barge_sys::fault::point("builder: image published");
+        // What is published is on the disk.
+        for (layer, adopted) in state.made.iter().zip(&adopted) {
+            self.shop.cache.adopted(&layer.id, adopted.diff_id, adopted.size);
+        }
+        Ok(id)
+    }
+
+    /// The layers' digests, lowest first; the layers stay as long as those do.
+    fn adopt_all(
+        &self,
+        state: &StageState,
+        layers: impl Iterator<Item = LayerId>,
+    ) -> Result<Vec<Adopted>> {
+        let images = &self.shop.parts.images;
+        let options = AdoptOptions { epoch: self.epoch() };
+        let base = state.base.as_ref();
+        let mut parent: Option<Digest> = base.and_then(|base| base.chain_ids.last().copied());
+        let mut all = Vec::new();
+        for layer in layers {
+            let adopted = images
+                .adopt(&layer, parent.as_ref(), &options)
+                .map_err(BuildError::image("take a layer into the image"))?;
+            parent = Some(adopted.chain_id);
+            all.push(adopted);
+        }
+        Ok(all)
+    }
+
+    fn finish_config(&self, state: &StageState, config: &mut ImageConfig, adopted: &[Adopted]) {
+        let base = state.base.iter().flat_map(|base| base.diff_ids.iter());
+        let made = adopted.iter().map(|adopted| &adopted.diff_id);
+        config.rootfs.diff_ids = base.chain(made).map(ToString::to_string).collect();
+        config.created = Some(self.created());
+        let labels = self.request.labels.clone();
+        metadata::inner(config).labels.extend(labels);
+    }
+
+    /// One layer of all that a build made, as `--squash` asks for.
+    fn squash(&self, state: &StageState) -> Result<StageState> {
+        let storage = &self.shop.parts.storage;
+        let base = state.base.as_ref().and_then(|base| base.top_layer.clone());
+        let Some(top) = state.top() else { return Ok(state.clone()) };
+        let mut squashed = StageState { made: Vec::new(), ..state.clone() };
+        let key = KeyMaker::new("squash").digest(&state.key).finish();
+        let work =
+            LayerWork { key, parent: base.clone(), description: "squash", reuse: Reuse::Yes };
+        let path = self.place.folder()?.join("squashed.tar");
+        self.add_layer(&mut squashed, &work, &mut |root: &Path| {
+            let failed = || BuildError::io("write", &path);
+            let mut file = std::fs::File::create(&path).map_err(failed())?;
+            storage
+                .diff(&top, base.as_ref(), &mut file)
+                .map_err(BuildError::storage("squash layers"))?;
+            super::transfer::apply_layer(&path, root)
+        })?;
+        let below = state.base.as_ref().map_or(0, |base| base.config.history.len());
+        for line in squashed.config.history.iter_mut().skip(below) {
+            line.empty_layer = true;
+        }
+        squashed.config.history.push(History {
+            created: Some(self.created()),
+            comment: format!("squashed {} layers", state.made.len()),
+            ..History::default()
+        });
+        Ok(squashed)
+    }
+
+    /// An image of a step that failed, for a shell in it.
+    pub(crate) fn image_of_failure(&self, state: &StageState) -> Option<ImageId> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let layers = state.made.iter().map(|layer| layer.id.clone());
+        let made = self.adopt_all(state, layers.chain([failed.clone()])).and_then(|adopted| {
+            let mut config = state.config.clone();
+            metadata::record(
+                &mut config,
+                "a step that failed".to_owned(),
+                &self.created(),
+                metadata::StepKind::Layer,
+            );
+            self.finish_config(state, &mut config, &adopted);
+            metadata::inner(&mut config).env = state.process_env();
+            let images = &self.shop.parts.images;
+            images
+                .publish_built(&config, Vec::new(), &PublishOptions::default())
+                .map_err(BuildError::image("keep the failed step"))
+        });
+        if made.is_err() {
+            self.discard(&failed);
+        }
+        // The step's own error is the one to tell.
+        made.ok()
+    }
+}

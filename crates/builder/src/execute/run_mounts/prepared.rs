@@ -1,0 +1,281 @@
+//! Mounts of one step that are ready for the runner, and their end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use barge_storage::{Durability, LayerId, MountOptions, ReadWriteOptions, StorageDriver};
+use barge_sys::openat2;
+use rustix::fs::{Mode, OFlags};
+
+use super::super::Running;
+use super::super::mount_points::{MountPoints, Shape};
+use super::{CacheWish, Mounts, Owner, Wanted, What};
+use crate::cache::mounts::HeldMount;
+use crate::error::{BuildError, Result};
+use crate::memory::Memory;
+use crate::runner::{StepMount, StepSource};
+
+/// What a step's mounts need while it runs.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    mounts: Vec<StepMount>,
+    env: Vec<String>,
+    points: Option<MountPoints>,
+    views: Vec<View>,
+    caches: Vec<HeldMount>,
+    memory: Option<Memory>,
+}
+
+/// A layer on another one, mounted, whose content nobody keeps.
+struct View {
+    storage: std::sync::Arc<dyn StorageDriver>,
+    id: LayerId,
+    root: PathBuf,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl View {
+    fn create(running: &Running<'_>, parent: Option<&LayerId>) -> Result<Self> {
+        let storage = std::sync::Arc::clone(&running.shop.parts.storage);
+        let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
+        storage
+            .create_read_write(&id, parent, &ReadWriteOptions::default())
+            .map_err(BuildError::storage("make a view of a layer"))?;
+        let options = MountOptions { durability: Durability::Volatile };
+        let mut view = Self { storage, id, root: PathBuf::new() };
+        view.root =
+            view.storage.mount(&view.id, &options).map_err(BuildError::storage("mount a layer"))?;
+        Ok(view)
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // What cannot go now is swept at the next start.
+        if self.storage.unmount(&self.id).is_ok() {
+            self.storage.remove(&self.id).ok();
+        }
+    }
+}
+
+impl Mounts {
+    /// Makes everything that the runner mounts, and the points where it does.
+    pub(crate) fn prepare(
+        &self,
+        running: &Running<'_>,
+        root: &Path,
+        script: Option<&(String, String)>,
+    ) -> Result<Prepared> {
+        let mut prepared = Prepared {
+            mounts: Vec::new(),
+            env: Vec::new(),
+            points: Some(MountPoints::new(root)?),
+            views: Vec::new(),
+            caches: self.hold_caches(running)?,
+            memory: None,
+        };
+        let made = self.prepare_all(running, &mut prepared, script);
+        match made {
+            Ok(()) => Ok(prepared),
+            Err(error) => {
+                prepared.clear().ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// In one order for all steps, so that no two wait for each other.
+    fn hold_caches(&self, running: &Running<'_>) -> Result<Vec<HeldMount>> {
+        let mut wishes: Vec<&CacheWish> = self.list.iter().filter_map(Wanted::cache).collect();
+        wishes.sort_by_key(|wish| wish.key);
+        wishes.dedup_by_key(|wish| wish.key);
+        let hold = |wish: &CacheWish| {
+            let mounts = &running.shop.mounts;
+            let mut held = mounts.hold(&wish.key, wish.sharing, running.cancel)?;
+            if held.is_new {
+                fill(running, &held, wish)?;
+                held.filled(&wish.id)?;
+            }
+            Ok(held)
+        };
+        wishes.into_iter().map(hold).collect()
+    }
+
+    fn prepare_all(
+        &self,
+        running: &Running<'_>,
+        prepared: &mut Prepared,
+        script: Option<&(String, String)>,
+    ) -> Result<()> {
+        for wanted in &self.list {
+            match &wanted.what {
+                What::Files { files, source } => {
+                    let view = View::create(running, files.layer())?;
+                    let root = view.root.clone();
+                    prepared.views.push(view);
+                    prepared.add_below(wanted, &root, source)?;
+                }
+                What::Cache(wish) => {
+                    let data = prepared.cache_of(running, wish)?;
+                    prepared.add(wanted, StepSource::Path(data), Shape::Folder)?;
+                }
+                What::Tmpfs { size, mode } => {
+                    let source = StepSource::Tmpfs(tmpfs_options(*size, *mode));
+                    prepared.add(wanted, source, Shape::Folder)?;
+                }
+                What::Secret { bytes, env, owner } => {
+                    if let Some(name) = env {
+                        prepared.env.push(format!("{name}={}", String::from_utf8_lossy(bytes)));
+                    }
+                    if !wanted.target.is_empty() {
+                        let path = prepared.memory(running)?.write(
+                            bytes,
+                            (owner.uid, owner.gid),
+                            owner.mode,
+                        )?;
+                        prepared.add(wanted, StepSource::Path(path), Shape::File)?;
+                    }
+                }
+                What::Ssh { socket } => {
+                    prepared.add(wanted, StepSource::Path(socket.clone()), Shape::File)?;
+                    let name = "SSH_AUTH_SOCK=";
+                    if !prepared.env.iter().any(|pair| pair.starts_with(name)) {
+                        prepared.env.push(format!("{name}{}", wanted.target));
+                    }
+                }
+            }
+        }
+        script.map_or(Ok(()), |script| prepared.add_script(running, script))
+    }
+}
+
+impl Wanted {
+    fn cache(&self) -> Option<&CacheWish> {
+        if let What::Cache(wish) = &self.what { Some(wish) } else { None }
+    }
+}
+
+impl Prepared {
+    pub(crate) fn take_mounts(&mut self) -> Vec<StepMount> {
+        std::mem::take(&mut self.mounts)
+    }
+
+    pub(crate) fn take_env(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.env)
+    }
+
+    /// Takes away what was made for the step only.
+    pub(crate) fn clear(mut self) -> Result<()> {
+        let points = self.points.take().map_or(Ok(()), MountPoints::remove);
+        let memory = self.memory.take().map_or(Ok(()), Memory::remove);
+        points.and(memory)
+    }
+
+    fn memory(&mut self, running: &Running<'_>) -> Result<&Memory> {
+        let memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => Memory::create(&running.place.memory)?,
+        };
+        Ok(self.memory.insert(memory))
+    }
+
+    /// A file or a folder of a mounted layer.
+    fn add_below(&mut self, wanted: &Wanted, root: &Path, source: &str) -> Result<()> {
+        let fd = openat2::open_root(root).map_err(BuildError::io("open", root))?;
+        let found = openat2::open(&fd, Path::new(source), OFlags::PATH)
+            .map_err(|_| BuildError::NotFound(format!("failed to mount: {source:?}: not found")))?;
+        let path = path_of(&found)?;
+        let shape = if path.is_dir() { Shape::Folder } else { Shape::File };
+        self.add(wanted, StepSource::Path(path), shape)
+    }
+
+    fn add(&mut self, wanted: &Wanted, source: StepSource, shape: Shape) -> Result<()> {
+        self.make_point(&wanted.target, shape)?;
+        self.mounts.push(StepMount {
+            target: wanted.target.clone(),
+            source,
+            is_read_only: wanted.is_read_only,
+        });
+        Ok(())
+    }
+
+    /// The point is in what was mounted above it, or in the layer.
+    fn make_point(&mut self, target: &str, shape: Shape) -> Result<()> {
+        let path = Path::new(target);
+        let above = self.mounts.iter().rev().find(|mount| path.starts_with(&mount.target));
+        let Some(above) = above else {
+            return self.points.as_mut().map_or(Ok(()), |points| points.make(target, shape));
+        };
+        let StepSource::Path(root) = &above.source else { return Ok(()) };
+        let Ok(inside) = path.strip_prefix(&above.target) else { return Ok(()) };
+        if inside.as_os_str().is_empty() || !root.is_dir() {
+            return Ok(());
+        }
+        let fd = openat2::open_root(root).map_err(BuildError::io("open", root))?;
+        let made = match shape {
+            Shape::Folder => openat2::create_folders(&fd, inside, Mode::from_raw_mode(0o755)),
+            Shape::File => openat2::create_file(&fd, inside),
+        };
+        made.map(drop).map_err(BuildError::io("make the mount point", path))
+    }
+
+    fn cache_of(&self, running: &Running<'_>, wish: &CacheWish) -> Result<PathBuf> {
+        let name = wish.key.hex();
+        let of_key = |held: &&HeldMount| held.is_of(&name);
+        let held = self.caches.iter().find(of_key);
+        held.map(|held| held.data.clone())
+            .ok_or_else(|| BuildError::NotFound(format!("cache mount of {}", running.place.id)))
+    }
+
+    fn add_script(&mut self, running: &Running<'_>, script: &(String, String)) -> Result<()> {
+        let (name, text) = script;
+        let folder = running.place.folder()?;
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(BuildError::io("write", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(BuildError::io("change", &path))?;
+        self.mounts.push(StepMount {
+            target: "/dev/pipes".to_owned(),
+            source: StepSource::Path(folder),
+            is_read_only: true,
+        });
+        Ok(())
+    }
+}
+
+/// A new cache mount gets its owner, and what it is to be filled with.
+fn fill(running: &Running<'_>, held: &HeldMount, wish: &CacheWish) -> Result<()> {
+    if let Some((files, source)) = &wish.seed {
+        running.with_view(files.layer(), &mut |root| {
+            super::super::transfer::copy_folder(root, source, &held.data)
+        })?;
+    }
+    give(&held.data, wish.owner)
+}
+
+fn give(path: &Path, owner: Owner) -> Result<()> {
+    std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))
+        .map_err(BuildError::io("change the owner of", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(owner.mode))
+        .map_err(BuildError::io("change the mode of", path))
+}
+
+fn tmpfs_options(size: Option<u64>, mode: Option<u32>) -> BTreeMap<String, String> {
+    let size = size.map(|size| ("size".to_owned(), size.to_string()));
+    let mode = mode.map(|mode| ("mode".to_owned(), format!("{mode:o}")));
+    size.into_iter().chain(mode).collect()
+}
+
+/// Where an open file is, as this process sees it.
+fn path_of(fd: &OwnedFd) -> Result<PathBuf> {
+    let link = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    fs::read_link(&link).map_err(BuildError::io("read", &link))
+}

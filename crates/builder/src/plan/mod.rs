@@ -1,0 +1,156 @@
+//! What a build will do: the Dockerfile's stages as a graph, those that nobody needs left out.
+//!
+//! Only names are resolved here. What instructions say depends on the environment of base images, so their words are
+//! expanded when a stage runs.
+
+mod origin;
+pub(crate) mod scope;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use barge_dockerfile::ast::{Dockerfile, Instruction, Stage};
+use barge_types::Platform;
+
+use crate::error::{BuildError, Result};
+use crate::request::BuildRequest;
+use origin::Names;
+pub(crate) use origin::{Origin, suggestion};
+use scope::Globals;
+
+/// A build for one platform.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What it is for.
+    pub(crate) platform: Platform,
+    /// Variables before the first `FROM`.
+    pub(crate) globals: Globals,
+    /// As many as the Dockerfile has.
+    pub(crate) stages: Vec<StagePlan>,
+    /// Which one becomes the image.
+    pub(crate) target: usize,
+    /// Those that the target needs, itself included.
+    pub(crate) needed: BTreeSet<usize>,
+}
+
+/// One stage.
+#[derive(Debug)]
+pub(crate) struct StagePlan {
+    /// Its name, or its number.
+    pub(crate) label: String,
+    /// What it stands on.
+    pub(crate) base: Origin,
+    /// `--platform`, or the build's.
+    pub(crate) platform: Platform,
+    /// Other stages that its own instructions need.
+    needs: BTreeSet<usize>,
+}
+
+impl Plan {
+    /// Looks at the stages from the target on.
+    pub(crate) fn new(
+        dockerfile: &Dockerfile,
+        request: &BuildRequest,
+        platform: &Platform,
+    ) -> Result<Self> {
+        let target = find_target(dockerfile, request.target.as_deref())?;
+        let label = label(&dockerfile.stages[target], target);
+        let globals = Globals::new(dockerfile, request, (platform, &label))?;
+        let names = Names { stages: &dockerfile.stages, contexts: &request.named_contexts };
+        let mut stages = Vec::new();
+        for (index, stage) in dockerfile.stages.iter().enumerate() {
+            stages.push(StagePlan::new((index, stage), &globals, &names, platform)?);
+        }
+        let mut plan =
+            Self { platform: platform.clone(), globals, stages, target, needed: BTreeSet::new() };
+        plan.need(target, &mut Vec::new())?;
+        Ok(plan)
+    }
+
+    /// Takes a stage and all that it needs; refuses those that need themselves.
+    fn need(&mut self, index: usize, way: &mut Vec<usize>) -> Result<()> {
+        if way.contains(&index) {
+            let label = &self.stages[index].label;
+            return Err(BuildError::Invalid(format!(
+                "circular dependency detected on stage: {label}"
+            )));
+        }
+        if self.needed.contains(&index) {
+            return Ok(());
+        }
+        way.push(index);
+        let needs = self.stages[index].needs.clone();
+        needs.into_iter().try_for_each(|other| self.need(other, way))?;
+        way.pop();
+        self.needed.insert(index);
+        Ok(())
+    }
+}
+
+impl StagePlan {
+    fn new(
+        (index, stage): (usize, &Stage),
+        globals: &Globals,
+        names: &Names<'_>,
+        platform: &Platform,
+    ) -> Result<Self> {
+        let base = names.base(index, &globals.base_name(&stage.from.value)?)?;
+        let platform = globals.platform(&stage.from.value)?.unwrap_or_else(|| platform.clone());
+        let mut needs = BTreeSet::new();
+        needs.extend(base.stage());
+        for instruction in &stage.instructions {
+            for word in sources_of(&instruction.value) {
+                needs.extend(names.resolve(index, word)?.stage());
+            }
+        }
+        Ok(Self { label: label(stage, index), base, platform, needs })
+    }
+}
+
+/// What a word after `--from` of an instruction of a stage means.
+pub(crate) fn resolve(
+    dockerfile: &Dockerfile,
+    request: &BuildRequest,
+    (stage, word): (usize, &str),
+) -> Result<Origin> {
+    let names = Names { stages: &dockerfile.stages, contexts: &request.named_contexts };
+    names.resolve(stage, word)
+}
+
+/// The words after `--from` of an instruction.
+pub(crate) fn sources_of(instruction: &Instruction) -> Vec<&str> {
+    if let Instruction::Add(transfer) | Instruction::Copy(transfer) = instruction {
+        transfer.from.iter().map(String::as_str).collect()
+    } else if let Instruction::Run(run) = instruction {
+        run.mounts.iter().filter_map(|mount| mount.from.as_deref()).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+fn label(stage: &Stage, index: usize) -> String {
+    stage.name.clone().unwrap_or_else(|| format!("stage-{index}"))
+}
+
+fn find_target(dockerfile: &Dockerfile, target: Option<&str>) -> Result<usize> {
+    let stages = &dockerfile.stages;
+    let Some(last) = stages.len().checked_sub(1) else {
+        return Err(BuildError::Invalid("no build stage in current context".to_owned()));
+    };
+    let Some(target) = target.filter(|target| !target.is_empty()) else {
+        return Ok(last);
+    };
+    let lower = target.to_lowercase();
+    if let Some(found) = stages.iter().rposition(|stage| stage.name.as_deref() == Some(&lower)) {
+        return Ok(found);
+    }
+    if let Ok(number) = target.parse::<usize>()
+        && number <= last
+    {
+        return Ok(number);
+    }
+    let names = stages.iter().filter_map(|stage| stage.name.as_deref());
+    let hint = suggestion(&lower, names);
+    Err(BuildError::Invalid(format!("target stage \"{target}\" could not be found{hint}")))
+}
