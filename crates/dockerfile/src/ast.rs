@@ -29,6 +29,8 @@ pub struct Directives {
 pub struct CheckDirective {
     /// Rules that do not apply; `all` for none that does.
     pub skip: Vec<String>,
+    /// Rules that apply only when asked for, or `all`.
+    pub experimental: Vec<String>,
     /// Whether a warning fails the build.
     pub is_error: bool,
 }
@@ -158,6 +160,8 @@ pub struct Heredoc {
 /// One `--mount` of a `RUN`; values may have variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountFlag {
+    /// The flag's value as it stands: to be expanded and given to [`crate::parse_mount`] when it has variables.
+    pub text: String,
     /// What is mounted.
     pub kind: MountKind,
     /// `target`, `dst`, `destination`.

@@ -13,5 +13,5 @@ mod parse;
 mod suggest;
 
 pub use error::ParseError;
-pub use parse::{parse, parse_trigger};
+pub use parse::{MountError, parse, parse_mount, parse_trigger};
 pub use suggest::suggest;
