@@ -70,11 +70,11 @@ impl Arena {
     }
 
     /// Builds a case with everybody; says who could not and why.
-    pub(crate) fn build(&self, case: &Case) -> Vec<(Builder, Facts)> {
+    pub(crate) fn build(&self, case: &Case) -> Vec<(Builder, String)> {
         let context = case.unpack(&self.contexts);
         let failed = Builder::of(case).iter().filter_map(|builder| {
             let failure = self.build_with(*builder, case, &context)?;
-            Some((*builder, Facts::of_failure(&failure)))
+            Some((*builder, failure))
         });
         failed.collect()
     }
@@ -86,7 +86,7 @@ impl Arena {
             line.args(["-f", first, "-t", &name, "."]).current_dir(context);
             let outcome = Process::start(&mut line).wait();
             if outcome.code != 0 {
-                return Some(format!("{first}: {}", last_line(&outcome.stderr)));
+                return Some(format!("{first}: {}", outcome.stderr));
             }
         }
         let mut line = self.client(builder);
@@ -97,7 +97,7 @@ impl Arena {
             process.feed(&output(source, context));
         }
         let outcome = process.wait();
-        (outcome.code != 0).then(|| last_line(&outcome.stderr).to_owned())
+        (outcome.code != 0).then_some(outcome.stderr)
     }
 
     /// `build` without a network for its steps, which none of them needs.
@@ -152,6 +152,12 @@ impl Arena {
         std::fs::read(&archive).unwrap()
     }
 
+    /// A daemon that has died refuses everything, right or wrong.
+    pub(crate) fn assert_everybody_lives(&self) {
+        Process::start(self.dockerd.client().arg("version")).wait().ok();
+        self.host.barge(&["version"]).ok();
+    }
+
     /// What a case is said to be built on.
     pub(crate) fn base(name: &str) -> Facts {
         let archives = bases().map(|image| image.save(Layout::Legacy));
@@ -189,10 +195,6 @@ fn output(line: &str, folder: &Path) -> Vec<u8> {
     let outcome = shell.args(["-ec", line]).current_dir(folder).output().unwrap();
     assert!(outcome.status.success(), "{line}");
     outcome.stdout
-}
-
-fn last_line(text: &str) -> &str {
-    text.trim().lines().last().unwrap_or_default()
 }
 
 /// Answers `GET /<case>/<path>` with what is in the folder `served` of the case's context.

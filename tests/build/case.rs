@@ -44,6 +44,8 @@ pub(crate) struct Words {
     pub(crate) stdin: Option<String>,
     /// Where nobody else can: all facts that are not the base's, without history.
     pub(crate) expect: Vec<String>,
+    /// In the corpus of mistakes: parts of the error's text.
+    pub(crate) says: Vec<String>,
     /// What [`Self::expect`] is to be read upon, `busybox` if nothing is said.
     pub(crate) base: Option<String>,
 }
@@ -63,7 +65,16 @@ pub(crate) enum Peers {
 
 /// All of them, in order.
 pub(crate) fn corpus() -> Vec<Case> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    read_all("corpus")
+}
+
+/// Those that have a mistake in them.
+pub(crate) fn mistakes() -> Vec<Case> {
+    read_all("errors")
+}
+
+fn read_all(folder: &str) -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut folders: Vec<PathBuf> =
         fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();

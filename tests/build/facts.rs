@@ -19,7 +19,8 @@ const OF_THE_BUILDER: [&str; 3] = ["Hostname", "Domainname", "Image"];
 impl Facts {
     /// There is no image.
     pub(crate) fn of_failure(text: &str) -> Self {
-        Self(BTreeMap::from([(FAILURE.to_owned(), format!("failed: {text}"))]))
+        let last = text.trim().lines().last().unwrap_or_default();
+        Self(BTreeMap::from([(FAILURE.to_owned(), format!("failed: {last}"))]))
     }
 
     pub(crate) fn of_image(config: &Value, files: &Files) -> Self {
@@ -90,6 +91,21 @@ fn add(facts: &mut BTreeMap<String, String>, name: &str, value: &Value) {
         Value::Object(members) => members.is_empty(),
     };
     if !is_nothing {
-        facts.insert(format!("config {name}"), value.to_string());
+        facts.insert(format!("config {name}"), canonical(value));
+    }
+}
+
+/// JSON with the members of objects in order.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<&String, &Value> = members.iter().collect();
+            let members =
+                sorted.iter().map(|(name, value)| format!("{name:?}:{}", canonical(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            value.to_string()
+        }
     }
 }

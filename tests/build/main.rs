@@ -17,6 +17,7 @@ mod compare;
 mod coverage;
 mod differences;
 mod dockerd;
+mod errors;
 mod facts;
 mod files;
 mod saved;
