@@ -4,12 +4,13 @@
 //! The protocol of those programs is Docker's: `get`, `store`, `erase` as argument, one document on
 //! standard input, one on standard output, and an exit code.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use barge_api_types::AuthConfig;
-use barge_client::RegistryAuth;
+use barge_client::{RegistryAuth, RegistryConfig};
 use barge_types::Reference;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -158,6 +159,19 @@ pub(crate) fn for_registry(folder: &Path, registry: &str) -> Result<RegistryAuth
     let key = key(registry);
     let found = Store::of(&config, &key).get(&config, &key)?;
     Ok(found.map_or_else(RegistryAuth::default, |auth| RegistryAuth::new(&auth)))
+}
+
+/// All that there are, by the names that they are filed under, for a build: what it pulls is known
+/// to the daemon alone. A store that does not answer is passed over: the build may not need it.
+pub(crate) fn all(folder: &Path) -> Result<RegistryConfig> {
+    let config = ConfigFile::open(folder)?;
+    let filed = config.entries("auths").chain(config.entries("credHelpers"));
+    let keys: BTreeSet<&str> = filed.map(|(key, _)| key).collect();
+    let found = keys.into_iter().filter_map(|key| {
+        let auth = Store::of(&config, key).get(&config, key).ok().flatten()?;
+        Some((key.to_owned(), auth))
+    });
+    Ok(RegistryConfig::new(&found.collect()))
 }
 
 /// The entry in the file; older clients filed it under whole URLs.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use barge_client::{ApiVersion, Client};
+use barge_client::{ApiVersion, Client, Host};
 use barge_types::Platform;
 
 use crate::context::{self, Endpoint, Origin};
@@ -49,6 +49,16 @@ impl Session {
             result => result?,
         }
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// Which daemon is meant.
+    pub(crate) fn host(&self) -> Result<Host> {
+        Ok(context::endpoint(&self.globals)?.host)
+    }
+
+    /// Whether the user wants to know more than others.
+    pub(crate) fn is_debugging(&self) -> bool {
+        self.globals.is_debugging()
     }
 
     /// Refuses a flag that the daemon is too old for, in the words of Docker's client.

@@ -2,8 +2,8 @@
 
 use barge_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerSummary,
-    ContainerTopResponse, ContainerWaitResponse, ContainersPruneResponse, FilesystemChange,
-    Filters, StatsResponse,
+    ContainerTopResponse, ContainerUpdateRequest, ContainerWaitResponse, ContainersPruneResponse,
+    FilesystemChange, Filters, StatsResponse,
 };
 use bytes::Bytes;
 use serde::Deserialize;

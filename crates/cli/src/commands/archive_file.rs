@@ -27,7 +27,11 @@ pub(super) fn check_output(output: Option<&Path>, verb: &str) -> Result<()> {
     {
         return Err(CliError::Invalid(format!(
             "failed to {verb} {}: invalid output path: directory {:?} does not exist",
-            if verb == "save" { "image" } else { "container" },
+            match verb {
+                "save" => "image",
+                "export" => "container",
+                _ => "result",
+            },
             folder.display().to_string()
         )));
     }
@@ -51,6 +55,17 @@ pub(super) async fn write(
     // Standard error: nothing but the archive is the command's output.
     let progress = Progress::new(Show::OnStderr).with(moving);
     progress.during(write_to(&mut archive, (path, &counter))).await
+}
+
+/// The same without a picture of it: somebody else draws one.
+pub(super) async fn receive(
+    mut archive: ByteStream,
+    (output, counter): (Option<&Path>, &Counter),
+) -> Result<()> {
+    match output {
+        Some(path) => write_to(&mut archive, (path, counter)).await,
+        None => copy(&mut archive, (&mut std::io::stdout().lock(), counter)).await,
+    }
 }
 
 /// Writes beside the file and renames: an archive that is not whole is never seen under its name.

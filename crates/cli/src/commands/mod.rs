@@ -10,6 +10,7 @@ use crate::flags::Order;
 use crate::session::Session;
 
 mod archive_file;
+mod build;
 mod container;
 mod image;
 mod inspect;
@@ -164,6 +165,7 @@ pub(crate) const COMMON: &[Entry] = &[
     verb("run", &container::run::VERB),
     verb("exec", &container::exec::VERB),
     verb("ps", &container::ls::VERB),
+    verb("build", &build::VERB),
     verb("pull", &image::pull::VERB),
     verb("push", &image::push::VERB),
     verb("images", &image::ls::VERB),
@@ -176,6 +178,8 @@ pub(crate) const COMMON: &[Entry] = &[
 
 /// The nouns.
 pub(crate) const NOUNS: &[Entry] = &[
+    noun("builder", &build::BUILDER),
+    noun("buildx", &build::BUILDX),
     noun("container", &container::NOUN),
     noun("image", &image::NOUN),
     noun("manifest", &manifest::NOUN),

@@ -3,6 +3,8 @@
 //! Without a terminal the lines are Docker's, word for word: scripts read them.
 
 mod board;
+pub(crate) mod build;
+mod cells;
 mod meter;
 mod painter;
 #[cfg(test)]

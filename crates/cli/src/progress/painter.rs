@@ -38,7 +38,7 @@ impl Painter {
     /// what no longer fitted into several lines.
     fn home(&self, width: u16) -> String {
         let width = usize::from(width).max(1);
-        let lengths = self.painted.iter().map(|line| line.chars().count());
+        let lengths = self.painted.iter().map(|line| super::cells::cells(line));
         let rows: usize = lengths.map(|length| length.div_ceil(width).max(1)).sum();
         if rows == 0 { String::new() } else { format!("\x1b[{rows}A\r") }
     }

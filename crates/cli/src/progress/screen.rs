@@ -58,6 +58,8 @@ impl Screen {
                     row.clear();
                 }
             }
+            // Colours are not seen here.
+            'm' => {}
             other => panic!("unknown command {other:?}"),
         }
     }

@@ -9,7 +9,7 @@ use crate::session::Session;
 pub(super) mod attach;
 mod attached;
 pub(super) mod commit;
-mod config;
+pub(super) mod config;
 pub(super) mod create;
 pub(super) mod diff;
 pub(super) mod exec;

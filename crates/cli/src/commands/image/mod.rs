@@ -4,7 +4,7 @@ use barge_api_types::ImageDeleteResponseItem;
 use barge_client::Upload;
 use barge_types::{Reference, ReferenceError};
 
-use super::{Noun, verb, verb_also};
+use super::{Noun, build, verb, verb_also};
 use crate::error::{CliError, Result};
 use crate::progress::Counter;
 
@@ -21,10 +21,13 @@ pub(super) mod save;
 pub(super) mod tag;
 mod tree;
 
+pub(super) use pull::check_trust;
+
 /// `barge image`.
 pub(crate) const NOUN: Noun = Noun {
     about: "Manage images",
     verbs: &[
+        verb("build", &build::VERB),
         verb("history", &history::VERB),
         verb("import", &import::VERB),
         verb("inspect", &inspect::VERB),
@@ -52,7 +55,7 @@ fn removed(item: &ImageDeleteResponseItem) -> String {
 }
 
 /// Feeds an upload from something that may block, on a thread of its own.
-fn upload(mut from: impl std::io::Read + Send + 'static, counter: Counter) -> Upload {
+pub(super) fn upload(mut from: impl std::io::Read + Send + 'static, counter: Counter) -> Upload {
     let (sender, upload) = Upload::channel();
     std::thread::spawn(move || {
         let mut buffer = vec![0; CHUNK];

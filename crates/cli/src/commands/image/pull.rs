@@ -62,7 +62,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
 }
 
 /// Content trust is gone from Docker's client; asking for it must not pass for having it.
-pub(super) fn check_trust(disabled: bool) -> Result<()> {
+pub(in crate::commands) fn check_trust(disabled: bool) -> Result<()> {
     if disabled && !std::env::var("DOCKER_CONTENT_TRUST").is_ok_and(|value| is_true(&value)) {
         return Ok(());
     }

@@ -7,14 +7,14 @@ use super::text::Refused;
 use crate::flags::{ParseError, integer};
 
 /// `--memory` and the like.
-pub(super) fn bytes(text: &str) -> Result<i64, Refused> {
+pub(in crate::commands) fn bytes(text: &str) -> Result<i64, Refused> {
     let refused = || Refused(format!("invalid size: '{text}'"));
     let bytes = size::parse_bytes(text).map_err(|_| refused())?;
     i64::try_from(bytes).map_err(|_| refused())
 }
 
 /// `--memory-swap`: -1 is no limit.
-pub(super) fn swap_bytes(text: &str) -> Result<i64, Refused> {
+pub(in crate::commands) fn swap_bytes(text: &str) -> Result<i64, Refused> {
     if text == "-1" { Ok(-1) } else { bytes(text) }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn nano_cpus(text: &str) -> Result<i64, Refused> {
 }
 
 /// `--ulimit name=soft[:hard]`
-pub(super) fn ulimit(text: &str) -> Result<Ulimit, Refused> {
+pub(in crate::commands) fn ulimit(text: &str) -> Result<Ulimit, Refused> {
     let (name, all) =
         text.split_once('=').ok_or_else(|| Refused(format!("invalid ulimit argument: {text}")))?;
     if !limits::is_known(name) {

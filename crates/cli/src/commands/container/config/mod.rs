@@ -12,12 +12,12 @@ use crate::error::{CliError, Result};
 
 mod devices;
 mod flags;
-mod limits;
+pub(in crate::commands) mod limits;
 mod mounts;
-mod network;
+pub(in crate::commands) mod network;
 mod ports;
 mod security;
-pub(super) mod text;
+pub(in crate::commands) mod text;
 
 pub(in crate::commands) use flags::ContainerFlags;
 

@@ -178,7 +178,7 @@ pub(super) fn is_mac_address(text: &str) -> bool {
 }
 
 /// `--add-host name:address`, also with `=`.
-pub(super) fn extra_host(text: &str) -> Parsed<String> {
+pub(in crate::commands) fn extra_host(text: &str) -> Parsed<String> {
     let bad = || Refused(format!("bad format for add-host: {text:?}"));
     let (name, address) = text
         .split_once('=')

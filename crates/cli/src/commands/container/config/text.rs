@@ -9,7 +9,7 @@ use crate::error::{CliError, Result};
 /// A value that Docker's client refuses while reading flags.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
-pub(in crate::commands) struct Refused(pub(super) String);
+pub(in crate::commands) struct Refused(pub(in crate::commands) String);
 
 /// What a name alone means in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(in crate::commands) fn variable(text: &str) -> std::result::Result<String, R
 }
 
 /// `--label`
-pub(super) fn label(text: &str) -> std::result::Result<String, Refused> {
+pub(in crate::commands) fn label(text: &str) -> std::result::Result<String, Refused> {
     if text.split('=').next().is_none_or(str::is_empty) {
         return Err(Refused(format!("invalid label '{text}': empty name")));
     }
