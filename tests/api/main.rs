@@ -20,3 +20,4 @@ mod stats;
 mod storage;
 mod streams;
 mod system;
+mod update;

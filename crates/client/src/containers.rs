@@ -212,6 +212,11 @@ impl<'a> Containers<'a> {
         self.client.post(path).done().await
     }
 
+    /// Changes its limits and its restart policy.
+    pub async fn update(self, id: &str, request: &ContainerUpdateRequest) -> Result<()> {
+        self.client.post(Path::new(&["containers", id, "update"])).json(request)?.done().await
+    }
+
     /// Removes it.
     pub async fn remove(self, id: &str, options: RemoveOptions) -> Result<()> {
         let path = Path::new(&["containers", id])

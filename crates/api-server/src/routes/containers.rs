@@ -1,6 +1,8 @@
 //! `/containers/…`.
 
-use barge_api_types::{ContainerConfig, ContainerCreateRequest};
+use barge_api_types::{
+    ContainerConfig, ContainerCreateRequest, ContainerUpdateRequest, ContainerUpdateResponse,
+};
 use barge_engine::{
     AttachOptions, Attached, Engine, ListOptions, LogStream, LogsOptions, RemoveOptions, Size,
     Started, StatsMode, StatsStream, StopOptions, Stopped, WaitCondition,
@@ -46,6 +48,7 @@ pub(super) fn add(router: &mut Router<Engine>) {
     router.post("/containers/{name}/pause", pause);
     router.post("/containers/{name}/unpause", unpause);
     router.post("/containers/{name}/rename", rename);
+    router.post("/containers/{name}/update", update);
     router.post("/containers/{name}/resize", resize);
     router.post("/containers/{name}/wait", wait);
     router.post("/containers/{name}/attach", attach);
@@ -207,6 +210,14 @@ pub(super) fn console_size(call: &Call<Engine>) -> std::result::Result<(u16, u16
         })
     };
     Ok((side("h", "height")?, side("w", "width")?))
+}
+
+async fn update(mut call: Call<Engine>) -> Result {
+    let Json::Value(request) = call.json::<ContainerUpdateRequest>().await? else {
+        return Err(ApiError::invalid("invalid JSON: got EOF while reading request body"));
+    };
+    call.state.containers.update(&call.name, request).await?;
+    reply::json(StatusCode::OK, &ContainerUpdateResponse::default())
 }
 
 async fn resize(call: Call<Engine>) -> Result {

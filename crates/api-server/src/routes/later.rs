@@ -13,8 +13,7 @@ const BUILD: &str = "building images";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 22] = [
-    (Method::POST, "/containers/{name}/update", "updating a container's limits"),
+const LATER: [(Method, &str, &str); 21] = [
     (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
     (Method::HEAD, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/archive", ARCHIVE),

@@ -215,6 +215,7 @@ pub(crate) const VERBS: &[Entry] = &[
     verb("tag", &image::tag::VERB),
     verb("top", &container::top::VERB),
     verb("unpause", &container::unpause::VERB),
+    verb("update", &container::update::VERB),
     verb("wait", &container::wait::VERB),
 ];
 

@@ -31,6 +31,7 @@ pub(super) mod stats;
 pub(super) mod stop;
 pub(super) mod top;
 pub(super) mod unpause;
+pub(super) mod update;
 pub(super) mod wait;
 
 /// How many containers are worked on at once, as Docker's client has it.
@@ -62,6 +63,7 @@ pub(crate) const NOUN: Noun = Noun {
         verb("stop", &stop::VERB),
         verb("top", &top::VERB),
         verb("unpause", &unpause::VERB),
+        verb("update", &update::VERB),
         verb("wait", &wait::VERB),
     ],
 };

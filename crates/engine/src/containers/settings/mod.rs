@@ -18,9 +18,9 @@ use barge_types::{RestartPolicy, Signal};
 
 pub(crate) use modes::{CgroupMode, IpcMode, NetworkMode, PidMode, UtsMode};
 pub(crate) use mounts::{MissingSource, WantedMount, parse_mounts};
-pub(crate) use resources::Host;
 #[cfg(test)]
 use resources::device_rule;
+pub(crate) use resources::{Host, to_limits};
 pub(crate) use security::{NewPrivileges, SeccompChoice, Security, SystemPaths, all_capabilities};
 
 use crate::error::{EngineError, Result};

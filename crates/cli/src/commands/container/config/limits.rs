@@ -19,7 +19,7 @@ pub(in crate::commands) fn swap_bytes(text: &str) -> Result<i64, Refused> {
 }
 
 /// `--cpus`: thousand millionths of a CPU.
-pub(super) fn nano_cpus(text: &str) -> Result<i64, Refused> {
+pub(in crate::commands) fn nano_cpus(text: &str) -> Result<i64, Refused> {
     const CPU: i64 = 1_000_000_000;
     let refused = || Refused(format!("failed to parse {text} as a rational number"));
     if let Some((above, below)) = text.split_once('/') {

@@ -226,7 +226,8 @@ fn is_mode(flag: &str, mode: &str) -> bool {
 }
 
 /// `no`, `always`, `on-failure[:count]`, …; which names there are is the daemon's business.
-fn restart_policy(text: &str) -> Result<RestartPolicy> {
+/// `--restart`.
+pub(super) fn restart_policy(text: &str) -> Result<RestartPolicy> {
     let (name, count) = match text.split_once(':') {
         Some(("", _)) => {
             return Err(invalid("invalid restart policy format: no policy provided before colon"));
