@@ -79,6 +79,20 @@ impl Arena {
         failed.collect()
     }
 
+    /// Builds a case with barge once more; says what is not as the first time.
+    pub(crate) fn build_again(&self, case: &Case) -> Option<String> {
+        let name = Builder::Barge.image(case);
+        let id =
+            || self.host.api().get(&format!("/images/{name}/json")).is(200).json()["Id"].clone();
+        let first = id();
+        let context = self.contexts.join(&case.name);
+        if let Some(failure) = self.build_with(Builder::Barge, case, &context) {
+            return Some(failure);
+        }
+        let second = id();
+        (first != second).then(|| format!("{first} became {second}"))
+    }
+
     fn build_with(&self, builder: Builder, case: &Case, context: &Path) -> Option<String> {
         if let Some(first) = &case.words.first {
             let name = format!("corpus-{}-base", case.name);

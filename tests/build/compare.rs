@@ -39,8 +39,15 @@ fn barge_builds_what_docker_builds() {
             });
         }
     });
-    let images = arena.images(&cases, failed.into_inner().unwrap());
+    let failed = failed.into_inner().unwrap();
     let mut report = Report::default();
+    for case in &cases {
+        let is_without_cache = case.words.flags.iter().any(|flag| flag == "--no-cache");
+        if !is_without_cache && !failed.contains_key(&(case.name.clone(), Builder::Barge)) {
+            report.again(case, arena.build_again(case));
+        }
+    }
+    let images = arena.images(&cases, failed);
     for case in &cases {
         report.compare(case, &images);
     }
@@ -55,6 +62,13 @@ struct Report {
 }
 
 impl Report {
+    /// What is built twice is the same image, since everything comes from the cache.
+    fn again(&mut self, case: &Case, difference: Option<String>) {
+        if let Some(difference) = difference {
+            writeln!(self.text, "{} built again: {difference}", case.name).unwrap();
+        }
+    }
+
     fn compare(&mut self, case: &Case, images: &BTreeMap<(String, Builder), Facts>) {
         let of = |builder: Builder| images.get(&(case.name.clone(), builder));
         let ours = of(Builder::Barge).unwrap();
