@@ -10,6 +10,10 @@ use crate::request_body::RequestBody;
 use crate::status::ApiError;
 use crate::version::ApiVersion;
 
+/// The process that a connection comes from, as the kernel noted it when it was made (`SO_PEERCRED`, unix(7)).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) i32);
+
 /// A request: the state it works on, what the path's wildcard stands for, and the rest.
 pub(crate) struct Call<S> {
     /// What the handlers work on: the engine.
@@ -37,6 +41,11 @@ impl<S> Call<S> {
     /// The headers.
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.request.headers()
+    }
+
+    /// The client's process, over a unix socket; 0 when it is in a namespace that this one does not see.
+    pub(crate) fn peer(&self) -> Option<i32> {
+        self.request.extensions().get::<Peer>().map(|peer| peer.0)
     }
 
     /// The JSON body.

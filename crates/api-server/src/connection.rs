@@ -122,7 +122,11 @@ async fn connection<S: Clone + Send + Sync + 'static>(
     mut stopped: watch::Receiver<()>,
 ) {
     let stopped_for_bodies = stopped.clone();
-    let service = service_fn(move |request| {
+    let peer = stream.peer();
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let app = Arc::clone(&app);
         let stopped = stopped_for_bodies.clone();
         async move { Ok::<_, Infallible>(app.respond(request).await.map(|body| body.until(stopped))) }

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::call::Peer;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
@@ -14,6 +15,16 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     /// Over tcp, not encrypted.
     Tcp(TcpStream),
+}
+
+impl Stream {
+    /// The process at the other end of a unix socket.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Unix(stream) => Some(Peer(stream.peer_cred().ok()?.pid()?)),
+            Self::Tcp(_) => None,
+        }
+    }
 }
 
 /// The reading half of a client's connection.

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barge_api_types::{LogConfig, Ulimit};
+use barge_builder::{Builder, BuilderParts};
 use barge_cgroups::{Layout, Version};
-use barge_image::ImageStore;
+use barge_image::{ImageStore, ImageUsage};
 use barge_network::{Controller, NetworkConfig};
 use barge_storage::StorageOptions;
 use barge_volume::VolumeStore;
+use tokio::runtime::Handle;
 
+use crate::builds::{BuildSources, Builds, OnlyContainers, StepRunner};
 use crate::containers::{ContainerDefaults, Containers, Host, Registry};
 use crate::disk::{Durability, write_file};
 use crate::error::{EngineError, Result};
@@ -81,6 +84,8 @@ pub struct Engine {
     pub containers: Arc<Containers>,
     /// Images.
     pub images: Arc<Images>,
+    /// Builds.
+    pub builds: Arc<Builds>,
     /// Registries.
     pub registries: Arc<Registries>,
     /// Networks.
@@ -140,37 +145,73 @@ impl Engine {
             machine: Host { cpus: cpus(), has_cgroup_v1: layout.version() == Version::V1 },
             layout,
             defaults: config.defaults.clone(),
+            build_cache: Default::default(),
             execs: Default::default(),
         });
         containers.load()?;
-        // Layers first: one that was half made would keep the layer below it.
-        let mut needed = store.layer_ids();
-        needed.extend(containers.layers_in_use());
-        needed.extend(containers.layers_of_folders()?);
-        storage.sweep(&needed)?;
-        store.sweep(&*containers)?;
         let registries = Arc::new(Registries::new(&config.registries)?);
         let images = Arc::new(Images {
-            store,
+            store: Arc::clone(&store),
             containers: Arc::clone(&containers),
             events: Arc::clone(&events),
             registries: Arc::clone(&registries),
             pulls: Default::default(),
         });
+        let builds = open_builds(&config, &images)?;
+        // Layers first: one that was half made would keep the layer below it.
+        let mut needed = store.layer_ids();
+        needed.extend(ImageUsage::layers_in_use(&*containers));
+        needed.extend(containers.layers_of_folders()?);
+        storage.sweep(&needed)?;
+        store.sweep(&*containers)?;
         let volumes = Arc::new(Volumes { store: volume_store, events: Arc::clone(&events) });
         let system = Arc::new(System {
             id: daemon_id(&config.data_root)?,
             config,
             containers: Arc::clone(&containers),
             images: Arc::clone(&images),
+            builds: Arc::clone(&builds),
             volumes: Arc::clone(&volumes),
             registries: Arc::clone(&registries),
             events: Arc::clone(&events),
         });
         let networks = Arc::new(Networks { controller });
         let lock = Arc::new(lock);
-        Ok(Self { containers, images, registries, networks, volumes, events, system, _lock: lock })
+        Ok(Self {
+            containers,
+            images,
+            builds,
+            registries,
+            networks,
+            volumes,
+            events,
+            system,
+            _lock: lock,
+        })
     }
+}
+
+/// The builder, its cache in the data root, what must not reach a disk in the exec root. Steps that a killed daemon left are
+/// ended first: they use the layers that are swept next.
+fn open_builds(config: &EngineConfig, images: &Arc<Images>) -> Result<Arc<Builds>> {
+    let containers = &images.containers;
+    let (folder, run_folder) = (config.data_root.join("builds"), config.exec_root.join("builds"));
+    let runtime = Handle::current();
+    let runner =
+        StepRunner::open(Arc::clone(containers), run_folder.join("steps"), runtime.clone())?;
+    let sources = Arc::new(BuildSources::new(Arc::clone(images), runtime));
+    let builder = Arc::new(Builder::open(BuilderParts {
+        folder: folder.clone(),
+        memory_folder: run_folder.join("memory"),
+        storage: Arc::clone(&containers.storage),
+        images: Arc::clone(&images.store),
+        runner: Arc::new(runner),
+        sources: Arc::clone(&sources) as Arc<dyn barge_builder::Sources>,
+        usage: Arc::new(OnlyContainers(Arc::clone(containers))),
+    })?);
+    // Only once: the cell is new.
+    containers.build_cache.set(Arc::downgrade(&builder)).ok();
+    Ok(Arc::new(Builds::open(builder, Arc::clone(images), sources, folder.join("contexts"))?))
 }
 
 fn make_root(path: &Path, mode: u32) -> Result<()> {

@@ -23,7 +23,7 @@ pub enum DiskKind {
     Containers,
     /// Volumes.
     Volumes,
-    /// What builds keep, which is nothing.
+    /// What builds keep for the next ones.
     BuildCache,
     /// The containers' logs.
     Logs,
@@ -61,14 +61,17 @@ impl System {
             let options = ListOptions { all: true, size: true, ..ListOptions::default() };
             usage.containers = Some(self.containers.list(options).await?);
         }
-        if asks(DiskKind::BuildCache) {
-            usage.build_cache = Some(Vec::new());
-        }
         let (this, kinds) = (Arc::clone(self), kinds.to_vec());
         blocking::run(move || {
             if kinds.contains(&DiskKind::Images) {
                 usage.layers_size = signed(this.images.bytes_of_layers());
                 usage.content_usage = Some(content_usage(this.images.store.content())?);
+            }
+            if kinds.contains(&DiskKind::BuildCache) {
+                let records = this.builds.records();
+                usage.builder_size = records.iter().map(|record| record.size).sum();
+                let records = records.iter().filter_map(|record| serde_json::to_value(record).ok());
+                usage.build_cache = Some(records.collect());
             }
             if kinds.contains(&DiskKind::Volumes) {
                 usage.volumes = Some(this.volumes.usage()?);

@@ -105,6 +105,9 @@ pub enum EngineError {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// A build failed; all of its causes are in its text.
+    #[error("{}", .0.chain())]
+    Build(Box<barge_builder::BuildError>),
     /// The image store refused.
     #[error(transparent)]
     Image(#[from] barge_image::ImageError),
@@ -150,6 +153,12 @@ pub enum EngineError {
 
 /// What a verb of the engine gives.
 pub type Result<T> = std::result::Result<T, EngineError>;
+
+impl From<barge_builder::BuildError> for EngineError {
+    fn from(error: barge_builder::BuildError) -> Self {
+        Self::Build(Box::new(error))
+    }
+}
 
 impl EngineError {
     /// Builds `map_err` closures: `.map_err(EngineError::io("create", &path))`.
@@ -228,6 +237,7 @@ impl EngineError {
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Shared(error) => error.kind(),
             Self::Registry(error) => error.kind(),
+            Self::Build(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Network(error) => error.kind(),

@@ -6,6 +6,7 @@
 
 mod blocking;
 mod bridge;
+mod builds;
 mod compose;
 mod containers;
 mod disk;
@@ -26,6 +27,10 @@ mod volumes;
 pub use barge_image::{Parents, Removal};
 pub use barge_registry::Credentials;
 pub use bridge::{Download, Upload};
+pub use builds::{
+    BuildForm, BuildLimits, BuildMessage, BuildPruneRequest, BuildQuery, BuildStart, BuildStream,
+    Builds, OutputStream, RegistryCredentials,
+};
 pub use compose::{Engine, EngineConfig};
 pub use containers::{
     AttachOptions, Attached, ContainerDefaults, Containers, ExecEnd, ExecStarted, ListOptions,

@@ -9,6 +9,7 @@ use barge_api_types::{
     VersionComponent, VersionPlatform,
 };
 
+use crate::builds::Builds;
 use crate::compose::EngineConfig;
 use crate::containers::Containers;
 use crate::error::Result;
@@ -28,6 +29,7 @@ pub struct System {
     pub(crate) config: EngineConfig,
     pub(crate) containers: Arc<Containers>,
     pub(crate) images: Arc<Images>,
+    pub(crate) builds: Arc<Builds>,
     pub(crate) volumes: Arc<Volumes>,
     pub(crate) registries: Arc<Registries>,
     pub(crate) events: Arc<Events>,

@@ -47,6 +47,14 @@ pub enum RegistryError {
         /// What is wrong with it.
         source: UrlError,
     },
+    /// What is to be downloaded has no address that makes sense.
+    #[error("invalid URL {url:?}")]
+    BadUrl {
+        /// As it was written.
+        url: String,
+        /// What is wrong with it.
+        source: UrlError,
+    },
     /// Nobody may be asked for this: `hosts.toml` gives no host the capability.
     #[error("no host of {host} may be used to {capability}: see its hosts.toml")]
     NoHost {
@@ -339,9 +347,11 @@ impl RegistryError {
             Self::NoSuchManifest { .. }
             | Self::PullDenied { .. }
             | Self::NoSuchRepository { .. } => ErrorKind::NotFound,
-            Self::Config(_) | Self::Host { .. } | Self::SearchLimit(_) | Self::SearchTerm(_) => {
-                ErrorKind::InvalidParameter
-            }
+            Self::Config(_)
+            | Self::Host { .. }
+            | Self::BadUrl { .. }
+            | Self::SearchLimit(_)
+            | Self::SearchTerm(_) => ErrorKind::InvalidParameter,
             Self::Refused(refusal) => refusal.kind(),
             Self::Request { source, .. } => source.kind(),
             Self::Login { status, .. } if *status == StatusCode::UNAUTHORIZED => {
@@ -386,6 +396,7 @@ impl RegistryError {
             | Self::ReadFile { .. }
             | Self::BadFile { .. }
             | Self::Host { .. }
+            | Self::BadUrl { .. }
             | Self::NoHost { .. }
             | Self::NoSuchManifest { .. }
             | Self::PullDenied { .. }

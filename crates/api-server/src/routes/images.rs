@@ -182,7 +182,7 @@ async fn commit(mut call: Call<Engine>) -> Result {
 }
 
 /// The request's body for the engine, fed by a task of its own: it is read on a blocking thread.
-fn upload(call: Call<Engine>) -> Upload {
+pub(super) fn upload(call: Call<Engine>) -> Upload {
     let (sender, upload) = mpsc::channel(WAITING);
     let mut body = call.into_body();
     tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! Endpoints of Docker's that barge knows and does not serve yet: a clear answer instead of "page not found".
 
-use barge_api_types::{BuildPruneResponse, NetworksPruneResponse};
+use barge_api_types::NetworksPruneResponse;
 use barge_types::ErrorKind;
 use http::{Method, StatusCode};
 
@@ -9,21 +9,20 @@ use crate::router::Router;
 use crate::status::ApiError;
 
 const ARCHIVE: &str = "copying files to and from containers";
-const BUILD: &str = "building images";
+const BUILDKIT: &str = "building with BuildKit";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 21] = [
+const LATER: [(Method, &str, &str); 20] = [
+    (Method::POST, "/containers/{name}/update", "updating a container's limits"),
     (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
     (Method::HEAD, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/archive", ARCHIVE),
     (Method::PUT, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/containers/{name}/checkpoints", "managing checkpoints"),
-    (Method::POST, "/build", BUILD),
-    (Method::POST, "/build/cancel", BUILD),
-    (Method::POST, "/session", BUILD),
-    (Method::POST, "/grpc", BUILD),
+    (Method::POST, "/session", BUILDKIT),
+    (Method::POST, "/grpc", BUILDKIT),
     (Method::POST, "/networks/create", "managing user-defined networks"),
     (Method::POST, "/networks/{name}/connect", "managing user-defined networks"),
     (Method::POST, "/networks/{name}/disconnect", "managing user-defined networks"),
@@ -45,12 +44,9 @@ pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
             )))
         });
     }
-    // There are no networks of users and no build cache: `docker system prune`, which asks for both, goes on.
+    // There are no networks of users: `docker system prune`, which asks for them, goes on.
     router.post("/networks/prune", |_| async {
         reply::json(StatusCode::OK, &NetworksPruneResponse::default())
-    });
-    router.post("/build/prune", |_| async {
-        reply::json(StatusCode::OK, &BuildPruneResponse::default())
     });
     // There are no plugins, and that can be said.
     router.get("/plugins", |_| async { reply::json(StatusCode::OK, &[(); 0]) });

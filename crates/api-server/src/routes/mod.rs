@@ -1,5 +1,6 @@
 //! The table of the API: one file per noun, each handler a call of the engine and its answer.
 
+mod build;
 mod containers;
 mod exec;
 mod images;
@@ -20,6 +21,7 @@ pub(crate) fn router() -> Router<Engine> {
     containers::add(&mut router);
     exec::add(&mut router);
     images::add(&mut router);
+    build::add(&mut router);
     registry::add(&mut router);
     networks::add(&mut router);
     volumes::add(&mut router);

@@ -96,14 +96,18 @@ async fn search(call: Call<Engine>) -> Result {
 
 /// What `X-Registry-Auth` carries. As in dockerd, one that makes no sense is one that is not there.
 fn credentials(headers: &HeaderMap) -> Option<Credentials> {
-    let text = headers.get("x-registry-auth")?.to_str().ok()?.trim();
-    // Some clients use the other alphabet.
-    let text = text.replace('+', "-").replace('/', "_");
-    let bytes = BASE64.decode(text).ok()?;
+    let bytes = decode(headers.get("x-registry-auth")?.to_str().ok()?)?;
     filled(&serde_json::from_slice(&bytes).ok()?)
 }
 
-fn filled(auth: &AuthConfig) -> Option<Credentials> {
+/// The bytes of a header.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    // Some clients use the other alphabet.
+    let text = text.trim().replace('+', "-").replace('/', "_");
+    BASE64.decode(text).ok()
+}
+
+pub(super) fn filled(auth: &AuthConfig) -> Option<Credentials> {
     Some(of(auth)).filter(|credentials| !credentials.is_empty())
 }
 

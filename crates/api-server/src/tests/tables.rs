@@ -14,9 +14,12 @@ async fn server() -> Server {
 #[tokio::test]
 async fn what_comes_later_says_so() {
     let server = server().await;
-    for line in
-        ["POST /v1.51/build?t=x", "GET /containers/x/stats", "POST /grpc", "POST /networks/create"]
-    {
+    for line in [
+        "POST /v1.51/session",
+        "GET /containers/x/attach/ws",
+        "POST /grpc",
+        "POST /networks/create",
+    ] {
         let answer = server.ask(&format!("{line} HTTP/1.1\r\nHost: d\r\n\r\n")).await;
         assert_eq!(answer.status(), "501 Not Implemented", "{line}");
         assert!(answer.text().contains("is not supported by this version of barge"), "{line}");

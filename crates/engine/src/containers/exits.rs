@@ -258,20 +258,23 @@ impl Containers {
 
     /// Kills what is left in a container's cgroup and removes it, where there is no shim (any more) to do so.
     pub(super) fn clear_cgroup(&self, container: &Container) {
-        let cleared = self.cgroup(container).and_then(|cgroup| {
-            if cgroup.exists() {
-                cgroup.kill_all()?;
-                if cgroup.is_frozen()? {
-                    // On v1 a frozen process takes its SIGKILL only when it is thawed.
-                    cgroup.thaw()?;
-                }
-                cgroup.destroy()?;
-            }
-            Ok(())
-        });
-        if let Err(error) = cleared {
+        if let Err(error) = self.clear_group(&self.cgroup_path(&container.record())) {
             tracing::warn!(container = %container.id, error = error.message(), "cannot end the processes of a container without a shim");
         }
+    }
+
+    /// The same of a cgroup by its path below each hierarchy's mount point.
+    pub(crate) fn clear_group(&self, path: &str) -> Result<()> {
+        let cgroup = self.layout.manager(&barge_cgroups::CgroupPath::parse(path)?);
+        if cgroup.exists() {
+            cgroup.kill_all()?;
+            if cgroup.is_frozen()? {
+                // On v1 a frozen process takes its SIGKILL only when it is thawed.
+                cgroup.thaw()?;
+            }
+            cgroup.destroy()?;
+        }
+        Ok(())
     }
 
     /// The cgroup of a container, for what is done without its shim.

@@ -8,10 +8,45 @@ use barge_types::accounts;
 
 use super::container::Container;
 use super::record::ContainerRecord;
-use super::settings::NetworkMode;
-use super::{Containers, invalid_text};
+use super::settings::{NetworkMode, Settings};
+use super::{ContainerDefaults, Containers, invalid_text};
 use crate::disk::{Durability, write_file};
 use crate::error::{EngineError, Result};
+
+/// The texts of the three files.
+#[derive(Debug)]
+pub(crate) struct FileTexts {
+    hostname: String,
+    hosts: String,
+    resolv_conf: String,
+}
+
+impl FileTexts {
+    /// Of a container whose network is its own or the host's.
+    pub(crate) fn new(
+        record: &ContainerRecord,
+        settings: &Settings,
+        (endpoint, defaults): (Option<&Endpoint>, &ContainerDefaults),
+    ) -> Result<Self> {
+        Ok(Self {
+            hostname: format!("{}\n", record.config.hostname),
+            hosts: hosts(record, settings, endpoint)?,
+            resolv_conf: resolv_conf(record, settings, defaults),
+        })
+    }
+
+    /// Writes them into a folder. They are written anew with each start, so a crash of the machine loses nothing.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let files = [
+            ("hostname", &self.hostname),
+            ("hosts", &self.hosts),
+            ("resolv.conf", &self.resolv_conf),
+        ];
+        files.into_iter().try_for_each(|(name, text)| {
+            write_file(&folder.join(name), text.as_bytes(), Durability::Lazy)
+        })
+    }
+}
 
 impl Containers {
     /// Writes the three files and says in which folder they are: the partner's when its network is used, so that both
@@ -21,73 +56,13 @@ impl Containers {
         container: &Container,
         endpoint: Option<&Endpoint>,
     ) -> Result<PathBuf> {
-        let settings = container.settings();
+        let (record, settings) = (container.record(), container.settings());
         if let NetworkMode::Container(name) = &settings.network {
             return Ok(self.registry.find(name)?.folder.clone());
         }
         let folder = container.folder.clone();
-        let hostname = format!("{}\n", container.record().config.hostname);
-        // They are written anew with each start, so a crash of the machine loses nothing.
-        write_file(&folder.join("hostname"), hostname.as_bytes(), Durability::Lazy)?;
-        write_file(
-            &folder.join("hosts"),
-            self.hosts(container, endpoint)?.as_bytes(),
-            Durability::Lazy,
-        )?;
-        write_file(
-            &folder.join("resolv.conf"),
-            self.resolv_conf(container).as_bytes(),
-            Durability::Lazy,
-        )?;
+        FileTexts::new(&record, &settings, (endpoint, &self.defaults))?.write(&folder)?;
         Ok(folder)
-    }
-
-    fn hosts(&self, container: &Container, endpoint: Option<&Endpoint>) -> Result<String> {
-        let record = container.record();
-        if container.settings().network == NetworkMode::Host {
-            let own = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-            let extra = extra_hosts(&record.host_config.extra_hosts)?;
-            let added: Vec<String> = extra
-                .iter()
-                .map(|extra| match extra.target {
-                    hosts_file::HostTarget::Address(address) => {
-                        format!("{address}\t{}\n", extra.name)
-                    }
-                    // The host is where it already is.
-                    hosts_file::HostTarget::Gateway => format!("127.0.0.1\t{}\n", extra.name),
-                })
-                .collect();
-            return Ok(own + &added.concat());
-        }
-        let link = endpoint.and_then(Endpoint::link);
-        let extra = extra_hosts(&record.host_config.extra_hosts)?;
-        let file = hosts_file::HostsFile {
-            hostname: &record.config.hostname,
-            domainname: &record.config.domainname,
-            address: link.map(|link| link.address.addr()),
-            extra: &extra,
-            gateway: link.and_then(|link| link.gateway),
-        };
-        Ok(file.to_text())
-    }
-
-    fn resolv_conf(&self, container: &Container) -> String {
-        let record = container.record();
-        let host = &record.host_config;
-        let or = |own: &[String], default: &[String]| {
-            if own.is_empty() { default.to_vec() } else { own.to_vec() }
-        };
-        let asked = resolv_conf::DnsOptions {
-            servers: or(&host.dns, &self.defaults.dns),
-            search: or(&host.dns_search, &self.defaults.dns_search),
-            options: or(&host.dns_options, &self.defaults.dns_options),
-        };
-        let reach = if container.settings().network == NetworkMode::Host {
-            resolv_conf::Reach::Host
-        } else {
-            resolv_conf::Reach::Own
-        };
-        resolv_conf::to_text(&resolv_conf::read_host(), &asked, reach)
     }
 
     /// `--group-add` by number: names are those of the container's own /etc/group.
@@ -124,6 +99,57 @@ impl Containers {
     pub(super) fn log_path(&self, container: &Container) -> PathBuf {
         container.folder.join(format!("{}-json.log", container.id))
     }
+}
+
+fn hosts(
+    record: &ContainerRecord,
+    settings: &Settings,
+    endpoint: Option<&Endpoint>,
+) -> Result<String> {
+    let extra = extra_hosts(&record.host_config.extra_hosts)?;
+    if settings.network == NetworkMode::Host {
+        let own = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+        let added: Vec<String> = extra
+            .iter()
+            .map(|extra| match extra.target {
+                hosts_file::HostTarget::Address(address) => format!("{address}\t{}\n", extra.name),
+                // The host is where it already is.
+                hosts_file::HostTarget::Gateway => format!("127.0.0.1\t{}\n", extra.name),
+            })
+            .collect();
+        return Ok(own + &added.concat());
+    }
+    let link = endpoint.and_then(Endpoint::link);
+    let file = hosts_file::HostsFile {
+        hostname: &record.config.hostname,
+        domainname: &record.config.domainname,
+        address: link.map(|link| link.address.addr()),
+        extra: &extra,
+        gateway: link.and_then(|link| link.gateway),
+    };
+    Ok(file.to_text())
+}
+
+fn resolv_conf(
+    record: &ContainerRecord,
+    settings: &Settings,
+    defaults: &ContainerDefaults,
+) -> String {
+    let host = &record.host_config;
+    let or = |own: &[String], default: &[String]| {
+        if own.is_empty() { default.to_vec() } else { own.to_vec() }
+    };
+    let asked = resolv_conf::DnsOptions {
+        servers: or(&host.dns, &defaults.dns),
+        search: or(&host.dns_search, &defaults.dns_search),
+        options: or(&host.dns_options, &defaults.dns_options),
+    };
+    let reach = if settings.network == NetworkMode::Host {
+        resolv_conf::Reach::Host
+    } else {
+        resolv_conf::Reach::Own
+    };
+    resolv_conf::to_text(&resolv_conf::read_host(), &asked, reach)
 }
 
 fn extra_hosts(list: &[String]) -> Result<Vec<hosts_file::ExtraHost>> {

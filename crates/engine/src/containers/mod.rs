@@ -33,7 +33,6 @@ mod stats;
 mod stop;
 mod summary;
 mod top;
-mod update;
 mod usage;
 mod volumes;
 mod wait;
@@ -62,9 +61,11 @@ pub use wait::{WaitCondition, Waiter};
 
 pub(crate) use commit::CommitSource;
 pub(crate) use create::new_id;
+pub(crate) use files::FileTexts;
+pub(crate) use record::{Access, ContainerRecord, MountRecord, MountSource, Recursion};
 pub(crate) use registry::Registry;
-pub(crate) use settings::{Host, SeccompChoice, Security};
-pub(crate) use spec::SHM_SIZE;
+pub(crate) use settings::{Host, SeccompChoice, Security, Settings};
+pub(crate) use spec::{Joins, SHM_SIZE, Start, build as build_spec};
 
 use container::{Container, Folders};
 
@@ -110,6 +111,8 @@ pub struct Containers {
     pub(crate) machine: Host,
     pub(crate) layout: barge_cgroups::Layout,
     pub(crate) defaults: ContainerDefaults,
+    /// What keeps layers for the next build.
+    pub(crate) build_cache: std::sync::OnceLock<std::sync::Weak<barge_builder::Builder>>,
     /// Which container has which exec.
     pub(crate) execs:
         std::sync::Mutex<std::collections::HashMap<String, std::sync::Weak<Container>>>,

@@ -152,7 +152,8 @@ impl Containers {
         Ok(())
     }
 
-    async fn create_and_start(
+    /// Has a shim make its container and run its command, while the network is plugged beside it.
+    pub(crate) async fn create_and_start(
         &self,
         shim: &Connection,
         create: Box<Create>,

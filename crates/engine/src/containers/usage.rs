@@ -40,7 +40,12 @@ impl ImageUsage for Containers {
             .collect()
     }
 
+    /// Those of the cache of builds too: what images and containers let go is not removed while a build may find it.
     fn layers_in_use(&self) -> HashSet<LayerId> {
-        Containers::layers_in_use(self)
+        let mut layers = Containers::layers_in_use(self);
+        if let Some(builder) = self.build_cache.get().and_then(std::sync::Weak::upgrade) {
+            layers.extend(builder.layers_in_use());
+        }
+        layers
     }
 }

@@ -46,6 +46,11 @@ use crate::containers::Containers;
 use crate::events::Events;
 use crate::registries::Registries;
 
+/// Whether an image is for a platform; one that does not say is for any.
+pub(crate) fn is_for(image: &barge_image::Image, platform: &barge_types::Platform) -> bool {
+    pull::platform_of(image).is_none_or(|found| platform::fits(&found, platform))
+}
+
 /// The service that has the images.
 #[derive(Debug)]
 pub struct Images {
@@ -58,7 +63,7 @@ pub struct Images {
 
 impl Images {
     /// Tells of an image, with its labels as long as it is there.
-    fn tell(&self, action: &str, id: &ImageId, name: &str) {
+    pub(crate) fn tell(&self, action: &str, id: &ImageId, name: &str) {
         let mut attributes =
             self.store.image(id).map(|image| list::labels(&image)).unwrap_or_default();
         attributes.insert("name".to_owned(), name.to_owned());
