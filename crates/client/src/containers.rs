@@ -2,8 +2,8 @@
 
 use barge_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerSummary,
-    ContainerTopResponse, ContainerWaitResponse, ContainersPruneResponse, FilesystemChange,
-    Filters, StatsResponse,
+    ContainerTopResponse, ContainerUpdateRequest, ContainerWaitResponse, ContainersPruneResponse,
+    FilesystemChange, Filters, StatsResponse,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -210,6 +210,11 @@ impl<'a> Containers<'a> {
     pub async fn rename(self, id: &str, name: &str) -> Result<()> {
         let path = Path::new(&["containers", id, "rename"]).with("name", name);
         self.client.post(path).done().await
+    }
+
+    /// Changes its limits and its restart policy.
+    pub async fn update(self, id: &str, request: &ContainerUpdateRequest) -> Result<()> {
+        self.client.post(Path::new(&["containers", id, "update"])).json(request)?.done().await
     }
 
     /// Removes it.
