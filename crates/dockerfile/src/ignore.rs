@@ -89,6 +89,12 @@ impl Patterns {
         self.rules.is_empty()
     }
 
+    /// Whether some take back what others ignore.
+    #[must_use]
+    pub fn has_exceptions(&self) -> bool {
+        self.rules.iter().any(|rule| rule.effect == Effect::Keep)
+    }
+
     /// Whether a path (relative, with `/`) is ignored.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {

@@ -9,6 +9,7 @@ pub mod excerpt;
 pub mod expand;
 pub mod glob;
 pub mod ignore;
+pub mod lint;
 mod parse;
 mod suggest;
 

@@ -76,7 +76,7 @@ impl Flags {
 }
 
 /// Parts flags from the rest; quotes and escapes are taken off them.
-pub(super) fn split(text: &str, escape: char) -> (Vec<String>, &str) {
+pub(crate) fn split(text: &str, escape: char) -> (Vec<String>, &str) {
     let mut flags = Vec::new();
     let mut rest = text.trim_start();
     while rest.starts_with("--") {

@@ -33,7 +33,6 @@ pub(crate) struct Line {
     pub(crate) last: u32,
     pub(crate) heredocs: Vec<Heredoc>,
     /// The text of comments right before it.
-    #[expect(dead_code, reason = "for the checks")]
     pub(crate) comments: Vec<String>,
     /// Whether an empty line stands within.
     pub(crate) has_empty: bool,

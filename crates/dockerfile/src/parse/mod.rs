@@ -3,13 +3,13 @@
 mod command;
 mod directives;
 mod duration;
-mod flags;
+pub(crate) mod flags;
 mod healthcheck;
 mod heredoc;
 pub(crate) mod instruction;
 pub(crate) mod lines;
 mod mount;
-mod pairs;
+pub(crate) mod pairs;
 #[cfg(test)]
 mod tests;
 mod transfer;

@@ -78,8 +78,8 @@ const KEYS: [(&str, &str, &[MountKind]); 21] = {
 pub fn parse_mount(text: &str) -> Result<MountFlag> {
     let fields = fields(text)?;
     let mut mount = MountFlag { text: text.to_owned(), ..MountFlag::default() };
-    let pairs = fields.iter().filter_map(|field| field.split_once('='));
-    let kind = pairs.filter(|(key, _)| key.trim().eq_ignore_ascii_case("type")).next_back();
+    let mut pairs = fields.iter().filter_map(|field| field.split_once('='));
+    let kind = pairs.rfind(|(key, _)| key.trim().eq_ignore_ascii_case("type"));
     let kind = match kind {
         None => Some(MountKind::Bind),
         Some((_, kind)) if kind.contains('$') => None,

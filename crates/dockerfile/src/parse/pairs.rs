@@ -32,7 +32,7 @@ pub(super) fn pairs(instruction: &str, rest: &str, escape: char) -> Checked<Vec<
 }
 
 /// Whether the first word of pairs says that they are one in the old form.
-pub(super) fn is_legacy(first: &str) -> bool {
+pub(crate) fn is_legacy(first: &str) -> bool {
     !first.contains('=')
 }
 

@@ -20,7 +20,7 @@ pub(super) fn quoted(text: &str, escape: char) -> Vec<&str> {
 }
 
 /// The same with the last one as it is.
-pub(super) fn lenient(text: &str, escape: char) -> Vec<&str> {
+pub(crate) fn lenient(text: &str, escape: char) -> Vec<&str> {
     part(text, escape).0
 }
 
