@@ -13,8 +13,7 @@ const BUILDKIT: &str = "building with BuildKit";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 20] = [
-    (Method::POST, "/containers/{name}/update", "updating a container's limits"),
+const LATER: [(Method, &str, &str); 19] = [
     (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
     (Method::HEAD, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/archive", ARCHIVE),

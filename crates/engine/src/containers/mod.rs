@@ -33,6 +33,7 @@ mod stats;
 mod stop;
 mod summary;
 mod top;
+mod update;
 mod usage;
 mod volumes;
 mod wait;
