@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use barge_image::{ImageStore, ImageUsage, User};
-use barge_storage::{LayerId, StorageDriver};
+use barge_storage::{LayerId, StorageDriver, StorageError};
 use barge_types::{ImageId, Platform};
 
 use crate::cache::mounts::CacheMounts;
 use crate::cache::{Cache, Choice, over};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Progress, Warning};
-use crate::execute::Interim as _;
 use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop};
 use crate::plan::Plan;
 use crate::request::{BuildRequest, Purpose};
@@ -308,7 +307,12 @@ impl Builder {
         }
         let parts = &self.shop.parts;
         let usage = Composed { builder: self, containers: parts.usage.as_ref() };
-        parts.images.release(&[id], &usage).map_err(BuildError::image("remove a layer"))?;
+        match parts.storage.remove(&id) {
+            // It goes with those that stand on it.
+            Ok(()) | Err(StorageError::NoSuchLayer(_) | StorageError::HasChildren { .. }) => {}
+            Err(error) => return Err(BuildError::storage("remove a layer")(error)),
+        }
+        parts.images.sweep_layers(&usage).map_err(BuildError::image("remove a layer"))?;
         Ok(true)
     }
 }

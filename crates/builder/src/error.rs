@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use barge_archive::ArchiveError;
 use barge_image::ImageError;
 use barge_storage::StorageError;
 use barge_types::ErrorKind;
@@ -91,6 +92,14 @@ pub enum BuildError {
         /// Why.
         source: Box<ImageError>,
     },
+    /// An archive or a tree.
+    #[error("cannot {action}")]
+    Archive {
+        /// What was tried.
+        action: &'static str,
+        /// Why.
+        source: ArchiveError,
+    },
     /// A system call failed.
     #[error("cannot {action} {path}", path = .path.display())]
     Io {
@@ -115,6 +124,11 @@ impl BuildError {
     /// Makes a [`BuildError::Storage`], for `map_err`.
     pub(crate) fn storage(action: &'static str) -> impl FnOnce(StorageError) -> Self {
         move |source| Self::Storage { action, source: Box::new(source) }
+    }
+
+    /// Makes a [`BuildError::Archive`], for `map_err`.
+    pub(crate) fn archive(action: &'static str) -> impl FnOnce(ArchiveError) -> Self {
+        move |source| Self::Archive { action, source }
     }
 
     /// Makes a [`BuildError::Image`], for `map_err`.
@@ -170,6 +184,7 @@ impl BuildError {
             Self::Unsupported(_) => ErrorKind::NotImplemented,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Cancelled => ErrorKind::Cancelled,
+            Self::Archive { source, .. } => source.kind(),
             Self::Storage { source, .. } => source.kind(),
             Self::Image { source, .. } => source.kind(),
         }

@@ -16,6 +16,8 @@ mod plan;
 pub mod request;
 pub mod runner;
 pub mod sources;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use builder::{

@@ -74,15 +74,36 @@ pub(crate) fn set_env(list: &mut Vec<String>, name: &str, value: &str) {
     }
 }
 
-/// Adds a line to the history.
-pub(crate) fn record(config: &mut ImageConfig, line: String, created: &str, step: StepKind) {
+/// Adds a line to the history; without a time where it made no layer: see [`date`].
+pub(crate) fn record(
+    config: &mut ImageConfig,
+    line: String,
+    created: Option<String>,
+    step: StepKind,
+) {
     config.history.push(History {
-        created: Some(created.to_owned()),
+        created,
         created_by: line,
         comment: COMMENT.to_owned(),
         empty_layer: step == StepKind::Metadata,
         ..History::default()
     });
+}
+
+/// Gives the lines of a build (those after `base`) that made no layer the time of the layer before them, or of the first
+/// one after them: the same steps found in the cache give the same image. Without any layer it is that of the base.
+pub(crate) fn date(config: &mut ImageConfig, base: usize, now: &str) {
+    let own = config.history.get(base..).unwrap_or_default();
+    let first = own.iter().find_map(|line| line.created.clone());
+    let below = || config.history.iter().rev().find_map(|line| line.created.clone());
+    let mut time = first.or_else(below).unwrap_or_else(|| now.to_owned());
+    for line in config.history.iter_mut().skip(base) {
+        match &line.created {
+            Some(created) => time.clone_from(created),
+            None => line.created = Some(time.clone()),
+        }
+    }
+    config.created = Some(time);
 }
 
 /// Whether a step made a layer.

@@ -70,6 +70,8 @@ pub(crate) struct HeldLayer {
     cache: Arc<Cache>,
     /// The layer.
     pub(crate) id: LayerId,
+    /// When it was made, in milliseconds since the epoch.
+    pub(crate) created: i64,
 }
 
 impl Drop for HeldLayer {
@@ -107,6 +109,7 @@ impl Flight {
     pub(crate) fn finish(self, new: NewRecord) -> Result<HeldLayer> {
         let id = new.id.clone();
         let record = Record::new(self.key, new, &self.cache.boot);
+        let created = record.created;
         record.save(&self.cache.folder)?;
         barge_sys::fault::point("builder: cache record");
         let mut state = self.cache.lock();
@@ -114,7 +117,7 @@ impl Flight {
         state.records.insert(id.clone(), record);
         *state.held.entry(id.clone()).or_default() += 1;
         drop(state);
-        Ok(HeldLayer { cache: Arc::clone(&self.cache), id })
+        Ok(HeldLayer { cache: Arc::clone(&self.cache), id, created })
     }
 }
 
@@ -175,13 +178,14 @@ impl Cache {
     }
 
     fn use_one(self: &Arc<Self>, state: &mut State, id: LayerId) -> HeldLayer {
-        if let Some(record) = state.records.get_mut(&id) {
+        let created = state.records.get_mut(&id).map(|record| {
             record.last_used = Some(now());
             record.uses += 1;
-        }
+            record.created
+        });
         state.touched.insert(id.clone());
         *state.held.entry(id.clone()).or_default() += 1;
-        HeldLayer { cache: Arc::clone(self), id }
+        HeldLayer { cache: Arc::clone(self), id, created: created.unwrap_or_else(now) }
     }
 
     /// Takes note of what became known of a layer when it became part of an image, and with that got to the disk.

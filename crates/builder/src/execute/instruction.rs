@@ -7,7 +7,7 @@ use super::state::StageState;
 use super::transfer::Kind;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome};
-use crate::metadata::{self, CmdOf, StepKind};
+use crate::metadata::{self, CmdOf};
 
 impl Graph<'_> {
     /// One instruction, from the event that it began to the one that it ended.
@@ -88,8 +88,7 @@ impl Graph<'_> {
             | Instruction::User(_)
             | Instruction::Volume(_) => {
                 if let Some(line) = self.change(state, &line.value)? {
-                    let created = self.running.created();
-                    state.record(line, &created, StepKind::Metadata);
+                    state.record(line);
                 }
                 Ok(Outcome::Done)
             }

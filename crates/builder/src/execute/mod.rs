@@ -37,7 +37,6 @@ use crate::event::{Event, Outcome, Progress, StepLine};
 use crate::request::{BuildRequest, OnFailure};
 use crate::runner::Cancel;
 pub(crate) use graph::Graph;
-pub(crate) use interim::Interim;
 pub(crate) use permits::Permits;
 pub(crate) use transfer::Contexts;
 

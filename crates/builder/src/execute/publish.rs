@@ -5,10 +5,10 @@ use std::sync::PoisonError;
 
 use barge_oci::image::{History, ImageConfig};
 use barge_storage::LayerId;
-use barge_types::{Digest, ImageId, Reference};
+use barge_types::{ImageId, Reference};
 
 use super::Running;
-use super::interim::{AdoptOptions, Adopted, Interim as _, PublishOptions};
+use super::interim::{self, Adopted};
 use super::layer::LayerWork;
 use super::state::StageState;
 use crate::cache::Reuse;
@@ -27,16 +27,12 @@ impl Running<'_> {
             state
         };
         let layers = state.made.iter().map(|layer| layer.id.clone());
-        let adopted = self.adopt_all(state, layers)?;
+        let adopted = self.adopt_all(layers)?;
         barge_sys::fault::point("builder: layers adopted");
         let mut config = state.config.clone();
         self.finish_config(state, &mut config, &adopted);
-        let options =
-            PublishOptions { annotations: self.request.annotations.clone(), parent: None };
         let images = &self.shop.parts.images;
-        let id = images
-            .publish_built(&config, names, &options)
-            .map_err(BuildError::image("publish the image"))?;
+        let id = interim::publish(images, state, &adopted, (&config, names))?;
         barge_sys::fault::point("builder: image published");
         // What is published is on the disk.
         for (layer, adopted) in state.made.iter().zip(&adopted) {
@@ -46,31 +42,19 @@ impl Running<'_> {
     }
 
     /// The layers' digests, lowest first; the layers stay as long as those do.
-    fn adopt_all(
-        &self,
-        state: &StageState,
-        layers: impl Iterator<Item = LayerId>,
-    ) -> Result<Vec<Adopted>> {
-        let images = &self.shop.parts.images;
-        let options = AdoptOptions { epoch: self.epoch() };
-        let base = state.base.as_ref();
-        let mut parent: Option<Digest> = base.and_then(|base| base.chain_ids.last().copied());
-        let mut all = Vec::new();
-        for layer in layers {
-            let adopted = images
-                .adopt(&layer, parent.as_ref(), &options)
-                .map_err(BuildError::image("take a layer into the image"))?;
-            parent = Some(adopted.chain_id);
-            all.push(adopted);
-        }
-        Ok(all)
+    fn adopt_all(&self, layers: impl Iterator<Item = LayerId>) -> Result<Vec<Adopted>> {
+        layers.map(|layer| interim::adopt(self, &layer)).collect()
     }
 
     fn finish_config(&self, state: &StageState, config: &mut ImageConfig, adopted: &[Adopted]) {
         let base = state.base.iter().flat_map(|base| base.diff_ids.iter());
         let made = adopted.iter().map(|adopted| &adopted.diff_id);
         config.rootfs.diff_ids = base.chain(made).map(ToString::to_string).collect();
-        config.created = Some(self.created());
+        let below = state.base.as_ref().map_or(0, |base| base.config.history.len());
+        metadata::date(config, below, &self.created());
+        if let Some(epoch) = self.epoch() {
+            set_times(config, below, epoch);
+        }
         let labels = self.request.labels.clone();
         metadata::inner(config).labels.extend(labels);
     }
@@ -109,25 +93,31 @@ impl Running<'_> {
     pub(crate) fn image_of_failure(&self, state: &StageState) -> Option<ImageId> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let layers = state.made.iter().map(|layer| layer.id.clone());
-        let made = self.adopt_all(state, layers.chain([failed.clone()])).and_then(|adopted| {
+        let made = self.adopt_all(layers.chain([failed.clone()])).and_then(|adopted| {
             let mut config = state.config.clone();
             metadata::record(
                 &mut config,
                 "a step that failed".to_owned(),
-                &self.created(),
+                Some(self.created()),
                 metadata::StepKind::Layer,
             );
             self.finish_config(state, &mut config, &adopted);
             metadata::inner(&mut config).env = state.process_env();
             let images = &self.shop.parts.images;
-            images
-                .publish_built(&config, Vec::new(), &PublishOptions::default())
-                .map_err(BuildError::image("keep the failed step"))
+            interim::publish(images, state, &adopted, (&config, Vec::new()))
         });
-        if made.is_err() {
-            self.discard(&failed);
-        }
+        self.discard(&failed);
         // The step's own error is the one to tell.
         made.ok()
     }
+}
+
+/// All that a build made is of one time.
+fn set_times(config: &mut ImageConfig, below: usize, epoch: i64) {
+    let Ok(time) = jiff::Timestamp::from_second(epoch) else { return };
+    let time = time.to_string();
+    for line in config.history.iter_mut().skip(below) {
+        line.created = Some(time.clone());
+    }
+    config.created = Some(time);
 }

@@ -12,7 +12,7 @@ use super::text::Utf8;
 use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome};
-use crate::metadata::{self, StepKind};
+use crate::metadata;
 use crate::runner::{RunStep, StepNetwork, StepSecurity, Stream};
 
 /// Where the script of a heredoc with an interpreter of its own is, as BuildKit has it.
@@ -84,8 +84,7 @@ impl Graph<'_> {
             let prepared = mounts.prepare(self.running, root, plan.script.as_ref())?;
             self.process(number, root, (&step, prepared))
         })?;
-        let created = self.running.created();
-        state.record(line, &created, StepKind::Layer);
+        state.record_layer(line);
         Ok(outcome)
     }
 

@@ -121,8 +121,16 @@ impl StageState {
         workdir.filter(|workdir| !workdir.is_empty()).unwrap_or("/")
     }
 
-    /// Adds a line to the history.
-    pub(crate) fn record(&mut self, line: String, created: &str, kind: StepKind) {
-        metadata::record(&mut self.config, line, created, kind);
+    /// Adds the line of a step that made no layer to the history.
+    pub(crate) fn record(&mut self, line: String) {
+        metadata::record(&mut self.config, line, None, StepKind::Metadata);
+    }
+
+    /// Adds the line of the step that made the topmost layer.
+    pub(crate) fn record_layer(&mut self, line: String) {
+        let created = self.made.last().map(|layer| layer.created);
+        let created = created.and_then(|created| jiff::Timestamp::from_millisecond(created).ok());
+        let created = created.map(|created| created.to_string());
+        metadata::record(&mut self.config, line, created, StepKind::Layer);
     }
 }

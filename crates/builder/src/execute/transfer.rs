@@ -1,8 +1,10 @@
 //! `COPY` and `ADD`: files of the context, of stages and of images.
 
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use barge_archive::extract::ApplyOptions;
 use barge_dockerfile::ast::Transfer;
 use barge_image::Held;
 use barge_storage::LayerId;
@@ -181,11 +183,21 @@ pub(crate) fn make_folders(root: &Path, path: &Path, owner: (u32, u32)) -> Resul
 }
 
 /// Copies what is in a folder of a mounted layer.
-pub(crate) fn copy_folder(_root: &Path, _source: &str, _into: &Path) -> Result<()> {
-    Err(BuildError::Unsupported("RUN --mount=type=cache,from=".to_owned()))
+pub(crate) fn copy_folder(root: &Path, source: &str, into: &Path) -> Result<()> {
+    let missing = || BuildError::NotFound(format!("failed to mount: {source:?}: not found"));
+    let fd = openat2::open_root(root).map_err(BuildError::io("open", root))?;
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+    let folder = openat2::open(&fd, Path::new(source), flags).map_err(|_| missing())?;
+    // The descriptor keeps what was found: nobody can put a link there now.
+    let from = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+    barge_archive::copy::tree(&from, into).map_err(BuildError::archive("fill a cache mount"))
 }
 
 /// Unpacks a layer's archive into a mounted layer.
-pub(crate) fn apply_layer(_archive: &Path, _root: &Path) -> Result<()> {
-    Err(BuildError::Unsupported("--squash".to_owned()))
+pub(crate) fn apply_layer(archive: &Path, root: &Path) -> Result<()> {
+    let file = std::fs::File::open(archive).map_err(BuildError::io("open", archive))?;
+    let options = ApplyOptions::default();
+    barge_archive::extract::apply(root, std::io::BufReader::new(file), &options)
+        .map(drop)
+        .map_err(BuildError::archive("unpack a layer"))
 }

@@ -13,7 +13,7 @@ use crate::cache::Reuse;
 use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::event::Outcome;
-use crate::metadata::{self, StepKind};
+use crate::metadata;
 
 impl Graph<'_> {
     pub(crate) fn workdir(
@@ -31,17 +31,14 @@ impl Graph<'_> {
         let key = KeyMaker::new("workdir").digest(&state.key).word(&path).word(&user).finish();
         let reuse = self.running.reuse(&self.plan.stages[stage].label);
         let is_known = reuse == Reuse::Yes && self.running.shop.cache.has(&key);
-        let (outcome, kind) = if !is_known && self.has_folder(state, &path)? {
-            (Outcome::Cached, StepKind::Metadata)
-        } else {
-            let work = LayerWork { key, parent: state.top(), description: &line, reuse };
-            let outcome = self
-                .running
-                .add_layer(state, &work, &mut |root| make_folder(root, &path, &user))?;
-            (outcome, StepKind::Layer)
-        };
-        let created = self.running.created();
-        state.record(line, &created, kind);
+        if !is_known && self.has_folder(state, &path)? {
+            state.record(line);
+            return Ok(Outcome::Cached);
+        }
+        let work = LayerWork { key, parent: state.top(), description: &line, reuse };
+        let outcome =
+            self.running.add_layer(state, &work, &mut |root| make_folder(root, &path, &user))?;
+        state.record_layer(line);
         Ok(outcome)
     }
 

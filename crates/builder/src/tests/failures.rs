@@ -1,0 +1,87 @@
+//! What goes wrong says where, and leaves nothing.
+
+use super::workshop;
+use crate::BuildError;
+use crate::event::Event;
+use crate::request::OnFailure;
+use crate::runner::Cancel;
+
+#[test]
+fn a_failed_step_says_its_line_and_its_code() {
+    let workshop = workshop();
+    let before = workshop.driver.list().unwrap().len();
+    let request = workshop.request("FROM busybox\nRUN echo before; exit 7\n");
+    let error = workshop.build(&request).unwrap_err();
+    assert_eq!(
+        error.chain(),
+        "process \"/bin/sh -c echo before; exit 7\" did not complete successfully: exit code: 7"
+    );
+    assert!(error.excerpt().contains("   2 | >>> RUN echo before; exit 7"), "{}", error.excerpt());
+    assert_eq!(workshop.events.output(), "before\n");
+    assert_eq!(workshop.driver.list().unwrap().len(), before);
+    assert!(workshop.leftovers().is_empty());
+}
+
+#[test]
+fn a_failed_step_can_be_kept_as_an_image() {
+    let workshop = workshop();
+    let mut request = workshop.request("FROM busybox\nENV A=1\nRUN echo left >/left; exit 1\n");
+    request.on_failure = OnFailure::KeepImage;
+    workshop.build(&request).unwrap_err();
+    let events = workshop.events.take();
+    let Some(Event::Failed { image: Some(image), .. }) = events.last() else {
+        panic!("{events:?}");
+    };
+    let image = workshop.images.get(image).unwrap().id;
+    assert_eq!(workshop.text(&image, "left"), "left\n");
+    assert!(workshop.inner(&image).env.contains(&"A=1".to_owned()));
+}
+
+#[test]
+fn a_cancelled_build_ends_its_step_and_leaves_nothing() {
+    let workshop = workshop();
+    let before = workshop.driver.list().unwrap().len();
+    let request = workshop.request("FROM busybox\nRUN while true; do sleep 0.01; done\n");
+    let cancel = Cancel::default();
+    std::thread::scope(|scope| {
+        let build = scope.spawn(|| workshop.builder.build(&request, &workshop.events, &cancel));
+        while workshop.runner.steps.lock().unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        cancel.cancel();
+        assert!(matches!(build.join().unwrap(), Err(BuildError::Cancelled)));
+    });
+    assert_eq!(workshop.driver.list().unwrap().len(), before);
+    assert!(workshop.leftovers().is_empty());
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_swept() {
+    let workshop = workshop();
+    let root = workshop.root.path().to_owned();
+    for name in ["builds/tmp/x/y", "builds/contexts/x", "memory/x/.tmp-1"] {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+    }
+    crate::memory::Memory::create(&root.join("memory/x")).map(std::mem::ManuallyDrop::new).unwrap();
+    let id = barge_storage::LayerId::random().unwrap();
+    workshop.driver.create_read_write(&id, None, &Default::default()).unwrap();
+    let workshop = workshop.reopen();
+    assert!(!workshop.driver.exists(&id));
+    assert!(workshop.leftovers().is_empty(), "{:?}", workshop.leftovers());
+    assert_eq!(std::fs::read_dir(root.join("builds/contexts")).unwrap().count(), 0);
+}
+
+#[test]
+fn names_that_lead_nowhere_say_so() {
+    let workshop = workshop();
+    for (dockerfile, text) in [
+        ("FROM $X\n", "base name ($X) should not be blank"),
+        ("FROM busybox\nCOPY --from=7 a b\n", "invalid stage index 7"),
+        ("FROM busybox\nRUN --security=insecure true\n", "security.insecure is not allowed"),
+        ("FROM busybox\nSTOPSIGNAL SIGNOTHING\n", "Invalid signal: SIGNOTHING"),
+        ("FROM busybox\nEXPOSE ssh\n", "invalid containerPort: ssh"),
+    ] {
+        let error = workshop.build(&workshop.request(dockerfile)).unwrap_err().chain();
+        assert!(error.contains(text), "{dockerfile}: {error}");
+    }
+}

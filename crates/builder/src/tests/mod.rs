@@ -1,0 +1,10 @@
+//! Whole builds on a real storage driver, with steps that are real processes in a `chroot`.
+
+mod cache;
+mod failures;
+mod images;
+mod mounts;
+mod stages;
+mod workshop;
+
+use workshop::workshop;

@@ -1,0 +1,90 @@
+//! Stages as a graph.
+
+use super::workshop;
+use crate::event::{Event, Outcome};
+
+#[test]
+#[ignore = "COPY comes next"]
+fn stages_that_nobody_needs_are_left_out() {
+    let workshop = workshop();
+    let request = workshop.request(
+        "FROM busybox AS unneeded\nRUN false\nFROM busybox AS made\nRUN echo made >/made\nFROM busybox\n\
+         COPY --from=made /made /copied\n",
+    );
+    let image = workshop.image(&request);
+    assert_eq!(workshop.text(&image, "copied"), "made\n");
+    assert_eq!(workshop.runs(), 1);
+    let events = workshop.events.take();
+    let Some(Event::Planned { steps }) = events.first() else { panic!("{events:?}") };
+    assert!(steps.iter().all(|step| step.stage != "unneeded"), "{steps:?}");
+}
+
+#[test]
+fn a_target_is_a_name_or_a_number_and_gets_a_suggestion() {
+    let workshop = workshop();
+    let mut request = workshop
+        .request("FROM busybox AS first\nRUN echo 1 >/n\nFROM first AS second\nRUN echo 2 >/n\n");
+    for (target, text) in [("first", "1\n"), ("SECOND", "2\n"), ("0", "1\n")] {
+        request.target = Some(target.to_owned());
+        let image = workshop.image(&request);
+        assert_eq!(workshop.text(&image, "n"), text);
+    }
+    request.target = Some("secnd".to_owned());
+    let error = workshop.build(&request).unwrap_err().to_string();
+    assert_eq!(error, "target stage \"secnd\" could not be found (did you mean second?)");
+}
+
+#[test]
+#[ignore = "COPY comes next"]
+fn independent_stages_run_at_the_same_time() {
+    let workshop = workshop();
+    // Each waits for the other through a folder that both have.
+    let mount = "RUN --mount=type=cache,id=meet,target=/meet";
+    let wait = |own: &str, other: &str| {
+        format!(
+            "{mount} touch /meet/{own}; while ! test -e /meet/{other}; do sleep 0.01; done; echo {own} >/{own}\n"
+        )
+    };
+    let request = workshop.request(&format!(
+        "FROM busybox AS a\n{}FROM busybox AS b\n{}FROM scratch\nCOPY --from=a /a /\nCOPY --from=b /b /\n",
+        wait("a", "b"),
+        wait("b", "a"),
+    ));
+    let image = workshop.image(&request);
+    assert_eq!(workshop.text(&image, "a"), "a\n");
+    assert_eq!(workshop.text(&image, "b"), "b\n");
+}
+
+#[test]
+#[ignore = "COPY comes next"]
+fn arguments_go_from_stage_to_stage_that_stands_on_it() {
+    let workshop = workshop();
+    let request = workshop.request(
+        "ARG GLOBAL=g\nFROM busybox AS a\nARG GLOBAL\nARG OWN=o\nENV SET=e\nFROM a\nRUN echo $GLOBAL $OWN $SET >/all\n\
+         FROM busybox AS other\nRUN echo [$GLOBAL$OWN] >/none\nCOPY --from=1 /all /\n",
+    );
+    let image = workshop.image(&request);
+    assert_eq!(workshop.text(&image, "all"), "g o e\n");
+    assert_eq!(workshop.text(&image, "none"), "[]\n");
+}
+
+#[test]
+fn the_first_failure_ends_the_others() {
+    let workshop = workshop();
+    let request = workshop.request(
+        "FROM busybox AS slow\nRUN while true; do sleep 0.01; done\nFROM busybox AS wrong\nRUN exit 3\nFROM scratch\n\
+         COPY --from=slow / /\nCOPY --from=wrong / /\n",
+    );
+    let error = workshop.build(&request).unwrap_err();
+    assert_eq!(error.code(), Some(3), "{error:?}");
+    let events = workshop.events.take();
+    let ended = |wanted: &dyn Fn(&Outcome) -> bool| {
+        let outcome =
+            |event: &&Event| matches!(event, Event::Ended { outcome, .. } if wanted(outcome));
+        events.iter().filter(outcome).count()
+    };
+    assert_eq!(ended(&|outcome| matches!(outcome, Outcome::Failed(_))), 1);
+    assert!(ended(&|outcome| *outcome == Outcome::Cancelled) >= 1);
+    assert!(matches!(events.last(), Some(Event::Failed { code: Some(3), .. })));
+    assert!(workshop.leftovers().is_empty());
+}
