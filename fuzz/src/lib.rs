@@ -1,5 +1,6 @@
 //! What the fuzz targets do.
 
+pub mod dockerfile;
 pub mod manifest;
 pub mod reference;
 pub mod tar;
