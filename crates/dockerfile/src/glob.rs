@@ -5,6 +5,9 @@
 
 use thiserror::Error;
 
+/// So many places of a pattern are kept without asking for memory.
+const FEW: usize = 64;
+
 /// A pattern that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("syntax error in pattern {pattern:?}")]
@@ -20,6 +23,8 @@ pub struct Glob {
     prefix: String,
     /// What comes after that.
     parts: Vec<Part>,
+    /// What it ends with for certain; the end of the parts too.
+    suffix: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +56,8 @@ impl Glob {
     /// it, and at the end for everything.
     pub fn parse(pattern: &str) -> Result<Self, PatternError> {
         let error = || PatternError { pattern: pattern.to_owned() };
-        let mut glob = Self { prefix: String::new(), parts: Vec::new() };
+        let (prefix, suffix) = (String::new(), String::new());
+        let mut glob = Self { prefix, parts: Vec::new(), suffix };
         let mut chars = pattern.chars().peekable();
         while let Some(letter) = chars.next() {
             match letter {
@@ -70,6 +76,12 @@ impl Glob {
                 other => glob.literal(other),
             }
         }
+        let certain = |part: &&Part| matches!(part, Part::Char(_));
+        let end = glob.parts.iter().rev().take_while(certain).count();
+        glob.suffix = glob.parts[glob.parts.len() - end..]
+            .iter()
+            .filter_map(|part| if let Part::Char(letter) = part { Some(*letter) } else { None })
+            .collect();
         Ok(glob)
     }
 
@@ -90,8 +102,9 @@ impl Glob {
         if self.parts.is_empty() {
             return rest.is_empty();
         }
-        let after = self.run(rest.chars());
-        after.is_some_and(|here| here[self.parts.len()])
+        // Most paths do not match most patterns: this is what tells them apart at little cost.
+        rest.ends_with(self.suffix.as_str())
+            && self.run(rest.chars(), |here| here[self.parts.len()])
     }
 
     /// Whether anything below of a folder may match.
@@ -105,26 +118,35 @@ impl Glob {
         if !path().zip(self.prefix.chars()).all(|(one, other)| one == other) {
             return false;
         }
-        let after = self.run(path().skip(self.prefix.chars().count()));
-        after.is_some_and(|here| here[..self.parts.len()].contains(&true))
+        let rest = path().skip(self.prefix.chars().count());
+        self.run(rest, |here| here[..self.parts.len()].contains(&true))
     }
 
-    /// Where one may be after some letters; nothing when they do not fit.
-    fn run(&self, letters: impl Iterator<Item = char>) -> Option<Vec<bool>> {
-        let mut here = vec![false; self.parts.len() + 1];
-        let mut next = here.clone();
+    /// Goes over letters, and asks where one may be after the last one; false when they do not fit.
+    fn run(&self, letters: impl Iterator<Item = char>, ask: impl Fn(&[bool]) -> bool) -> bool {
+        let size = self.parts.len() + 1;
+        let mut few = [[false; FEW]; 2];
+        let mut many = Vec::new();
+        let (here, next) = if size <= FEW {
+            let [here, next] = &mut few;
+            (&mut here[..size], &mut next[..size])
+        } else {
+            many.resize(2 * size, false);
+            many.split_at_mut(size)
+        };
+        let (mut here, mut next) = (here, next);
         here[0] = true;
-        self.skip_empty(&mut here);
+        self.skip_empty(here);
         for letter in letters {
             next.fill(false);
-            self.step(&here, letter, &mut next);
-            self.skip_empty(&mut next);
+            self.step(here, letter, next);
+            self.skip_empty(next);
             std::mem::swap(&mut here, &mut next);
             if !here.contains(&true) {
-                return None;
+                return false;
             }
         }
-        Some(here)
+        ask(here)
     }
 
     /// Parts that may match nothing are passed over.
@@ -147,7 +169,8 @@ impl Glob {
                 Part::Any => next[index + 1] |= letter != '/',
                 Part::Class { is_negated, ranges } => {
                     let is_in = ranges.iter().any(|(from, to)| (*from..=*to).contains(&letter));
-                    next[index + 1] |= letter != '/' && is_in != *is_negated;
+                    // A separator too, as in Go.
+                    next[index + 1] |= is_in != *is_negated;
                 }
                 Part::Star => next[index] |= letter != '/',
                 Part::Rest => next[index] = true,
@@ -221,7 +244,7 @@ mod tests {
     fn classes_and_escapes_are_gos() {
         assert!(matches("[a-c]x", "bx"));
         assert!(!matches("[^a-c]x", "bx"));
-        assert!(!matches("[^a]", "/"));
+        assert!(matches("a[^a]b", "a/b"));
         assert!(matches("[\\]a]x", "]x"));
         assert!(matches("\\*", "*"));
         assert!(!matches("\\*", "a"));

@@ -98,27 +98,51 @@ impl Patterns {
     /// Whether a path (relative, with `/`) is ignored.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        self.deciding(path).is_some_and(|index| self.rules[index].effect == Effect::Ignore)
+        self.is_ignored(self.decide_whole(path))
     }
 
     /// Whether a folder is ignored with everything that can be in it.
     #[must_use]
     pub fn can_skip_folder(&self, path: &str) -> bool {
-        let Some(index) = self.deciding(path) else {
-            return false;
-        };
-        let mut later = self.rules[index..].iter();
-        later.next().is_some_and(|rule| rule.effect == Effect::Ignore)
-            && later.all(|rule| rule.effect == Effect::Ignore || !rule.glob.may_match_below(path))
+        self.can_skip(path, self.decide_whole(path))
     }
 
-    /// The last rule that matches a path or a folder above it.
-    fn deciding(&self, path: &str) -> Option<usize> {
-        let ends = path.match_indices('/').map(|(end, _)| end);
-        let paths: Vec<&str> = ends.map(|end| &path[..end]).chain([path]).collect();
-        self.rules.iter().rposition(|rule| paths.iter().any(|path| rule.glob.matches(path)))
+    /// Which pattern decides about a path whose folder has been decided about: for walks of a tree, where it costs less
+    /// than [`Self::matches`]. For the topmost ones the folder's is [`Decision::default`].
+    #[must_use]
+    pub fn decide(&self, path: &str, folder: Decision) -> Decision {
+        let from = folder.0.map_or(0, |index| index + 1);
+        let later = self.rules[from..].iter().rposition(|rule| rule.glob.matches(path));
+        later.map_or(folder, |index| Decision(Some(from + index)))
+    }
+
+    /// Whether a decision is that the path is ignored.
+    #[must_use]
+    pub fn is_ignored(&self, decision: Decision) -> bool {
+        decision.0.is_some_and(|index| self.rules[index].effect == Effect::Ignore)
+    }
+
+    /// [`Self::can_skip_folder`] for a folder that has been decided about.
+    #[must_use]
+    pub fn can_skip(&self, path: &str, decision: Decision) -> bool {
+        let Some(index) = decision.0 else {
+            return false;
+        };
+        self.is_ignored(decision)
+            && self.rules[index..]
+                .iter()
+                .all(|rule| rule.effect == Effect::Ignore || !rule.glob.may_match_below(path))
+    }
+
+    fn decide_whole(&self, path: &str) -> Decision {
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        ends.fold(Decision::default(), |folder, end| self.decide(&path[..end], folder))
     }
 }
+
+/// The pattern that decides about a path, if any does; of use with the patterns that it came from only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decision(Option<usize>);
 
 /// A pattern as Go's `filepath.Clean` leaves it, without the separator at its start.
 fn clean(pattern: &str) -> String {
