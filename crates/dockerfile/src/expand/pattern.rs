@@ -78,6 +78,9 @@ impl Pattern {
         if self.parts.is_empty() {
             return Ok((value.to_owned(), 0));
         }
+        if value.is_empty() && self.parts == [Part::Star] {
+            return Ok((by.to_owned(), by.len()));
+        }
         let letters: Vec<char> = value.chars().collect();
         let (mut output, mut added, mut at, mut done) = (String::new(), 0, 0, 0);
         while at < letters.len() {

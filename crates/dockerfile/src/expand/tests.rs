@@ -93,6 +93,7 @@ fn patterns_are_replaced() {
     assert_eq!(word("${STR//x*/-}"), "foobarbaz");
     assert_eq!(word("${PATHS//\\//_}"), "_a_b:_c_d");
     assert_eq!(word("${STR///x}"), "foobarbaz");
+    assert_eq!(word("${EMPTY/*/x}${EMPTY//a/x}"), "x");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::rules::{
     FROM_PLATFORM_FLAG_CONST_DISALLOWED, INVALID_DEFAULT_ARG_IN_FROM, REDUNDANT_TARGET_PLATFORM,
     UNDEFINED_ARG_IN_FROM,
 };
-use super::{Findings, Options, hint, place};
+use super::{Findings, Options, place};
 use crate::ast::{ArgWord, Dockerfile, Stage};
 use crate::expand::Expander;
 
@@ -96,7 +96,8 @@ fn undefined(stage: &Stage, globals: &Variables, escape: char, findings: &mut Fi
     for text in [Some(&from.image), from.platform.as_ref()].into_iter().flatten() {
         let unset = expander.word(text).map(|expanded| expanded.unset).unwrap_or_default();
         for name in unset {
-            let hint = hint(&name, globals.keys().map(String::as_str).chain(PREDEFINED), "");
+            let known = globals.keys().map(String::as_str).chain(PREDEFINED);
+            let hint = findings.hint(&name, known, "");
             let detail = format!("FROM argument '{name}' is not declared{hint}");
             findings.add(UNDEFINED_ARG_IN_FROM, place(&stage.from), detail);
         }

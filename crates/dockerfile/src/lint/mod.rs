@@ -19,6 +19,9 @@ use crate::parse::lines::Lines;
 
 pub use rules::{RULES, Rule};
 
+/// More findings help nobody, and more suggestions cost time: of each so many.
+const MOST: usize = 1_000;
+
 /// Something that a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -52,7 +55,8 @@ impl fmt::Debug for Options<'_> {
 /// Checks a Dockerfile; `text` is what it was read from. Findings come in the order of their lines.
 #[must_use]
 pub fn check(text: &str, dockerfile: &Dockerfile, options: &Options<'_>) -> Vec<Finding> {
-    let mut findings = Findings { list: Vec::new(), directive: &dockerfile.directives.check };
+    let directive = &dockerfile.directives.check;
+    let mut findings = Findings { list: Vec::new(), directive, hints: 0 };
     // It has been read before, so it can be read.
     if let Ok(lines) = Lines::read(text) {
         casing::check(&lines, &mut findings);
@@ -67,6 +71,8 @@ pub fn check(text: &str, dockerfile: &Dockerfile, options: &Options<'_>) -> Vec<
 struct Findings<'a> {
     list: Vec<Finding>,
     directive: &'a CheckDirective,
+    /// How many suggestions were looked for.
+    hints: usize,
 }
 
 impl Findings<'_> {
@@ -79,8 +85,18 @@ impl Findings<'_> {
         !has(&self.directive.skip)
     }
 
+    /// ` (did you mean x?)`, when there is something near.
+    fn hint<'w>(&mut self, word: &str, words: impl Iterator<Item = &'w str>, mark: &str) -> String {
+        self.hints += 1;
+        if self.hints > MOST {
+            return String::new();
+        }
+        let near = crate::suggest(word, words.take(MOST));
+        near.map(|near| format!(" (did you mean {mark}{near}?)")).unwrap_or_default()
+    }
+
     fn add(&mut self, rule: Rule, (first_line, last_line): (u32, u32), detail: String) {
-        if self.applies(&rule) {
+        if self.list.len() < MOST && self.applies(&rule) {
             self.list.push(Finding { rule, detail, first_line, last_line });
         }
     }
@@ -88,10 +104,4 @@ impl Findings<'_> {
 
 fn place<T>(located: &Located<T>) -> (u32, u32) {
     (located.first_line, located.last_line)
-}
-
-/// ` (did you mean x?)`, when there is something near.
-fn hint<'a>(word: &str, words: impl Iterator<Item = &'a str>, mark: &str) -> String {
-    let near = crate::suggest(word, words);
-    near.map(|near| format!(" (did you mean {mark}{near}?)")).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use super::rules::{
     MAINTAINER_DEPRECATED, MULTIPLE_INSTRUCTIONS_DISALLOWED, SECRETS_USED_IN_ARG_OR_ENV,
     UNDEFINED_VAR, WORKDIR_RELATIVE_PATH,
 };
-use super::{Findings, Options, hint, place};
+use super::{Findings, Options, place};
 use crate::ast::{ArgWord, Command, Dockerfile, Instruction, Located, Stage, Transfer};
 use crate::expand::{Expander, Quotes};
 
@@ -27,6 +27,9 @@ const SECRET: [&str; 10] = [
 ];
 /// Words that mean that it is none after all.
 const PUBLIC: [&str; 3] = ["public", "file", "version"];
+
+/// Every stage has a copy of these: of no more.
+const MOST_VARIABLES: usize = 2_000;
 
 /// What a stage hands on to those that stand on it.
 #[derive(Clone, Default)]
@@ -147,7 +150,8 @@ impl Scope<'_, '_> {
             let is_whole = self.heritage.is_whole;
             let known = self.heritage.env.keys().chain(self.args.keys()).map(String::as_str);
             // An image may define what looks like `PATH` mistyped.
-            let hint = hint(&name, known.filter(|known| is_whole || *known != "PATH"), "$");
+            let known = known.filter(|known| is_whole || *known != "PATH");
+            let hint = self.findings.hint(&name, known, "$");
             if is_whole || !hint.is_empty() {
                 let detail = format!("Usage of undefined variable '${name}'{hint}");
                 self.findings.add(UNDEFINED_VAR, place(line), detail);
@@ -187,6 +191,10 @@ impl Scope<'_, '_> {
             let name = self.expand(name, Quotes::Remove, line).join(" ");
             let value = self.expand(value, Quotes::Remove, line).join(" ");
             set.push((name, short(value)));
+        }
+        if self.heritage.env.len() + set.len() > MOST_VARIABLES {
+            self.heritage.is_whole = false;
+            return;
         }
         self.heritage.env.extend(set);
     }

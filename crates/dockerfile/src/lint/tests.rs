@@ -211,6 +211,21 @@ fn every_rule_has_a_page() {
 }
 
 #[test]
+fn much_of_everything_does_not_hold_it_up() {
+    let names = |from: usize| {
+        (from..from + 5_000).map(|n| format!(" NAME_{n}=$OTHER_{n}")).collect::<String>()
+    };
+    let mut text = "FROM scratch AS s\n".to_owned();
+    for part in 0..4 {
+        text += &format!("ENV \\\n{}\n", names(part * 5_000).replace(" N", "\\\n N"));
+    }
+    for stage in 0..900 {
+        text += &format!("FROM s AS s{stage}\nENV X=1\nUSER $NAME_X$X\n");
+    }
+    assert_eq!(found(&text).len(), MOST);
+}
+
+#[test]
 fn variables_that_grow_do_not_hold_it_up() {
     let mut text = "FROM scratch\nENV A=0123456789\n".to_owned();
     for _ in 0..1000 {
