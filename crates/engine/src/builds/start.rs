@@ -83,11 +83,16 @@ impl Builds {
             teller: Arc::new(teller),
             cancel: cancel.clone(),
         };
-        tokio::spawn(async move {
+        let watch = tokio::spawn(async move {
             client.closed().await;
             cancel.cancel();
         });
-        tokio::spawn(Arc::clone(self).run(job, start.name));
+        let run = Arc::clone(self).run(job, start.name);
+        tokio::spawn(async move {
+            run.await;
+            // It holds a sender, without whose end the client waits for more.
+            watch.abort();
+        });
         spoken.await.unwrap_or(Err(EngineError::Cancelled))?;
         Ok(stream)
     }
