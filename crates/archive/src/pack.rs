@@ -30,10 +30,39 @@ pub const WHITEOUT_META: &[u8] = b".wh..wh.";
 /// Holes are worth a sparse entry from this size of them on.
 const WORTHWHILE_HOLES: u64 = 1024 * 1024;
 
+/// How trees are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PackOptions {
+    /// Times after this one are told as this one, in seconds since the epoch (`SOURCE_DATE_EPOCH`).
+    pub latest: Option<i64>,
+    /// What becomes of holes.
+    pub holes: Holes,
+}
+
+/// What becomes of a file's holes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holes {
+    /// Large ones stay holes. Where they are is the file system's say, which may change with what is in memory: a second
+    /// archive may have other bytes.
+    #[default]
+    Kept,
+    /// They are zeros, as in Docker's layers: the same bytes wherever the file is.
+    Filled,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// Bytes of content, each file once however many names it has.
+    pub bytes: u64,
+    /// Whether a file has holes in the archive.
+    pub has_holes: bool,
+}
+
 /// Writes a whole tree.
-pub fn tree(root: &Path, out: impl Write) -> Result<()> {
+pub fn tree(root: &Path, options: &PackOptions, out: impl Write) -> Result<Packed> {
     let root = tree::open_root(root)?;
-    let mut packer = Packer::new(out);
+    let mut packer = Packer::new(options, out);
     tree::walk(root.as_fd(), &mut |node| packer.add(node))?;
     packer.finish()
 }
@@ -42,18 +71,19 @@ pub fn tree(root: &Path, out: impl Write) -> Result<()> {
 pub fn upper(
     (upper, marks): (&Path, Marks),
     lower: Option<BorrowedFd<'_>>,
+    options: &PackOptions,
     out: impl Write,
-) -> Result<()> {
+) -> Result<Packed> {
     let root = tree::open_root(upper)?;
     let mut view = View::with_marks(lower, marks);
-    let mut packer = Packer::new(out);
+    let mut packer = Packer::new(options, out);
     tree::walk_upper(root.as_fd(), marks, &mut |node| {
         if tree::is_whiteout(&node.stat) {
             return packer.removed(node.path, &node.stat);
         }
         packer.add(node)?;
         // The kernel marks new folders too; a layer says it only where there is something to hide.
-        if tree::is_folder(&node.stat) && view.stat(node.path)?.is_some() && node.is_opaque()? {
+        if tree::is_folder(&node.stat) && node.is_opaque()? && view.stat(node.path)?.is_some() {
             packer.marker(&path::join(node.path, OPAQUE), &node.stat)?;
         }
         Ok(())
@@ -62,9 +92,14 @@ pub fn upper(
 }
 
 /// Writes the changed paths of a tree; `changes` are sorted by path.
-pub fn changes(root: &Path, changes: &[Change], out: impl Write) -> Result<()> {
+pub fn changes(
+    root: &Path,
+    changes: &[Change],
+    options: &PackOptions,
+    out: impl Write,
+) -> Result<Packed> {
     let root = tree::open_root(root)?;
-    let mut packer = Packer::new(out);
+    let mut packer = Packer::new(options, out);
     let mut view = View::new(Some(root.as_fd()));
     for change in changes {
         let path = change.relative();
@@ -83,17 +118,24 @@ pub fn changes(root: &Path, changes: &[Change], out: impl Write) -> Result<()> {
 
 struct Packer<W: Write> {
     writer: Writer<W>,
+    options: PackOptions,
+    packed: Packed,
     /// First names of files with several.
     links: HashMap<(u64, u64), Vec<u8>>,
 }
 
 impl<W: Write> Packer<W> {
-    fn new(out: W) -> Self {
-        Self { writer: Writer::new(out), links: HashMap::new() }
+    fn new(options: &PackOptions, out: W) -> Self {
+        let (writer, links) = (Writer::new(out), HashMap::new());
+        Self { writer, options: *options, packed: Packed::default(), links }
     }
 
-    fn finish(self) -> Result<()> {
-        self.writer.finish().map(drop)
+    fn finish(self) -> Result<Packed> {
+        self.writer.finish().map(|_| self.packed)
+    }
+
+    fn seconds(&self, seconds: i64) -> i64 {
+        self.options.latest.map_or(seconds, |latest| seconds.min(latest))
     }
 
     /// `a/b` → `a/.wh.b`.
@@ -106,14 +148,14 @@ impl<W: Write> Packer<W> {
         let mut header =
             Header::new(path::join(folder, &[WHITEOUT, name].concat()), EntryKind::Regular);
         header.mode = 0o600;
-        header.mtime.seconds = seconds;
+        header.mtime.seconds = self.seconds(seconds);
         self.writer.append_bytes(&header, b"")
     }
 
     fn marker(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
         let mut header = Header::new(path, EntryKind::Regular);
         header.mode = stat.st_mode & 0o777;
-        header.mtime.seconds = stat.st_mtime;
+        header.mtime.seconds = self.seconds(stat.st_mtime);
         self.writer.append_bytes(&header, b"")
     }
 
@@ -122,6 +164,7 @@ impl<W: Write> Packer<W> {
             return Ok(());
         };
         header.mtime.nanoseconds = 0;
+        header.mtime.seconds = self.seconds(header.mtime.seconds);
         match header.kind {
             EntryKind::Regular => self.regular(node, header),
             EntryKind::HardLink
@@ -149,8 +192,10 @@ impl<W: Write> Packer<W> {
         let fd = rustix::fs::openat(node.folder, node.name, flags, Mode::empty())
             .map_err(ArchiveError::io("open", node.path))?;
         let file = File::from(fd);
+        self.packed.bytes += header.size;
         let allocated = u64::try_from(node.stat.st_blocks).unwrap_or_default() * 512;
-        if header.size > allocated + WORTHWHILE_HOLES {
+        if self.options.holes == Holes::Kept && header.size > allocated + WORTHWHILE_HOLES {
+            self.packed.has_holes = true;
             let map =
                 stored_parts(&file, header.size).map_err(ArchiveError::io("seek in", node.path))?;
             let mut stored = Parts { file: &file, map: &map, position: 0 };

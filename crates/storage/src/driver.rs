@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use barge_archive::changes::Change;
+use barge_archive::pack::{PackOptions, Packed};
 
 use crate::error::Result;
 use crate::layer_id::LayerId;
@@ -38,7 +39,10 @@ pub struct ReadWriteOptions {
 ///
 /// Methods may be called from many threads; what touches one layer waits for its turn, different layers do not wait for
 /// each other. Nothing is fsynced per layer except by [`StorageDriver::apply_diff`]: a layer counts once its user has
-/// recorded it.
+/// recorded it, and gets to the disk by [`StorageDriver::sync`].
+///
+/// A layer made by [`StorageDriver::create_read_write`] may have children, and be all that one filled by
+/// [`StorageDriver::apply_diff`] is, as soon as nobody writes to it any more.
 pub trait StorageDriver: Send + Sync + Debug {
     /// The word users type: `overlay2`.
     fn name(&self) -> &'static str;
@@ -80,6 +84,17 @@ pub trait StorageDriver: Send + Sync + Debug {
     /// Takes one [`StorageDriver::mount`] back; the last one unmounts. Does nothing when not mounted.
     fn unmount(&self, id: &LayerId) -> Result<()>;
 
+    /// Shows the tree of a layer that nobody writes to, and tells where; other processes see it there too. It is not to be
+    /// written to: where the tree is a plain folder (`vfs`, `btrfs`, a layer without a parent), nothing else keeps it from
+    /// that. Every call needs its [`StorageDriver::unmount_read_only`]; it may be mounted otherwise at the same time.
+    fn mount_read_only(&self, id: &LayerId) -> Result<PathBuf>;
+
+    /// Takes one [`StorageDriver::mount_read_only`] back; the last one unmounts. Does nothing when not mounted.
+    fn unmount_read_only(&self, id: &LayerId) -> Result<()>;
+
+    /// Gets what all layers hold to the disk, once for all who wait for it.
+    fn sync(&self) -> Result<()>;
+
     /// Removes the layer: it is out of sight on return, its files are deleted by a thread of the driver.
     ///
     /// # Errors
@@ -109,7 +124,19 @@ pub trait StorageDriver: Send + Sync + Debug {
     fn settle(&self, id: &LayerId) -> Result<()>;
 
     /// Writes what the layer changes in `parent` as a layer archive; without `parent`, in nothing.
-    fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()>;
+    fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()> {
+        self.pack(id, parent, &PackOptions::default(), out).map(drop)
+    }
+
+    /// The same as `options` say. A layer that nobody writes to gives the same bytes each time, unless there are holes in
+    /// them.
+    fn pack(
+        &self,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        options: &PackOptions,
+        out: &mut dyn Write,
+    ) -> Result<Packed>;
 
     /// What the layer changes in `parent`, sorted by path.
     fn changes(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<Vec<Change>>;

@@ -19,6 +19,7 @@ mod table;
 mod trash;
 
 pub use barge_archive::changes::{Change, ChangeKind};
+pub use barge_archive::pack::{Holes, PackOptions, Packed};
 pub use container::{create_container_layers, remove_container_layers};
 pub use detect::{KNOWN_DRIVERS, open, open_with};
 pub use driver::{Durability, MountOptions, ReadWriteOptions, StorageDriver};

@@ -23,6 +23,8 @@ pub(crate) struct Layer<T> {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) mounts: usize,
+    /// Mounts that are only read.
+    pub(crate) views: usize,
     is_removed: bool,
 }
 
@@ -130,7 +132,7 @@ impl<T> Table<T> {
         erase: impl FnOnce(&Layer<T>) -> Result<()>,
     ) -> Result<()> {
         let mut state = layer.lock()?;
-        if state.mounts > 0 {
+        if state.mounts + state.views > 0 {
             return Err(StorageError::Mounted(layer.id.clone()));
         }
         {

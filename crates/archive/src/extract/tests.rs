@@ -452,7 +452,7 @@ fn deep_and_long_paths_are_made() {
     layer.apply(&place.root(), Whiteouts::Plain).unwrap();
     assert_eq!(place.text(&format!("{deep}y")), "deep");
     let mut packed = Vec::new();
-    crate::pack::tree(&place.root(), &mut packed).unwrap();
+    crate::pack::tree(&place.root(), &crate::pack::PackOptions::default(), &mut packed).unwrap();
     let again = Place::new();
     apply(&again.root(), &packed[..], &ApplyOptions::default()).unwrap();
     assert_eq!(again.text(&format!("{deep}x")), "deep");
@@ -473,7 +473,7 @@ name\"; python3 -c 'import os; os.setxattr(\"etc/conf\", \"user.x\", b\"y\")'";
 
 fn packed(root: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    crate::pack::tree(root, &mut bytes).unwrap();
+    crate::pack::tree(root, &crate::pack::PackOptions::default(), &mut bytes).unwrap();
     bytes
 }
 

@@ -17,7 +17,7 @@ pub use entry::Entry;
 pub use header::{Device, EntryKind, Header, Timestamp};
 pub use reader::Reader;
 pub use sparse::Segment;
-pub use writer::Writer;
+pub use writer::{Content, Writer};
 
 /// Every tar block, and what every length is rounded up to.
 pub const BLOCK: usize = 512;

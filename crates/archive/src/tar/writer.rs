@@ -40,6 +40,23 @@ impl<W: Write> Writer<W> {
         self.append(&header, &mut content)
     }
 
+    /// Adds a regular file whose content `write` writes: exactly `header.size` bytes.
+    pub fn append_written<E: From<ArchiveError>>(
+        &mut self,
+        header: &Header,
+        write: impl FnOnce(&mut Content<'_, W>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.write_header(header, header.size, BTreeMap::new())?;
+        let mut content = Content { writer: self, left: header.size };
+        write(&mut content)?;
+        let left = content.left;
+        if left > 0 {
+            let reason = format!("content ends {left} bytes early");
+            return Err(ArchiveError::entry(&header.path, reason).into());
+        }
+        Ok(self.pad(header.size)?)
+    }
+
     /// Adds a file with holes (pax sparse 1.0): `stored` gives the bytes of the segments, one after the other.
     pub fn append_sparse(
         &mut self,
@@ -209,6 +226,29 @@ impl<W: Write> Writer<W> {
         self.buffer.extend_from_slice(&block.0);
         data.resize(data.len().next_multiple_of(BLOCK), 0);
         self.buffer.extend_from_slice(&data);
+    }
+}
+
+/// Takes the content of an entry.
+#[derive(Debug)]
+pub struct Content<'a, W> {
+    writer: &'a mut Writer<W>,
+    left: u64,
+}
+
+impl<W: Write> Write for Content<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            return Err(std::io::Error::other("more content than the entry has room for"));
+        };
+        self.left = left;
+        self.writer.buffer.extend_from_slice(bytes);
+        self.writer.flush_full().map_err(std::io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

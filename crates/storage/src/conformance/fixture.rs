@@ -113,7 +113,7 @@ impl Fixture {
     pub(super) fn tree(&self, n: u16) -> Vec<Header> {
         self.mounted(n, |path| {
             let mut bytes = Vec::new();
-            barge_archive::pack::tree(path, &mut bytes).unwrap();
+            barge_archive::pack::tree(path, &Default::default(), &mut bytes).unwrap();
             headers(&bytes)
         })
     }

@@ -2,6 +2,7 @@
 //! on a file system of that kind.
 //! Long because it is a flat list of checks.
 
+mod built;
 mod faults;
 mod fixture;
 
@@ -18,6 +19,10 @@ use crate::{
     create_container_layers, remove_container_layers,
 };
 
+pub(crate) use built::{
+    a_view_is_only_read_and_keeps_its_layer, a_written_layer_is_a_layer_as_any_other,
+    times_after_the_latest_are_told_as_that, views_end_with_their_process,
+};
 pub(crate) use faults::{
     a_crash_between_any_two_steps_leaves_nothing, a_full_disk_leaves_nothing,
     a_mount_outlives_its_process, crash_child, mount_child,
@@ -508,6 +513,10 @@ macro_rules! conformance {
                 containers_get_their_mount_points
                 a_bad_archive_is_the_senders_fault
                 sizes_count_each_file_once
+                a_written_layer_is_a_layer_as_any_other
+                a_view_is_only_read_and_keeps_its_layer
+                times_after_the_latest_are_told_as_that
+                views_end_with_their_process
             }
 
             #[test]

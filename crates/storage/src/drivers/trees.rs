@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use barge_archive::changes::Change;
 use barge_archive::extract::{ApplyOptions, Whiteouts, apply};
+use barge_archive::pack::{PackOptions, Packed};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -298,6 +299,18 @@ impl<O: Origin> StorageDriver for Trees<O> {
         Ok(())
     }
 
+    fn mount_read_only(&self, id: &LayerId) -> Result<PathBuf> {
+        self.mount(id, &MountOptions::default())
+    }
+
+    fn unmount_read_only(&self, id: &LayerId) -> Result<()> {
+        self.unmount(id)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.syncing.sync(&self.root).map_err(StorageError::io("sync", &self.path))
+    }
+
     fn remove(&self, id: &LayerId) -> Result<()> {
         let layer = self.layers.get(id)?;
         self.layers.remove_unused_init(id, |layer| self.erase(&layer.id))?;
@@ -333,7 +346,7 @@ impl<O: Origin> StorageDriver for Trees<O> {
             ApplyOptions { whiteouts: Whiteouts::Plain, lowers: &[], ..ApplyOptions::default() };
         let applied =
             apply(&self.tree(id), tar, &options).map_err(StorageError::archive("extract", id))?;
-        self.syncing.sync(&self.root).map_err(StorageError::io("sync", &self.path))?;
+        self.sync()?;
         Ok(applied.bytes)
     }
 
@@ -342,8 +355,14 @@ impl<O: Origin> StorageDriver for Trees<O> {
         self.layers.get(id).map(drop)
     }
 
-    fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()> {
-        naive_diff::diff(self, id, parent, out)
+    fn pack(
+        &self,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        options: &PackOptions,
+        out: &mut dyn Write,
+    ) -> Result<Packed> {
+        naive_diff::pack(self, (id, parent), options, out)
     }
 
     fn changes(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<Vec<Change>> {

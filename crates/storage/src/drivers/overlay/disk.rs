@@ -17,6 +17,9 @@ use crate::trash::Trash;
 /// Letters of a short link: `l/` and 26 of them, as Docker's.
 const LINK_LENGTH: usize = 26;
 
+/// Where a layer is mounted to be read.
+pub(super) const VIEW: &str = "view";
+
 /// What a layer is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parts {
@@ -164,6 +167,14 @@ impl Disk {
         }
     }
 
+    /// Makes the place where a layer is mounted to be read.
+    pub(super) fn make_view(&self, id: &LayerId) -> Result<()> {
+        match make_folder(&self.root, &format!("{id}/{VIEW}"), 0o700) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(StorageError::io("create view of", &self.path(id))(error)),
+        }
+    }
+
     /// Every layer that is there, by the links in `l/`.
     pub(super) fn links(&self) -> Result<BTreeMap<LayerId, String>> {
         let folder = self.path.join("l");
@@ -217,6 +228,7 @@ impl Disk {
             };
             if !is_known(&id) {
                 unmount(&entry.path().join("merged"))?;
+                unmount(&entry.path().join(VIEW))?;
                 self.trash.take(self.root.as_fd(), id.as_str())?;
             }
         }

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use barge_archive::changes::{self, Change};
 use barge_archive::extract::{ApplyOptions, Whiteouts, apply, inherit};
-use barge_archive::pack;
+use barge_archive::pack::{self, PackOptions, Packed};
 
 use super::disk::{self, Parts};
 use super::{Mounter, Native, New, Overlay, Stack};
@@ -118,6 +118,40 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         Ok(())
     }
 
+    fn mount_read_only(&self, id: &LayerId) -> Result<PathBuf> {
+        let layer = self.layers.get(id)?;
+        let mut state = layer.lock()?;
+        if layer.parent.is_none() {
+            state.views += 1;
+            return Ok(self.diff_path(id));
+        }
+        let view = self.disk.path(id).join(disk::VIEW);
+        if state.views == 0 {
+            // One of a former daemon may be of another kernel's or a program's that is no more.
+            disk::unmount(&view)?;
+            self.disk.make_view(id)?;
+            let mut lowers = vec![self.disk.short(&layer.own.link)];
+            lowers.extend(self.lowers(&layer));
+            self.mounter.mount(&Stack { lowers, ..Stack::default() }, &view)?;
+        }
+        state.views += 1;
+        Ok(view)
+    }
+
+    fn unmount_read_only(&self, id: &LayerId) -> Result<()> {
+        let layer = self.layers.get(id)?;
+        let mut state = layer.lock()?;
+        if state.views == 1 && layer.parent.is_some() {
+            disk::unmount(&self.disk.path(id).join(disk::VIEW))?;
+        }
+        state.views = state.views.saturating_sub(1);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.syncing.sync(&self.disk.root).map_err(StorageError::io("sync", &self.disk.path))
+    }
+
     fn remove(&self, id: &LayerId) -> Result<()> {
         let layer = self.layers.get(id)?;
         self.layers.remove_unused_init(id, |layer| self.erase(layer))?;
@@ -174,7 +208,7 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         let options = ApplyOptions { whiteouts, lowers: &lowers, ..ApplyOptions::default() };
         let applied = apply(&self.diff_path(id), tar, &options)
             .map_err(StorageError::archive("extract", id))?;
-        self.syncing.sync(&self.disk.root).map_err(StorageError::io("sync", &self.disk.path))?;
+        self.sync()?;
         *layer.own.implied.lock().unwrap_or_else(PoisonError::into_inner) = applied.implied;
         Ok(applied.bytes)
     }
@@ -191,13 +225,20 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
             .map_err(StorageError::archive("settle", id))
     }
 
-    fn diff(&self, id: &LayerId, parent: Option<&LayerId>, out: &mut dyn Write) -> Result<()> {
+    fn pack(
+        &self,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        options: &PackOptions,
+        out: &mut dyn Write,
+    ) -> Result<Packed> {
         match self.native(id, parent)? {
             Some(Native { upper, marks, lower }) => {
-                pack::upper((&upper, marks), lower.as_ref().map(|fd| fd.as_fd()), out)
+                let lower = lower.as_ref().map(|fd| fd.as_fd());
+                pack::upper((&upper, marks), lower, options, out)
                     .map_err(StorageError::archive("pack", id))
             }
-            None => naive_diff::diff(self, id, parent, out),
+            None => naive_diff::pack(self, (id, parent), options, out),
         }
     }
 
@@ -227,6 +268,13 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         for layer in self.layers.unused(in_use) {
             disk::unmount(&self.disk.path(&layer.id).join("merged"))?;
             self.layers.remove_if_unused(&layer, |layer| self.erase(layer))?;
+        }
+        for id in self.layers.ids() {
+            let Ok(layer) = self.layers.get(&id) else { continue };
+            let Ok(state) = layer.lock() else { continue };
+            if state.views == 0 {
+                disk::unmount(&self.disk.path(&id).join(disk::VIEW))?;
+            }
         }
         let is_known = |id: &LayerId| self.layers.is_taken(id) || in_use.contains(id);
         self.disk.sweep(&is_known)

@@ -2,7 +2,7 @@
 //! fuse-overlayfs share.
 //!
 //! `ID/{diff,link,lower,work,merged}` and `l/LINK → ../ID/diff` with 26 letters, so that many layers fit into one mount
-//! call. The link in `l/` is made last: a layer that it does not lead to is not there. A layer's
+//! call; `ID/view` is where a layer is shown that is only read. The link in `l/` is made last: a layer that it does not lead to is not there. A layer's
 //! `diff` holds all of the difference. A layer with a size is a project of its file system's quotas.
 
 mod disk;
@@ -253,6 +253,8 @@ impl<M: Mounter> Overlay<M> {
 
     fn erase(&self, layer: &Layer<Own>) -> Result<()> {
         self.forget_size(&layer.id);
+        // One that a former daemon left.
+        unmount(&self.disk.path(&layer.id).join(disk::VIEW))?;
         // Deleting the link takes longer than the rename, and a link to nowhere is no layer.
         let link = Some(self.disk.short(&layer.own.link));
         self.disk.trash.take_with(self.disk.root.as_fd(), layer.id.as_str(), link)

@@ -25,7 +25,7 @@ pub(crate) trait Mounter: Debug + Send + Sync {
     /// The word users type, and the driver's folder.
     const NAME: &'static str;
 
-    /// Mounts a stack that has an upper folder at `target`.
+    /// Mounts a stack at `target`.
     fn mount(&self, stack: &Stack, target: &Path) -> Result<()>;
 
     /// Whether what is mounted at a path still works.
