@@ -1,10 +1,9 @@
 //! The lines of a file around a place, as BuildKit shows them.
 
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-/// Lines that are shown before and after.
-const AROUND: usize = 3;
+/// Lines that are shown before and after, as in BuildKit.
+const AROUND: usize = 2;
 /// A longer part than this is not shown whole.
 const MOST: usize = 40;
 /// What frames it.
@@ -23,10 +22,9 @@ pub fn render(name: &str, text: &str, lines: RangeInclusive<u32>) -> String {
     for (index, line) in shown {
         let number = index + 1;
         let mark = if (first..=last).contains(&number) { ">>>" } else { "   " };
-        let line = line.trim_end();
-        let space = if line.is_empty() { "" } else { " " };
-        // Writing to a string does not fail.
-        let _ignored = writeln!(output, "{number:4} | {mark}{space}{line}");
+        let line = format!("{number:4} | {mark} {line}");
+        output.push_str(line.trim_end());
+        output.push('\n');
     }
     output.push_str(RULE);
     output.push('\n');
@@ -39,12 +37,20 @@ mod tests {
 
     #[test]
     fn the_lines_that_are_meant_are_marked() {
-        let text = "FROM busybox\nRUN true\nRUN false\nRUN true\nCMD a\nCMD b\nCMD c\n";
-        assert_eq!(
-            render("Dockerfile", text, 3..=3),
-            "Dockerfile:3\n--------------------\n   1 |     FROM busybox\n   2 |     RUN true\n   3 | >>> RUN \
-             false\n   4 |     RUN true\n   5 |     CMD a\n   6 |     CMD b\n--------------------\n"
-        );
+        let text = "FROM busybox\nRUN true\n\nRUN false \\\n  false\nRUN true\nCMD a\nCMD b\n";
+        let lines = [
+            "Dockerfile:4",
+            "--------------------",
+            "   2 |     RUN true",
+            "   3 |",
+            "   4 | >>> RUN false \\",
+            "   5 | >>>   false",
+            "   6 |     RUN true",
+            "   7 |     CMD a",
+            "--------------------",
+            "",
+        ];
+        assert_eq!(render("Dockerfile", text, 4..=5), lines.join("\n"));
     }
 
     #[test]

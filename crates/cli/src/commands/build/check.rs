@@ -156,8 +156,8 @@ mod tests {
             "Check complete, 1 warning has been found!\n\n\
              WARNING: FromAsCasing - https://docs.docker.com/go/dockerfile/rule/from-as-casing/\n\
              in general\n'as' and 'FROM' keywords' casing do not match\nDockerfile:4\n\
-             --------------------\n   1 |     # 1\n   2 |     # 2\n   3 |     # 3\n   \
-             4 | >>> # 4\n   5 |     # 5\n   6 |     # 6\n   7 |     # 7\n--------------------\n"
+             --------------------\n   2 |     # 2\n   3 |     # 3\n   4 | >>> # 4\n   \
+             5 |     # 5\n   6 |     # 6\n--------------------\n"
         );
         let text = as_text(&located(), &outcome(&[1, 99]));
         assert!(text.starts_with("Check complete, 2 warnings have been found!\n"), "{text}");
