@@ -1,3 +1,5 @@
+//! Variables as the reference describes them, and what must not be possible with them.
+
 use super::*;
 
 fn variables(name: &str) -> Option<String> {

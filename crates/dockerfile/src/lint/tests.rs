@@ -1,3 +1,5 @@
+//! Each check with what it finds and what it leaves alone.
+
 use super::*;
 
 /// What is found in a file, as `Rule:line`.

@@ -1,3 +1,5 @@
+//! Each instruction with its flags, and the words of its errors.
+
 use super::*;
 use crate::ast::{Command, Healthcheck, MountAccess, MountKind, Run, Sharing, Transfer};
 
