@@ -93,10 +93,10 @@ impl StageState {
         globals.words().many(text, &|name| self.value(name))
     }
 
-    /// `ARG`.
+    /// `ARG`. One without a value leaves the value that there is, as with BuildKit.
     pub(crate) fn declare(&mut self, name: &str, value: Option<String>) {
         match self.args.iter_mut().find(|(declared, _)| declared == name) {
-            Some((_, there)) => *there = value,
+            Some((_, there)) => *there = value.or_else(|| there.take()),
             None => self.args.push((name.to_owned(), value)),
         }
     }
