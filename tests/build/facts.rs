@@ -55,7 +55,13 @@ impl Facts {
             here: self.0.get(name).map(String::as_str),
             there: other.0.get(name).map(String::as_str),
         });
-        values.filter(|difference| difference.here != difference.there).collect()
+        let mut differences: Vec<Difference<'_>> =
+            values.filter(|difference| difference.here != difference.there).collect();
+        // Beside an image that is not there at all, everything is different.
+        if differences.iter().any(|difference| difference.fact == FAILURE) {
+            differences.retain(|difference| difference.fact == FAILURE);
+        }
+        differences
     }
 
     /// Without facts whose names start so.

@@ -51,7 +51,7 @@ pub(crate) fn add_layer(files: &mut Files, layer: &[u8]) {
 fn line(entry: &Entry<'_>) -> String {
     let Entry { mode, uid, gid, .. } = entry;
     let what = match entry.kind {
-        b'0' | b'7' => format!("file {}", content(entry.content)),
+        b'0' | b'7' => format!("file {}", content(&entry.content)),
         b'2' => format!("link {}", entry.link.escape_ascii()),
         b'3' => format!("character device {}:{}", entry.device.0, entry.device.1),
         b'4' => format!("block device {}:{}", entry.device.0, entry.device.1),

@@ -13,7 +13,7 @@ pub(crate) fn images(archive: &[u8]) -> BTreeMap<String, Facts> {
     let entries = tar::entries(archive);
     let mut blobs: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.kind == b'0') {
-        blobs.insert(&entry.path, entry.content);
+        blobs.insert(&entry.path, &entry.content);
     }
     // Docker writes a layer that two images have as a link from one's folder to the other's.
     for entry in entries.iter().filter(|entry| entry.kind == b'2') {

@@ -1,6 +1,7 @@
 //! A reader of archives, written for this comparison alone: what it makes of an image must not come from the code that
 //! wrote the image.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// One entry, with everything that headers before it said of it.
@@ -16,7 +17,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) device: (u64, u64),
     pub(crate) link: Vec<u8>,
     pub(crate) xattrs: BTreeMap<String, Vec<u8>>,
-    pub(crate) content: &'a [u8],
+    pub(crate) content: Cow<'a, [u8]>,
 }
 
 /// All entries of an archive.
@@ -53,7 +54,12 @@ struct Said {
 
 impl Said {
     fn entry<'a>(mut self, header: &[u8], kind: u8, content: &'a [u8]) -> Entry<'a> {
-        let path = self.records.remove("path").or(self.path).unwrap_or_else(|| {
+        let content = match self.records.get("GNU.sparse.realsize") {
+            Some(size) => Cow::Owned(filled(content, decimal(size))),
+            None => Cow::Borrowed(content),
+        };
+        let path = self.records.remove("GNU.sparse.name").or_else(|| self.records.remove("path"));
+        let path = path.or(self.path).unwrap_or_else(|| {
             let (prefix, name) = (text(&header[345..500]), text(&header[..100]));
             let is_ustar = &header[257..263] == b"ustar\0";
             if is_ustar && !prefix.is_empty() { [prefix, name].join(&b'/') } else { name.to_vec() }
@@ -74,6 +80,27 @@ impl Said {
             content,
         }
     }
+}
+
+/// A sparse file in GNU's form 1.0: how many pieces, where each goes and how long it is, one number per line; then the
+/// pieces.
+fn filled(content: &[u8], size: u64) -> Vec<u8> {
+    let place = |number: u64| usize::try_from(number).unwrap();
+    let mut lines = content.split(|byte| *byte == b'\n');
+    let mut read = 0;
+    let mut next = || {
+        let line = lines.next().unwrap();
+        read += line.len() + 1;
+        place(decimal(line))
+    };
+    let pieces: Vec<(usize, usize)> = (0..next()).map(|_| (next(), next())).collect();
+    let mut rest = &content[read.next_multiple_of(512)..];
+    let mut filled = vec![0; place(size)];
+    for (start, length) in pieces {
+        filled[start..start + length].copy_from_slice(&rest[..length]);
+        rest = &rest[length..];
+    }
+    filled
 }
 
 fn xattrs(records: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
