@@ -8,6 +8,7 @@ use barge_image::ImageError;
 use barge_storage::StorageError;
 use barge_types::ErrorKind;
 
+use crate::files::FilesError;
 use crate::runner::RunError;
 
 /// The result of everything in this crate.
@@ -84,6 +85,9 @@ pub enum BuildError {
         /// Why.
         source: Box<StorageError>,
     },
+    /// Files could not be chosen, read or copied.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The image store.
     #[error("cannot {action}")]
     Image {
@@ -185,6 +189,7 @@ impl BuildError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Archive { source, .. } => source.kind(),
+            Self::Files(source) => source.kind(),
             Self::Storage { source, .. } => source.kind(),
             Self::Image { source, .. } => source.kind(),
         }

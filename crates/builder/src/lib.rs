@@ -10,6 +10,7 @@ mod cache;
 mod error;
 pub mod event;
 mod execute;
+pub mod files;
 mod memory;
 mod metadata;
 mod plan;

@@ -77,6 +77,45 @@ pub struct ApplyOptions<'a> {
     pub whiteouts: Whiteouts,
     /// Layers below, nearest first: a folder that the archive does not have but needs gets its attributes from there.
     pub lowers: &'a [PathBuf],
+    /// What counts instead of what the archive says.
+    pub overrides: Overrides,
+}
+
+/// What counts instead of what an archive says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    /// The owner of everything.
+    pub owner: Option<(u32, u32)>,
+    /// The time of everything, in seconds since the epoch.
+    pub mtime: Option<i64>,
+    /// What becomes of devices.
+    pub devices: Devices,
+}
+
+/// What becomes of devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Devices {
+    /// They are made.
+    #[default]
+    Made,
+    /// An archive with one is refused.
+    Refused,
+}
+
+impl Overrides {
+    fn apply(&self, header: &mut Header) -> Result<()> {
+        if let Some((uid, gid)) = self.owner {
+            (header.uid, header.gid) = (uid.into(), gid.into());
+        }
+        if let Some(seconds) = self.mtime {
+            header.mtime = Timestamp { seconds, nanoseconds: 0 };
+        }
+        let is_device = matches!(header.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
+        if is_device && self.devices == Devices::Refused {
+            return Err(ArchiveError::entry(&header.path, "a device has no place here"));
+        }
+        Ok(())
+    }
 }
 
 /// What was extracted.
@@ -143,7 +182,8 @@ impl<'a> Extractor<'a> {
 
     fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<()> {
         // Reading the content needs the entry for itself.
-        let header = entry.header().clone();
+        let mut header = entry.header().clone();
+        self.options.overrides.apply(&mut header)?;
         let clean = path::clean(&header.path)?;
         self.applied.entries += 1;
         self.options.limits.check(&self.applied, &header)?;
