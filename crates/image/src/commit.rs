@@ -85,7 +85,7 @@ impl ImageStore {
         parent: ImageId,
     ) -> Result<ImageId> {
         let bytes = serde_json::to_vec(config).map_err(ImageError::json("the configuration"))?;
-        let image = Prepared::new(bytes, references)?.with_parent(parent);
+        let image = Prepared::new(bytes, references)?.with_parent(Some(parent));
         let id = image.id;
         self.publish(vec![image])?;
         Ok(id)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use barge_archive::Digester;
 use barge_types::Digest;
 
-use crate::durable;
+use crate::durable::{self, Batch};
 use crate::error::{ImageError, Result};
 use crate::faults;
 
@@ -73,6 +73,15 @@ impl ContentStore {
         let digest = Digester::of(bytes);
         if !self.contains(&digest) {
             durable::write(&self.path(&digest), bytes)?;
+        }
+        Ok(digest)
+    }
+
+    /// [`Self::put`] with other files.
+    pub(crate) fn put_in(&self, batch: &mut Batch, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digester::of(bytes);
+        if !self.contains(&digest) {
+            batch.add(self.path(&digest), bytes)?;
         }
         Ok(digest)
     }

@@ -51,6 +51,53 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     done
 }
 
+/// Files that get their names after one wait for the disk, in the order in which they were added.
+#[derive(Debug, Default)]
+pub(crate) struct Batch(Vec<(PathBuf, PathBuf)>);
+
+impl Batch {
+    /// Writes a file under a temporary name.
+    pub(crate) fn add(&mut self, path: PathBuf, bytes: &[u8]) -> Result<()> {
+        let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+        let (mut file, name) = temporary(folder)?;
+        self.0.push((name.clone(), path));
+        file.write_all(bytes).map_err(ImageError::io("write", &name))
+    }
+
+    /// Gets the files to the disk, and by `sync` what they tell of; then gives them their names.
+    pub(crate) fn publish(mut self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
+        let Some((name, _)) = self.0.first() else { return Ok(()) };
+        File::open(name)
+            .and_then(|file| Ok(rustix::fs::syncfs(file)?))
+            .map_err(ImageError::io("sync", name))?;
+        sync()?;
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for (name, path) in &self.0 {
+            faults::point("written")
+                .and_then(|()| durable::rename(name, path, Durability::Lazy))
+                .map_err(ImageError::io("rename", name))?;
+            folders.extend(path.parent().map(Path::to_owned));
+        }
+        self.0.clear();
+        folders.dedup();
+        for folder in &folders {
+            durable::sync_folder(folder).map_err(ImageError::io("sync", folder))?;
+        }
+        faults::point("renamed").map_err(ImageError::io("rename files in", Path::new("a batch")))
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !faults::is_dead() {
+            for (name, _) in &self.0 {
+                // What has its name already, or cannot be removed, is swept.
+                fs::remove_file(name).ok();
+            }
+        }
+    }
+}
+
 /// Removes a file that may be gone already.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     faults::point("remove").map_err(ImageError::io("remove", path))?;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barge_archive::ArchiveError;
-use barge_storage::StorageError;
+use barge_storage::{LayerId, StorageError};
 use barge_types::{Digest, ErrorKind, Reference, ReferenceError};
 
 /// The result of everything in this crate.
@@ -55,7 +55,7 @@ pub enum ImageError {
     Archive(String),
     /// An archive cannot be read to its end.
     #[error("cannot read the archive")]
-    ReadArchive(#[source] ArchiveError),
+    ReadArchive(#[from] ArchiveError),
     /// The bytes of a layer are not those that the configuration names.
     #[error("invalid diffID for layer {layer}: expected {expected:?}, got {got:?}", expected = .expected.to_string(), got = .got.to_string())]
     WrongDiffId {
@@ -109,6 +109,16 @@ pub enum ImageError {
         layer: usize,
         /// Why.
         source: StorageError,
+    },
+    /// A layer's files are not those any more that it was made an image layer with.
+    #[error("layer {layer} was changed on the disk: its archive is {got}, not {expected}")]
+    Changed {
+        /// What the storage driver calls it.
+        layer: LayerId,
+        /// Digest of the plain archive when it became part of an image.
+        expected: Digest,
+        /// Now.
+        got: Digest,
     },
     /// A record on disk names something that is gone.
     #[error("image {image} is damaged: {missing} is missing")]
@@ -181,7 +191,10 @@ impl ImageError {
             Self::ReadArchive(source) => source.kind(),
             Self::Unpack { source, .. } => source.kind(),
             Self::Incomplete { .. } => ErrorKind::Unavailable,
-            Self::Damaged { .. } | Self::Storage { .. } | Self::Io { .. } => ErrorKind::System,
+            Self::Changed { .. }
+            | Self::Damaged { .. }
+            | Self::Storage { .. }
+            | Self::Io { .. } => ErrorKind::System,
         }
     }
 }

@@ -32,7 +32,8 @@ impl ImageStore {
             let Some(layer) = self.take_unneeded(chain_id, in_use) else {
                 continue;
             };
-            match self.driver.remove(&layer.cache_id) {
+
+            match self.remove_files(&layer.cache_id, in_use) {
                 Ok(()) | Err(StorageError::NoSuchLayer(_)) => {}
                 Err(StorageError::HasChildren { .. } | StorageError::Mounted(_)) => {
                     self.put_back(layer);
@@ -45,9 +46,46 @@ impl ImageStore {
             }
             self.layer_folder.remove(chain_id)?;
             removed.push(*chain_id);
-            self.remove_blob_if_unneeded(&layer.blob.digest)?;
+            if let Some(blob) = &layer.blob {
+                self.remove_blob_if_unneeded(&blob.digest)?;
+            }
         }
         Ok(removed)
+    }
+
+    /// Removes a layer's files, unless another chain of layers has the same ones, with what they stood on when that was
+    /// only theirs: a build's layers may stand on its own where an image's chain names another with the same content.
+    fn remove_files(
+        &self,
+        cache_id: &LayerId,
+        in_use: &HashSet<LayerId>,
+    ) -> barge_storage::Result<()> {
+        if self.has_files(cache_id) {
+            return Ok(());
+        }
+        let mut below = self.driver.parent(cache_id).unwrap_or_default();
+        self.driver.remove(cache_id)?;
+        self.measures.forget(cache_id);
+        while let Some(id) = below.take() {
+            if in_use.contains(&id) || self.has_files(&id) {
+                break;
+            }
+            let next = self.driver.parent(&id).unwrap_or_default();
+            match self.driver.remove(&id) {
+                Ok(()) => {
+                    self.measures.forget(&id);
+                    below = next;
+                }
+                // Somebody stands on it or it is gone; what else there is, the sweep at the next start finds.
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a layer of the store has its files in a layer of the driver.
+    fn has_files(&self, cache_id: &LayerId) -> bool {
+        self.read().layers.values().any(|layer| layer.cache_id == *cache_id)
     }
 
     /// Takes a layer that nothing needs out of what is known, in one step: a load that comes a moment later does not
@@ -71,7 +109,7 @@ impl ImageStore {
         let needed = {
             let state = self.read();
             state.index.blobs().any(|blob| blob == *digest)
-                || state.layers.values().any(|layer| layer.blob.digest == *digest)
+                || state.layers.values().any(|layer| layer.has_blob(digest))
         };
         if needed || self.others_need(digest)? { Ok(()) } else { self.content.remove(digest) }
     }
@@ -91,7 +129,7 @@ impl ImageStore {
             let index = Index::load(&folder.join("index.json"))?;
             // What cannot be read may name anything.
             if !damaged.is_empty()
-                || layers.iter().any(|layer| layer.blob.digest == *digest)
+                || layers.iter().any(|layer| layer.has_blob(digest))
                 || index.blobs().any(|blob| blob == *digest)
             {
                 return Ok(true);

@@ -5,6 +5,7 @@ use barge_types::{Digest, ImageId, Platform, Reference};
 
 use crate::changes;
 use crate::error::{ImageError, Result};
+use crate::layers::LayerSource;
 use crate::store::{ImageStore, Prepared, now};
 use crate::unpack::{Expected, LayerStream, Unpacked};
 
@@ -94,7 +95,12 @@ impl ImageStore {
             return;
         }
         let _changing = self.changing();
+        // What a build made may be in its cache, which is not known here.
+        let is_ours = |chain_id: &&Digest| {
+            self.layer(chain_id).is_some_and(|layer| layer.source == LayerSource::Archive)
+        };
+        let top_first: Vec<Digest> = top_first.iter().filter(is_ours).copied().collect();
         // The error that led here is the one to tell; what stays is swept at the next start.
-        self.remove_unneeded(top_first, &std::collections::HashSet::new()).ok();
+        self.remove_unneeded(&top_first, &std::collections::HashSet::new()).ok();
     }
 }

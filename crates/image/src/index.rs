@@ -25,6 +25,9 @@ pub(crate) struct ImageRecord {
     /// The image that it was committed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<ImageId>,
+    /// Of the manifests that are written of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
     /// The manifests that it came with or was pushed with, kept as blobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) manifests: Vec<KeptManifest>,
@@ -103,6 +106,17 @@ impl Index {
     pub(crate) fn set_parent(&mut self, id: &ImageId, parent: Option<ImageId>) {
         if let (Some(record), Some(parent)) = (self.images.get_mut(id), parent) {
             record.parent = Some(parent);
+        }
+    }
+
+    /// Replaces the annotations of an image's manifests, when there is a word on them.
+    pub(crate) fn set_annotations(
+        &mut self,
+        id: &ImageId,
+        annotations: Option<&BTreeMap<String, String>>,
+    ) {
+        if let (Some(record), Some(annotations)) = (self.images.get_mut(id), annotations) {
+            record.annotations.clone_from(annotations);
         }
     }
 

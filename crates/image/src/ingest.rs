@@ -20,7 +20,7 @@ use barge_types::{Digest, ImageId, Reference};
 use crate::error::{ImageError, Result};
 use crate::faults;
 use crate::intake::{Applied, Came, Intake, Tally, fetch_stream, format_of, unpack_stream};
-use crate::layers::{Layer, LayerBlob, chain_ids};
+use crate::layers::{Layer, LayerBlob, LayerSource, chain_ids};
 use crate::manifests::KeptManifest;
 use crate::part::Part;
 use crate::store::{ImageStore, Pin, Prepared};
@@ -256,7 +256,8 @@ impl Ingest {
             cache_id,
             size: applied.size,
             tar_size: applied.tar_size,
-            blob: LayerBlob { digest: blob, size, format: applied.format },
+            blob: Some(LayerBlob { digest: blob, size, format: applied.format }),
+            source: LayerSource::Archive,
         };
         store.layer_folder.save(&layer)?;
         // It is the store's now.

@@ -56,8 +56,25 @@ pub struct Layer {
     pub size: u64,
     /// Bytes of the plain archive.
     pub tar_size: u64,
-    /// The archive.
-    pub blob: LayerBlob,
+    /// The archive; absent where it is made of the driver's files when somebody asks for it.
+    pub blob: Option<LayerBlob>,
+    /// How it came about.
+    pub source: LayerSource,
+}
+
+/// How a layer came about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "from")]
+pub enum LayerSource {
+    /// Out of an archive.
+    #[default]
+    Archive,
+    /// A build wrote its files, and may keep them for its next ones.
+    Build {
+        /// Times after this one are this one in the archive, in seconds since the epoch; the files keep their own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        latest: Option<i64>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,7 +86,17 @@ struct LayerRecord {
     cache_id: String,
     size: u64,
     tar_size: u64,
-    blob: LayerBlob,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blob: Option<LayerBlob>,
+    #[serde(default)]
+    source: LayerSource,
+}
+
+impl Layer {
+    /// Whether a blob is its archive.
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
+        self.blob.as_ref().is_some_and(|blob| blob.digest == *digest)
+    }
 }
 
 /// The chain id of a layer on a parent (OCI image specification, "Layer ChainID").
@@ -99,11 +126,16 @@ impl LayerFolder {
         Ok(Self(folder))
     }
 
-    fn path(&self, chain_id: &Digest) -> PathBuf {
+    pub(crate) fn path(&self, chain_id: &Digest) -> PathBuf {
         self.0.join(format!("{}.json", chain_id.hex()))
     }
 
     pub(crate) fn save(&self, layer: &Layer) -> Result<()> {
+        durable::write(&self.path(&layer.chain_id), &Self::record(layer)?)
+    }
+
+    /// The bytes of a layer's record.
+    pub(crate) fn record(layer: &Layer) -> Result<Vec<u8>> {
         let record = LayerRecord {
             version: VERSION,
             diff_id: layer.diff_id,
@@ -112,10 +144,9 @@ impl LayerFolder {
             size: layer.size,
             tar_size: layer.tar_size,
             blob: layer.blob.clone(),
+            source: layer.source,
         };
-        let path = self.path(&layer.chain_id);
-        let text = serde_json::to_vec(&record).map_err(ImageError::json("a layer record"))?;
-        durable::write(&path, &text)
+        serde_json::to_vec(&record).map_err(ImageError::json("a layer record"))
     }
 
     pub(crate) fn remove(&self, chain_id: &Digest) -> Result<()> {
@@ -172,6 +203,7 @@ fn read(path: &Path, chain_id: Digest) -> Result<Layer> {
         size: record.size,
         tar_size: record.tar_size,
         blob: record.blob,
+        source: record.source,
     })
 }
 

@@ -6,6 +6,9 @@
 //! while a layer is read; one rename publishes an image with its names, and what a killed process
 //! left is swept at the next start.
 
+mod adopt;
+mod archives;
+mod built;
 mod changes;
 mod commit;
 mod content;
@@ -30,6 +33,8 @@ mod save;
 mod store;
 mod unpack;
 
+pub use adopt::{AdoptOptions, Adopted};
+pub use built::BuiltOptions;
 pub use changes::apply as apply_changes;
 pub use commit::Commit;
 pub use content::{BlobWriter, ContentStore, ContentUsage};
@@ -38,13 +43,13 @@ pub use history::HistoryEntry;
 pub use image::Image;
 pub use import::ImportOptions;
 pub use ingest::{Ingest, LayerSpec, LayerTicket, ManifestBytes, OpenLayer, Publication};
-pub use layers::{BlobFormat, Layer, LayerBlob, chain_id, chain_ids};
+pub use layers::{BlobFormat, Layer, LayerBlob, LayerSource, chain_id, chain_ids};
 pub use load::{LoadProgress, Loaded};
 pub use manifests::{KeptIndex, KeptManifest, PushBlob, PushImage};
 pub use remove::{ImageUsage, Parents, Removal, Removed, UnusedImages, User, UserState};
 pub use resolve::Found;
 pub use save::Save;
-pub use store::{Held, ImageStore};
+pub use store::{Held, ImageStore, Pin};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,9 @@
 //! The manifests that images came with, kept byte for byte, so that an image that goes on has the digest that it came
 //! with; and what a push sends.
 
-use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::collections::{BTreeMap, BTreeSet};
 
 use barge_archive::Digester;
-use barge_archive::compression::{Compression, Decoder, Encoder};
 use barge_oci::image::{Descriptor, Manifest, media_type};
 use barge_types::{Digest, ImageId, Reference};
 use serde::{Deserialize, Serialize};
@@ -13,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::ContentStore;
 use crate::error::{ImageError, Result};
 use crate::ingest::ManifestBytes;
-use crate::layers::{BlobFormat, Layer, LayerBlob};
+use crate::layers::BlobFormat;
 use crate::store::{Held, ImageStore, now};
 
 /// A manifest of an image that is kept as a blob.
@@ -110,6 +108,28 @@ pub struct PushImage {
     image: Held,
 }
 
+/// The media types of a manifest and what it names.
+struct Form {
+    manifest: &'static str,
+    config: &'static str,
+    layer: &'static str,
+    layer_gzip: &'static str,
+}
+
+const DOCKER: Form = Form {
+    manifest: media_type::DOCKER_MANIFEST,
+    config: media_type::DOCKER_CONFIG,
+    layer: media_type::DOCKER_LAYER,
+    layer_gzip: media_type::DOCKER_LAYER_GZIP,
+};
+
+const OCI: Form = Form {
+    manifest: media_type::OCI_MANIFEST,
+    config: media_type::OCI_CONFIG,
+    layer: media_type::OCI_LAYER,
+    layer_gzip: media_type::OCI_LAYER_GZIP,
+};
+
 /// A manifest, its digest, and what it names.
 pub(crate) type Described = (ManifestBytes, Digest, PushBlob, Vec<PushBlob>);
 
@@ -123,7 +143,7 @@ impl PushImage {
 
 impl ImageStore {
     /// Prepares an image to be pushed: with the manifest that it came with, when all that it names is here; otherwise
-    /// with one of Docker's schema 2. Layers that only we have packed become gzip, which every engine reads; that is
+    /// with one of Docker's schema 2, or OCI's for an image with annotations. Layers that only we have packed become gzip, which every engine reads; that is
     /// done once.
     pub fn export_for_push(&self, name: &str) -> Result<PushImage> {
         let image = self.hold(name)?;
@@ -132,24 +152,28 @@ impl ImageStore {
         }
         let mut layers = Vec::new();
         let mut described = Vec::new();
+        let annotations = self.annotations(&image.id);
+        // Docker's form has no annotations.
+        let form = if annotations.is_empty() { &DOCKER } else { &OCI };
         for chain_id in &image.chain_ids {
             let blob = self.gzipped(chain_id)?;
             let kind = match blob.format {
-                BlobFormat::Plain => media_type::DOCKER_LAYER,
-                BlobFormat::Gzip | BlobFormat::Zstd => media_type::DOCKER_LAYER_GZIP,
+                BlobFormat::Plain => form.layer,
+                BlobFormat::Gzip | BlobFormat::Zstd => form.layer_gzip,
             };
             let diff_id = self.layer(chain_id).map_or(blob.digest, |layer| layer.diff_id);
             described.push(describe(kind, blob.digest, blob.size));
             layers.push(self.push_blob((kind, blob.digest, blob.size), diff_id, Vec::new()));
         }
         let config = self.config_bytes(&image.id)?;
-        let (kind, size) = (media_type::DOCKER_CONFIG, config.len() as u64);
+        let (kind, size) = (form.config, config.len() as u64);
         let digest = image.id.digest();
         let manifest = Manifest {
             schema_version: 2,
-            media_type: media_type::DOCKER_MANIFEST.to_owned(),
+            media_type: form.manifest.to_owned(),
             config: describe(kind, digest, size),
             layers: described,
+            annotations,
             ..Manifest::default()
         };
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(ImageError::json("a manifest"))?;
@@ -207,6 +231,12 @@ impl ImageStore {
         PushBlob { digest, size, media_type: media_type.to_owned(), diff_id, repositories, urls }
     }
 
+    /// What is said of an image in the manifests that are written of it.
+    #[must_use]
+    pub fn annotations(&self, id: &ImageId) -> BTreeMap<String, String> {
+        self.read().index.image(id).map(|record| record.annotations.clone()).unwrap_or_default()
+    }
+
     /// The manifests that an image came with.
     #[must_use]
     pub fn manifests(&self, id: &ImageId) -> Vec<KeptManifest> {
@@ -222,7 +252,7 @@ impl ImageStore {
                 .chain_ids
                 .iter()
                 .filter_map(|chain_id| state.layers.get(chain_id))
-                .any(|layer| layer.blob.digest == *blob);
+                .any(|layer| layer.has_blob(blob));
             if !has_layer && id.digest() != *blob {
                 continue;
             }
@@ -231,38 +261,6 @@ impl ImageStore {
             repositories.extend(digests.map(Reference::repository));
         }
         repositories.into_iter().collect()
-    }
-
-    /// The blob of a layer in a form that every engine reads. What we packed ourselves becomes gzip, for good.
-    fn gzipped(&self, chain_id: &Digest) -> Result<LayerBlob> {
-        let missing = || ImageError::Damaged {
-            image: "to be pushed".to_owned(),
-            missing: format!("layer {chain_id}"),
-        };
-        let layer = self.layer(chain_id).ok_or_else(missing)?;
-        if layer.blob.format != BlobFormat::Zstd {
-            return Ok(layer.blob);
-        }
-        let blob = self.content.open_blob(&layer.blob.digest)?;
-        let mut plain = Decoder::new(blob).map_err(ImageError::ReadArchive)?;
-        let mut writer = self.content.writer()?;
-        let fail = || ImageError::io("pack a layer in", &self.folder);
-        let mut encoder =
-            Encoder::new(&mut writer, Compression::Gzip).map_err(ImageError::ReadArchive)?;
-        io::copy(&mut plain, &mut encoder).map_err(fail())?;
-        encoder.finish().map_err(ImageError::ReadArchive)?;
-        writer.flush().map_err(fail())?;
-        let _changing = self.changing();
-        let (digest, size) = writer.commit()?;
-        let packed = LayerBlob { digest, size, format: BlobFormat::Gzip };
-        let layer = Layer { blob: packed.clone(), ..layer };
-        let before = self.layer(chain_id).ok_or_else(missing)?.blob;
-        self.layer_folder.save(&layer)?;
-        self.write().layers.insert(*chain_id, layer);
-        if before.digest != packed.digest {
-            self.remove_blob_if_unneeded(&before.digest)?;
-        }
-        Ok(packed)
     }
 
     /// Names an image that came from a registry: by what was asked for, and by the digest that it has there. Returns

@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Read as _, Write};
 
-use barge_archive::compression::Decoder;
 use barge_archive::tar::{EntryKind, Header, Writer};
 use barge_archive::{ArchiveError, DigestReader, Digester};
 use barge_oci::image::{Descriptor, ImageLayout, Index, Manifest, media_type};
@@ -38,6 +37,8 @@ struct Saved {
     layers: Vec<Layer>,
     /// What it came with, when all that it names is here.
     kept: Option<Kept>,
+    /// Of its manifest, when it came with none.
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -81,7 +82,8 @@ impl ImageStore {
             let is_here =
                 |kept: &Kept| kept.layers.iter().all(|blob| self.content.contains(&blob.digest));
             let kept = kept.filter(is_here);
-            images.push(Saved { config: self.config_bytes(&id)?, image, references, layers, kept });
+            let (config, annotations) = (self.config_bytes(&id)?, self.annotations(&id));
+            images.push(Saved { config, image, references, layers, kept, annotations });
         }
         Ok(Save { store: self, images })
     }
@@ -171,20 +173,9 @@ impl Save<'_> {
             if !written.insert(layer.diff_id) {
                 continue;
             }
-            let blob = self.store.content.open_blob(&layer.blob.digest)?;
-            let plain = Decoder::new(blob).map_err(ImageError::ReadArchive)?;
-            let mut plain = DigestReader::new(plain.take(layer.tar_size));
             let mut header = Header::new(blob_name(&layer.diff_id), EntryKind::Regular);
             header.size = layer.tar_size;
-            tar.append(&header, &mut plain).map_err(ImageError::ReadArchive)?;
-            let (got, _, _) = plain.finish();
-            if got != layer.diff_id {
-                return Err(ImageError::WrongDigest {
-                    what: format!("blob {}", layer.blob.digest),
-                    expected: layer.diff_id,
-                    got,
-                });
-            }
+            tar.append_written(&header, |out| self.store.write_plain(layer, out))?;
         }
         Ok(())
     }
@@ -234,6 +225,7 @@ impl Saved {
                 self.config.len() as u64,
             ),
             layers: self.layers.iter().map(described_layer).collect(),
+            annotations: self.annotations.clone(),
             ..Manifest::default()
         }
     }

@@ -14,6 +14,7 @@ use barge_oci::image::ImageConfig;
 use barge_storage::{LayerId, StorageDriver};
 use barge_types::{Digest, ImageId, Reference};
 
+use crate::adopt::Measures;
 use crate::content::ContentStore;
 use crate::durable;
 use crate::error::{ImageError, Result};
@@ -55,15 +56,26 @@ pub(crate) struct State {
     pub(crate) layers: HashMap<Digest, Layer>,
     /// How often a layer is needed by something under way.
     pub(crate) pins: HashMap<Digest, usize>,
+    /// Layers that are in memory only, and as long as they are pinned.
+    pub(crate) unrecorded: HashSet<Digest>,
 }
 
 impl State {
     /// Shows a recorded layer, pinned.
     pub(crate) fn add_layer(&mut self, layer: Layer, shared: &Shared) -> Pin {
         let chain_id = layer.chain_id;
+        self.unrecorded.remove(&chain_id);
         self.layers.insert(chain_id, layer);
         *self.pins.entry(chain_id).or_default() += 1;
         Pin { state: Arc::clone(shared), chain_id }
+    }
+
+    /// Shows a layer that is to be recorded when an image with it is published, pinned.
+    pub(crate) fn add_unrecorded(&mut self, layer: Layer, shared: &Shared) -> Pin {
+        let chain_id = layer.chain_id;
+        let pin = self.add_layer(layer, shared);
+        self.unrecorded.insert(chain_id);
+        pin
     }
 
     pub(crate) fn image(&self, id: &ImageId) -> Option<Image> {
@@ -89,7 +101,7 @@ impl State {
 pub(crate) type Shared = Arc<RwLock<State>>;
 
 /// Keeps a layer while something that needs it is under way.
-pub(crate) struct Pin {
+pub struct Pin {
     state: Shared,
     chain_id: Digest,
 }
@@ -107,6 +119,9 @@ impl Drop for Pin {
             *count -= 1;
             if *count == 0 {
                 state.pins.remove(&self.chain_id);
+                if state.unrecorded.remove(&self.chain_id) {
+                    state.layers.remove(&self.chain_id);
+                }
             }
         }
     }
@@ -137,18 +152,24 @@ pub(crate) struct Prepared {
     pub(crate) references: Vec<Reference>,
     pub(crate) manifest: Option<KeptManifest>,
     pub(crate) parent: Option<ImageId>,
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Prepared {
     pub(crate) fn new(config: Vec<u8>, references: Vec<Reference>) -> Result<Self> {
         let known = Known::parse(&config)?;
         let id = ImageId::new(Digester::of(&config));
-        Ok(Self { id, config, known, references, manifest: None, parent: None })
+        Ok(Self { id, config, known, references, manifest: None, parent: None, annotations: None })
     }
 
     /// With the image that it was committed on.
-    pub(crate) fn with_parent(self, parent: ImageId) -> Self {
-        Self { parent: Some(parent), ..self }
+    pub(crate) fn with_parent(self, parent: Option<ImageId>) -> Self {
+        Self { parent, ..self }
+    }
+
+    /// With annotations of its manifests.
+    pub(crate) fn with_annotations(self, annotations: BTreeMap<String, String>) -> Self {
+        Self { annotations: Some(annotations), ..self }
     }
 
     /// With the manifest that it came with.
@@ -166,6 +187,7 @@ pub struct ImageStore {
     /// `image/<driver>`.
     pub(crate) folder: PathBuf,
     pub(crate) reserve: Reserve,
+    pub(crate) measures: Measures,
     state: Shared,
     writer: Mutex<()>,
     damaged: Vec<ImageError>,
@@ -193,13 +215,14 @@ impl ImageStore {
             }
         }
         let reserve = Reserve::in_folder(&folder);
-        let state = State { index, known, layers, pins: HashMap::new() };
+        let state = State { index, known, layers, ..State::default() };
         Ok(Self {
             content,
             driver,
             layer_folder,
             folder,
             reserve,
+            measures: Measures::default(),
             state: Arc::new(RwLock::new(state)),
             writer: Mutex::new(()),
             damaged,
@@ -314,6 +337,16 @@ impl ImageStore {
         self.read().layers.values().cloned().collect()
     }
 
+    /// Bytes of content of all layers, each of the driver's once however many chains it is in.
+    #[must_use]
+    pub fn bytes_of_layers(&self) -> u64 {
+        let state = self.read();
+        let layers = state.layers.values();
+        let sizes: HashMap<&LayerId, u64> =
+            layers.map(|layer| (&layer.cache_id, layer.size)).collect();
+        sizes.values().sum()
+    }
+
     /// Bytes of content of a layer of the driver and all below it; 0 for one that the store does not have.
     #[must_use]
     pub fn size_down_from(&self, cache_id: &LayerId) -> u64 {
@@ -349,15 +382,14 @@ impl ImageStore {
     pub(crate) fn publish(&self, images: Vec<Prepared>) -> Result<Vec<(Reference, ImageId)>> {
         let _changing = self.changing();
         let now = now();
-        for image in &images {
-            self.content.put(&image.config)?;
-        }
+        self.record(&images)?;
         let displaced = self.change_index(|index| {
             let mut displaced = Vec::new();
             for image in &images {
                 index.insert(image.id);
                 index.add_manifest(&image.id, image.manifest.clone());
                 index.set_parent(&image.id, image.parent);
+                index.set_annotations(&image.id, image.annotations.as_ref());
                 for reference in &image.references {
                     let before = index.tag(reference, image.id, &now);
                     displaced.extend(before.map(|before| (reference.clone(), before)));

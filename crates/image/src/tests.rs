@@ -2,6 +2,7 @@
 //! left half done.
 
 mod archives;
+mod built;
 mod crash;
 mod import;
 mod ingest;

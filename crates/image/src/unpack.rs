@@ -15,7 +15,7 @@ use barge_types::Digest;
 use crate::content::BlobWriter;
 use crate::error::{ImageError, Result};
 use crate::faults;
-use crate::layers::{BlobFormat, Layer, LayerBlob, chain_id};
+use crate::layers::{BlobFormat, Layer, LayerBlob, LayerSource, chain_id};
 use crate::store::{ImageStore, Pin};
 
 /// zstd's fastest: archives that come plain are packed while they are unpacked, and must not slow
@@ -254,7 +254,8 @@ impl ImageStore {
             cache_id,
             size: pass.size,
             tar_size: pass.tar_size,
-            blob: LayerBlob { digest, size, format: pass.format },
+            blob: Some(LayerBlob { digest, size, format: pass.format }),
+            source: LayerSource::Archive,
         };
         if let Err(error) = self.layer_folder.save(&layer) {
             if !faults::is_dead() {

@@ -98,7 +98,7 @@ fn a_damaged_blob_is_noticed() {
     let ground = ground();
     ground.import(compressed(&tar(&[("a", b"1")]), Compression::Gzip), "box:1");
     let layer = ground.store.get("box:1").unwrap().chain_ids[0];
-    let blob = ground.store.layer(&layer).unwrap().blob.digest;
+    let blob = ground.store.layer(&layer).unwrap().blob.unwrap().digest;
     let path = ground.root.path().join("content/blobs/sha256").join(blob.hex());
     fs::write(&path, compressed(&tar(&[("a", b"2")]), Compression::Gzip)).unwrap();
     let error = ground.store.save(&["box:1"]).unwrap().write(&mut Vec::new()).unwrap_err();
