@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use barge_image::{ImageStore, ImageUsage, User};
-use barge_storage::{LayerId, StorageDriver, StorageError};
-use barge_types::{ImageId, Platform};
+use barge_storage::{LayerId, StorageDriver};
+use barge_types::{ImageId, Platform, Reference};
 
 use crate::cache::mounts::CacheMounts;
 use crate::cache::{Cache, Choice, over};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Progress, Warning};
-use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop};
+use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop, StageState};
+use crate::files::ChecksumMemory;
 use crate::plan::Plan;
 use crate::request::{BuildRequest, Purpose};
 use crate::runner::{Cancel, Runner};
@@ -60,6 +61,8 @@ pub struct Built {
     pub images: Vec<ImageId>,
     /// For each output of the request that is to be fetched.
     pub results: Vec<ResultFile>,
+    /// Names under which the image is to be pushed as a cache (`--cache-to type=registry`).
+    pub caches: Vec<Reference>,
     /// What the checks found.
     pub warnings: Vec<Warning>,
 }
@@ -171,7 +174,9 @@ impl Builder {
         crate::memory::sweep(&parts.memory_folder)?;
         let cache = Arc::new(Cache::open(&parts.folder.join("cache"), parts.storage.as_ref())?);
         let mounts = Arc::new(CacheMounts::open(&parts.folder.join("mounts"))?);
-        let shop = Shop { parts, cache, mounts, permits: Permits::of_the_machine() };
+        let memory = ChecksumMemory::open(&parts.folder.join("checksums"))?;
+        let permits = Permits::of_the_machine();
+        let shop = Shop { parts, cache, mounts, memory, permits };
         Ok(Self { shop })
     }
 
@@ -206,7 +211,7 @@ impl Builder {
 
     fn build_in(&self, call: &Call<'_>, kept: &mut Option<ImageId>) -> Result<Built> {
         let Call { request, progress, cancel, place } = *call;
-        let (source, contexts) = Contexts::open(&self.shop, request)?;
+        let (source, contexts) = Contexts::open(&self.shop.memory, request)?;
         let running = Running {
             shop: &self.shop,
             request,
@@ -218,6 +223,8 @@ impl Builder {
             steps: AtomicU32::new(0),
             failed: Mutex::new(None),
             failed_image: Mutex::new(None),
+            remotes: OnceLock::new(),
+            mounts_used: Mutex::default(),
         };
         let built = build_platforms(&running);
         *kept = running.failed_image.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -307,12 +314,7 @@ impl Builder {
         }
         let parts = &self.shop.parts;
         let usage = Composed { builder: self, containers: parts.usage.as_ref() };
-        match parts.storage.remove(&id) {
-            // It goes with those that stand on it.
-            Ok(()) | Err(StorageError::NoSuchLayer(_) | StorageError::HasChildren { .. }) => {}
-            Err(error) => return Err(BuildError::storage("remove a layer")(error)),
-        }
-        parts.images.sweep_layers(&usage).map_err(BuildError::image("remove a layer"))?;
+        parts.images.release(&[id], &usage).map_err(BuildError::image("remove a layer"))?;
         Ok(true)
     }
 }
@@ -332,6 +334,7 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
         id: running.place.id.clone(),
         images: Vec::new(),
         results: Vec::new(),
+        caches: Vec::new(),
         warnings: running.check()?,
     };
     if request.purpose == Purpose::Check {
@@ -349,11 +352,15 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
         lines.extend(of_graph);
     }
     running.announce(lines);
+    let remotes = running.remotes()?;
+    running.remotes.get_or_init(|| remotes);
     let mut states = Vec::new();
     for graph in &graphs {
         states.push(graph.run()?);
     }
     running.outputs(&states, &mut built)?;
+    let all: Vec<StageState> = graphs.iter().flat_map(Graph::states).collect();
+    running.write_caches(&all, &mut built)?;
     Ok(built)
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn derive(base: &ImageConfig) -> (ImageConfig, Vec<String>) {
     for key in ["container", "container_config", "id", "parent", "throwaway"] {
         config.extra.remove(key);
     }
+    config.extra.remove(crate::cache::remote::FIELD);
     config.extra.remove("moby.buildkit.cache.v0");
     config.extra.remove("moby.buildkit.buildinfo.v1");
     config.docker_version.clear();
@@ -45,9 +46,6 @@ pub(crate) fn derive(base: &ImageConfig) -> (ImageConfig, Vec<String>) {
     let inner = inner(&mut config);
     if env(&inner.env, "PATH").is_none() {
         inner.env.push(PATH.to_owned());
-    }
-    if inner.working_dir.is_empty() {
-        inner.working_dir = "/".to_owned();
     }
     let triggers = std::mem::take(&mut inner.on_build);
     (config, triggers)

@@ -31,7 +31,6 @@ impl Words {
         expanded.map(|expanded| expanded.value).map_err(|error| wrong(&error))
     }
 
-    #[expect(dead_code, reason = "read by what copies")]
     /// A heredoc's content: quotes mean nothing.
     pub(crate) fn heredoc(
         self,

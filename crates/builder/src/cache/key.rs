@@ -7,7 +7,7 @@ use barge_archive::Digester;
 use barge_types::Digest;
 
 /// Makes a key, word by word.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyMaker(Digester);
 
 impl KeyMaker {

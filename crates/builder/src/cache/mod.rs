@@ -7,6 +7,7 @@ pub(crate) mod key;
 pub(crate) mod mounts;
 mod prune;
 mod record;
+pub(crate) mod remote;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -131,7 +132,9 @@ impl Cache {
         for record in loaded {
             let id = record.id.0.clone();
             if storage.exists(&id) {
-                state.by_key.insert(record.key, id.clone());
+                for key in [record.key].iter().chain(&record.aliases) {
+                    state.by_key.insert(*key, id.clone());
+                }
                 state.records.insert(id, record);
             } else {
                 Record::remove(folder, &id)?;
@@ -172,6 +175,25 @@ impl Cache {
         }
     }
 
+    /// A layer by another word for its key; with the key.
+    pub(crate) fn find_alias(self: &Arc<Self>, alias: &Digest) -> Option<(HeldLayer, Digest)> {
+        let mut state = self.lock();
+        let id = state.by_key.get(alias).cloned()?;
+        let key = state.records.get(&id)?.key;
+        Some((self.use_one(&mut state, id), key))
+    }
+
+    /// Gives a layer another word for its key.
+    pub(crate) fn alias(&self, alias: Digest, id: &LayerId) {
+        let mut state = self.lock();
+        let Some(record) = state.records.get_mut(id) else { return };
+        if !record.aliases.contains(&alias) {
+            record.aliases.push(alias);
+            state.touched.insert(id.clone());
+        }
+        state.by_key.insert(alias, id.clone());
+    }
+
     /// Whether a key's layer is there, without use of it.
     pub(crate) fn has(&self, key: &Digest) -> bool {
         self.lock().by_key.contains_key(key)
@@ -188,17 +210,38 @@ impl Cache {
         HeldLayer { cache: Arc::clone(self), id, created: created.unwrap_or_else(now) }
     }
 
-    /// Takes note of what became known of a layer when it became part of an image, and with that got to the disk.
+    /// All words for what a layer was made from, its key first, and the instruction.
+    pub(crate) fn words_for(&self, id: &LayerId) -> Option<(Vec<Digest>, String)> {
+        let state = self.lock();
+        let record = state.records.get(id)?;
+        let keys = std::iter::once(record.key).chain(record.aliases.iter().copied());
+        Some((keys.collect(), record.description.clone()))
+    }
+
+    /// The digest of a layer's archive, when it is known.
+    pub(crate) fn diff_id(&self, id: &LayerId) -> Option<Digest> {
+        self.lock().records.get(id).and_then(|record| record.diff_id)
+    }
+
+    /// Takes note of what became known of a layer when it became part of an image.
     pub(crate) fn adopted(&self, id: &LayerId, diff_id: Digest, size: u64) {
         let mut state = self.lock();
         let Some(record) = state.records.get_mut(id) else { return };
-        if record.diff_id == Some(diff_id) && record.is_on_disk {
-            return;
+        if record.diff_id != Some(diff_id) {
+            record.diff_id = Some(diff_id);
+            record.size = Some(size);
+            state.touched.insert(id.clone());
         }
-        record.diff_id = Some(diff_id);
-        record.size = Some(size);
-        record.is_on_disk = true;
-        state.touched.insert(id.clone());
+    }
+
+    /// The files of a layer got to the disk.
+    pub(crate) fn is_on_disk(&self, id: &LayerId) {
+        let mut state = self.lock();
+        let Some(record) = state.records.get_mut(id) else { return };
+        if !record.is_on_disk {
+            record.is_on_disk = true;
+            state.touched.insert(id.clone());
+        }
     }
 
     /// Writes what changed in memory only.

@@ -165,6 +165,12 @@ impl CacheMounts {
         durable::write(&path, &bytes, Durability::Lazy).map_err(BuildError::io("write", &path))
     }
 
+    /// The folder of a name, when there is one that is filled.
+    pub(crate) fn data(&self, name: &str) -> Option<PathBuf> {
+        self.load(name)?;
+        Some(self.folder.join(name).join("data"))
+    }
+
     /// What there is.
     pub(crate) fn entries(&self) -> Vec<CacheEntry> {
         let Ok(names) = fs::read_dir(&self.folder) else { return Vec::new() };

@@ -131,8 +131,8 @@ impl Cache {
             }
             let Some(record) = state.records.remove(id) else { return Ok(false) };
             state.touched.remove(id);
-            if state.by_key.get(&record.key) == Some(id) {
-                state.by_key.remove(&record.key);
+            state.by_key.retain(|_, named| named != id);
+            if !state.by_key.contains_key(&record.key) {
                 state.find_another(&record);
             }
         }

@@ -25,6 +25,9 @@ pub(crate) struct Record {
     pub(crate) id: LayerIdText,
     /// What it was made from.
     pub(crate) key: Digest,
+    /// Other words for the same: what it was made from before that was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) aliases: Vec<Digest>,
     /// The layer that it was made on.
     pub(crate) parent: Option<LayerIdText>,
     /// The instruction.
@@ -81,6 +84,7 @@ impl Record {
             version: VERSION,
             id: LayerIdText(new.id),
             key,
+            aliases: Vec::new(),
             parent: new.parent.map(LayerIdText),
             description: new.description,
             created: now(),

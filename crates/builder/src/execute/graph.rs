@@ -83,6 +83,12 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// What every stage that was needed came to.
+    pub(crate) fn states(&self) -> Vec<StageState> {
+        let needed = self.plan.needed.iter();
+        needed.filter_map(|&index| self.slots.wait(index, self.running.cancel).ok()).collect()
+    }
+
     fn run_stage(&self, index: usize) {
         match self.stage(index) {
             Ok(state) => self.slots.put(index, Some(state)),

@@ -68,10 +68,10 @@ impl Graph<'_> {
         match &line.value {
             Instruction::Run(run) => self.run_step(state, stage, (number, run, &line.text)),
             Instruction::Copy(transfer) => {
-                self.transfer(state, stage, (Kind::Copy, transfer, &line.text))
+                self.transfer(state, stage, (Kind::Copy, transfer, number))
             }
             Instruction::Add(transfer) => {
-                self.transfer(state, stage, (Kind::Add, transfer, &line.text))
+                self.transfer(state, stage, (Kind::Add, transfer, number))
             }
             Instruction::Workdir(path) => self.workdir(state, stage, path),
             Instruction::Arg(_)

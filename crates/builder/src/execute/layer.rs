@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::Running;
 use super::state::StageState;
-use crate::cache::{Claim, HeldLayer, NewRecord, Reuse};
+use crate::cache::remote::{Place, unpack};
+use crate::cache::{Claim, Flight, HeldLayer, NewRecord, Reuse};
 use crate::error::{BuildError, Result};
 use crate::event::Outcome;
 
@@ -52,6 +53,10 @@ impl Running<'_> {
             Claim::Found(layer) => return Ok((layer, Outcome::Cached)),
             Claim::Mine(flight) => flight,
         };
+        let flight = match self.bring(work, flight)? {
+            Ok(layer) => return Ok((layer, Outcome::Cached)),
+            Err(flight) => flight,
+        };
         let permit = self.shop.permits.take(self.cancel)?;
         let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
         self.make(&id, work, fill)?;
@@ -65,6 +70,42 @@ impl Running<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// The layer of a key without making it: found here or elsewhere.
+    pub(crate) fn find(&self, work: &LayerWork<'_>) -> Result<Option<HeldLayer>> {
+        match self.shop.cache.claim(work.key, work.reuse, self.cancel)? {
+            Claim::Found(layer) => Ok(Some(layer)),
+            Claim::Mine(flight) => Ok(self.bring(work, flight)?.ok()),
+        }
+    }
+
+    /// Takes a layer over from a cache that is elsewhere. One that is damaged there is made here.
+    fn bring(
+        &self,
+        work: &LayerWork<'_>,
+        flight: Flight,
+    ) -> Result<std::result::Result<HeldLayer, Flight>> {
+        let place = self.elsewhere().find(&work.key).filter(|_| work.reuse == Reuse::Yes);
+        let Some(place) = place else { return Ok(Err(flight)) };
+        let storage = self.shop.parts.storage.as_ref();
+        let (id, parent) = match place {
+            Place::Layer(id) => {
+                let parent = storage.parent(id).map_err(BuildError::storage("look at a layer"))?;
+                (id.clone(), parent)
+            }
+            Place::Blob(path, digest) => {
+                let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
+                let names = (&id, work.parent.as_ref());
+                if unpack(storage, names, (path, digest)).is_err() {
+                    self.discard(&id);
+                    return Ok(Err(flight));
+                }
+                (id, work.parent.clone())
+            }
+        };
+        let description = work.description.to_owned();
+        flight.finish(NewRecord { id, parent, description }).map(Ok)
     }
 
     fn make(&self, id: &LayerId, work: &LayerWork<'_>, fill: Fill<'_>) -> Result<()> {

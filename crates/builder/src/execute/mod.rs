@@ -5,14 +5,17 @@
 //! go with it.
 
 mod base;
+mod cache_out;
+mod contexts;
 mod graph;
 mod instruction;
-mod interim;
 mod layer;
 mod mount_points;
+mod origins;
 mod outputs;
 mod permits;
 mod publish;
+mod remote;
 mod run;
 mod run_mounts;
 mod slots;
@@ -21,9 +24,10 @@ mod text;
 mod transfer;
 mod workdir;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use barge_dockerfile::ast::Dockerfile;
 use barge_storage::LayerId;
@@ -31,14 +35,17 @@ use barge_types::ImageId;
 
 use crate::builder::BuilderParts;
 use crate::cache::mounts::CacheMounts;
+use crate::cache::remote::Remotes;
 use crate::cache::{Cache, Reuse};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome, Progress, StepLine};
+use crate::files::ChecksumMemory;
 use crate::request::{BuildRequest, OnFailure};
 use crate::runner::Cancel;
+pub(crate) use contexts::Contexts;
 pub(crate) use graph::Graph;
 pub(crate) use permits::Permits;
-pub(crate) use transfer::Contexts;
+pub(crate) use state::StageState;
 
 /// What all builds share.
 #[derive(Debug)]
@@ -46,6 +53,7 @@ pub(crate) struct Shop {
     pub(crate) parts: BuilderParts,
     pub(crate) cache: Arc<Cache>,
     pub(crate) mounts: Arc<CacheMounts>,
+    pub(crate) memory: ChecksumMemory,
     pub(crate) permits: Permits,
 }
 
@@ -65,7 +73,6 @@ pub(crate) struct Running<'a> {
     pub(crate) shop: &'a Shop,
     pub(crate) request: &'a BuildRequest,
     pub(crate) source: &'a Source,
-    #[expect(dead_code, reason = "read by what copies")]
     pub(crate) contexts: &'a Contexts,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) cancel: &'a Cancel,
@@ -76,6 +83,10 @@ pub(crate) struct Running<'a> {
     pub(crate) failed: Mutex<Option<LayerId>>,
     /// The image of it.
     pub(crate) failed_image: Mutex<Option<ImageId>>,
+    /// `--cache-from`, once it was looked at.
+    pub(crate) remotes: OnceLock<Remotes>,
+    /// Cache mounts of this build's steps, with their ids.
+    pub(crate) mounts_used: Mutex<BTreeMap<String, String>>,
 }
 
 impl std::fmt::Debug for Running<'_> {
@@ -91,6 +102,11 @@ impl Running<'_> {
 
     pub(crate) fn ended(&self, step: u32, outcome: Outcome) {
         self.tell(Event::Ended { step, outcome });
+    }
+
+    /// Caches that are elsewhere.
+    pub(crate) fn elsewhere(&self) -> &Remotes {
+        self.remotes.get_or_init(Remotes::default)
     }
 
     /// Numbers for new steps.

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::sync::PoisonError;
 
+use barge_image::{AdoptOptions, Adopted, BuiltOptions};
 use barge_oci::image::{History, ImageConfig};
 use barge_storage::LayerId;
 use barge_types::{ImageId, Reference};
 
 use super::Running;
-use super::interim::{self, Adopted};
 use super::layer::LayerWork;
 use super::state::StageState;
 use crate::cache::Reuse;
 use crate::cache::key::KeyMaker;
+use crate::cache::remote::write_inline;
 use crate::error::{BuildError, Result};
 use crate::metadata;
 
@@ -26,24 +27,47 @@ impl Running<'_> {
         } else {
             state
         };
-        let layers = state.made.iter().map(|layer| layer.id.clone());
-        let adopted = self.adopt_all(layers)?;
+        let layers: Vec<LayerId> = state.made.iter().map(|layer| layer.id.clone()).collect();
+        let adopted = self.adopt_all(state, &layers)?;
         barge_sys::fault::point("builder: layers adopted");
-        let mut config = state.config.clone();
-        self.finish_config(state, &mut config, &adopted);
-        let images = &self.shop.parts.images;
-        let id = interim::publish(images, state, &adopted, (&config, names))?;
-        barge_sys::fault::point("builder: image published");
-        // What is published is on the disk.
         for (layer, adopted) in state.made.iter().zip(&adopted) {
             self.shop.cache.adopted(&layer.id, adopted.diff_id, adopted.size);
+        }
+        let mut config = state.config.clone();
+        let inline = self.inline_cache(state);
+        if !inline.is_empty() {
+            write_inline(&mut config, &inline)?;
+        }
+        self.finish_config(state, &mut config, &adopted);
+        let annotations = self.request.annotations.clone();
+        let id =
+            self.publish_config(&config, names, &BuiltOptions { annotations, parent: None })?;
+        barge_sys::fault::point("builder: image published");
+        // What is published is on the disk.
+        for layer in &state.made {
+            self.shop.cache.is_on_disk(&layer.id);
         }
         Ok(id)
     }
 
     /// The layers' digests, lowest first; the layers stay as long as those do.
-    fn adopt_all(&self, layers: impl Iterator<Item = LayerId>) -> Result<Vec<Adopted>> {
-        layers.map(|layer| interim::adopt(self, &layer)).collect()
+    fn adopt_all(&self, state: &StageState, layers: &[LayerId]) -> Result<Vec<Adopted>> {
+        let below = state.base.as_ref().and_then(|base| base.chain_ids.last());
+        let options = AdoptOptions { latest: self.epoch() };
+        let images = &self.shop.parts.images;
+        images
+            .adopt_all(layers, below, &options)
+            .map_err(BuildError::image("take layers into the image"))
+    }
+
+    fn publish_config(
+        &self,
+        config: &ImageConfig,
+        names: Vec<Reference>,
+        options: &BuiltOptions,
+    ) -> Result<ImageId> {
+        let images = &self.shop.parts.images;
+        images.publish_built(config, names, options).map_err(BuildError::image("publish the image"))
     }
 
     fn finish_config(&self, state: &StageState, config: &mut ImageConfig, adopted: &[Adopted]) {
@@ -92,8 +116,9 @@ impl Running<'_> {
     /// An image of a step that failed, for a shell in it.
     pub(crate) fn image_of_failure(&self, state: &StageState) -> Option<ImageId> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let layers = state.made.iter().map(|layer| layer.id.clone());
-        let made = self.adopt_all(layers.chain([failed.clone()])).and_then(|adopted| {
+        let mut layers: Vec<LayerId> = state.made.iter().map(|layer| layer.id.clone()).collect();
+        layers.push(failed.clone());
+        let made = self.adopt_all(state, &layers).and_then(|adopted| {
             let mut config = state.config.clone();
             metadata::record(
                 &mut config,
@@ -103,10 +128,11 @@ impl Running<'_> {
             );
             self.finish_config(state, &mut config, &adopted);
             metadata::inner(&mut config).env = state.process_env();
-            let images = &self.shop.parts.images;
-            interim::publish(images, state, &adopted, (&config, Vec::new()))
+            self.publish_config(&config, Vec::new(), &BuiltOptions::default())
         });
-        self.discard(&failed);
+        if made.is_err() {
+            self.discard(&failed);
+        }
         // The step's own error is the one to tell.
         made.ok()
     }

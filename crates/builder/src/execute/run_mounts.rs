@@ -6,8 +6,8 @@ use barge_dockerfile::ast::{MountAccess, MountFlag, MountKind, Run, Sharing};
 use barge_types::Digest;
 
 use super::graph::Graph;
+use super::origins::Files;
 use super::state::StageState;
-use super::transfer::Files;
 use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::metadata;
@@ -154,13 +154,13 @@ impl Graph<'_> {
         if let Some((files, source)) = &seed {
             key = key.digest(files.key()).word(source);
         }
-        let wish = CacheWish {
-            id,
-            key: key.finish(),
-            sharing: flag.sharing,
-            owner: Owner::of(flag, 0o755),
-            seed,
-        };
+        let key = key.finish();
+        let used = &self.running.mounts_used;
+        let mut used = used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        used.insert(key.hex(), id.clone());
+        drop(used);
+        let wish =
+            CacheWish { id, key, sharing: flag.sharing, owner: Owner::of(flag, 0o755), seed };
         let is_read_only = flag.access == Some(MountAccess::ReadOnly);
         Ok(Wanted { target, what: What::Cache(wish), is_read_only })
     }

@@ -1,24 +1,27 @@
-//! `COPY` and `ADD`: files of the context, of stages and of images.
+//! `COPY` and `ADD`.
 
+use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barge_archive::extract::ApplyOptions;
-use barge_dockerfile::ast::Transfer;
-use barge_image::Held;
-use barge_storage::LayerId;
+use barge_dockerfile::ast::{Heredoc, Transfer};
 use barge_sys::openat2;
-use barge_types::Digest;
 
 use super::graph::Graph;
+use super::layer::LayerWork;
+use super::origins::Files;
+use super::remote::{self, Git};
 use super::state::StageState;
-use super::{Shop, Source};
-use crate::cache::HeldLayer;
+use crate::cache::Reuse;
+use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::event::Outcome;
-use crate::plan::{self, Origin};
-use crate::request::{BuildRequest, Context, DockerfileSource};
+use crate::files::{
+    Archives, ChmodSpec, Placement, Selection, TransferRequest, Tree, resolve_owner, write_document,
+};
+use crate::metadata;
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,157 +32,287 @@ pub(crate) enum Kind {
     Copy,
 }
 
-/// Files that are in a layer.
+/// An instruction with its words expanded.
 #[derive(Debug)]
-pub(crate) struct Files {
-    layer: Option<LayerId>,
-    key: Digest,
-    /// Keeps the layer where it is.
-    #[expect(dead_code, reason = "held, not looked at")]
-    kept: Kept,
+struct Words {
+    sources: Vec<String>,
+    /// As it was written.
+    destination: String,
+    chown: Option<String>,
+    chmod: Option<String>,
+    exclude: Vec<String>,
 }
 
+/// Some files that go to the destination.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held, not looked at")]
-enum Kept {
-    Stage(Box<StageState>),
-    Image(Box<Held>),
-    Layer(Arc<HeldLayer>),
+struct Part {
+    files: Selection,
+    archives: Archives,
 }
 
-impl Files {
-    /// The topmost layer; absent for nothing.
-    pub(crate) fn layer(&self) -> Option<&LayerId> {
-        self.layer.as_ref()
-    }
-
-    /// What they were made from.
-    pub(crate) fn key(&self) -> &Digest {
-        &self.key
-    }
-}
-
-/// The contexts of a build.
-#[derive(Debug)]
-pub(crate) struct Contexts {
-    #[expect(dead_code, reason = "read by what copies")]
-    main: Option<PathBuf>,
-}
-
-impl Contexts {
-    /// Opens the main context and reads the Dockerfile.
-    pub(crate) fn open(_shop: &Shop, request: &BuildRequest) -> Result<(Source, Self)> {
-        let main = match &request.context {
-            Context::None => None,
-            Context::Folder { path, .. } => Some(path.clone()),
-        };
-        let source = match &request.dockerfile {
-            DockerfileSource::Text { name, text, .. } => Source::parse(name.clone(), text.clone())?,
-            DockerfileSource::InContext(name) => {
-                let text = read(main.as_deref(), name)?;
-                Source::parse(name.clone(), text)?
-            }
-        };
-        Ok((source, Self { main }))
-    }
-}
-
-fn read(context: Option<&Path>, name: &str) -> Result<String> {
-    // BuildKit's words.
-    let missing =
-        |why: &str| BuildError::NotFound(format!("failed to read dockerfile: open {name}: {why}"));
-    let Some(context) = context else { return Err(missing("there is no build context")) };
-    let root = openat2::open_root(context).map_err(BuildError::io("open", context))?;
-    let bytes = openat2::read(&root, Path::new(name)).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            missing("no such file or directory")
-        } else {
-            BuildError::io("read", &context.join(name))(error)
-        }
-    })?;
-    String::from_utf8(bytes)
-        .map_err(|_| BuildError::Invalid(format!("the Dockerfile ({name}) is not text in UTF-8")))
+/// What is copied where, and what the result was made from so far.
+#[derive(Clone)]
+struct Target<'a> {
+    transfer: &'a Transfer,
+    words: &'a Words,
+    destination: String,
+    key: KeyMaker,
+    reuse: Reuse,
+    line: &'a str,
 }
 
 impl Graph<'_> {
-    /// What a word after `--from` of an instruction of a stage means.
-    pub(crate) fn origin(&self, stage: usize, word: &str) -> Result<Origin> {
-        plan::resolve(&self.running.source.parsed, self.running.request, (stage, word))
-    }
-
-    /// The files that a word after `--from` means.
-    pub(crate) fn files_of(&self, stage: usize, number: u32, word: &str) -> Result<Files> {
-        match self.origin(stage, word)? {
-            Origin::Scratch => Err(BuildError::Invalid("scratch has no files".to_owned())),
-            Origin::Stage(other) => {
-                let state = self.slots.wait(other, self.running.cancel)?;
-                let (layer, key) = (state.top(), state.key);
-                Ok(Files { layer, key, kept: Kept::Stage(Box::new(state)) })
-            }
-            Origin::Image(name) => {
-                let held = self.get_image(&name, stage, number)?;
-                let key = held.chain_ids.last().copied().unwrap_or_else(|| held.id.digest());
-                let layer = held.top_layer.clone();
-                Ok(Files { layer, key, kept: Kept::Image(Box::new(held)) })
-            }
-            Origin::Folder(name, _) | Origin::Url(name) => {
-                Err(BuildError::Unsupported(format!("the build context {name}")))
-            }
-        }
-    }
-
-    /// What of the main context a step mounts, in a layer of its own.
-    pub(crate) fn files_of_context(&self, _source: &str) -> Result<Files> {
-        Err(BuildError::Unsupported("a bind mount of the build context".to_owned()))
-    }
-
     /// `COPY` and `ADD`.
     pub(crate) fn transfer(
         &self,
-        _state: &mut StageState,
-        _stage: usize,
-        _what: (Kind, &Transfer, &str),
+        state: &mut StageState,
+        stage: usize,
+        (kind, transfer, number): (Kind, &Transfer, u32),
     ) -> Result<Outcome> {
-        Err(BuildError::Unsupported("COPY".to_owned()))
+        let words = self.transfer_words(state, transfer)?;
+        let line = history_line(kind, transfer, &words);
+        let destination = destination(state, &words.destination);
+        let key = KeyMaker::new("copy")
+            .word(if kind == Kind::Add { "add" } else { "copy" })
+            .digest(&state.key)
+            .word(&destination)
+            .maybe(words.chown.as_deref())
+            .maybe(words.chmod.as_deref())
+            .word(if transfer.link { "link" } else { "" });
+        let reuse = self.running.reuse(&self.plan.stages[stage].label);
+        let target = Target { transfer, words: &words, destination, key, reuse, line: &line };
+        let outcome = match &transfer.from {
+            Some(from) => {
+                let files = self.files_of(stage, number, from)?;
+                self.transfer_layer(state, (&files, from), &target)?
+            }
+            None => {
+                let parts = self.parts(state, kind, &target)?;
+                self.put(state, &parts, &target)?
+            }
+        };
+        state.record_layer(line);
+        Ok(outcome)
     }
-}
 
-/// Ids of a user of a layer.
-pub(crate) fn owner(_root: &Path, spec: &str) -> Result<(u32, u32)> {
-    let (user, group) = spec.split_once(':').unwrap_or((spec, spec));
-    let number = |text: &str| {
-        text.parse().map_err(|_| BuildError::Unsupported(format!("the user {text:?} by name")))
-    };
-    Ok((number(user)?, number(group)?))
-}
+    fn transfer_words(&self, state: &StageState, transfer: &Transfer) -> Result<Words> {
+        let globals = &self.plan.globals;
+        let one = |text: &String| state.word(globals, text);
+        let all = |texts: &[String]| texts.iter().map(one).collect::<Result<Vec<String>>>();
+        Ok(Words {
+            sources: all(&transfer.sources)?,
+            destination: one(&transfer.destination)?,
+            chown: transfer.chown.as_ref().map(one).transpose()?,
+            chmod: transfer.chmod.as_ref().map(one).transpose()?,
+            exclude: all(&transfer.exclude)?,
+        })
+    }
 
-/// Makes a folder and those above it; new ones belong to `owner`.
-pub(crate) fn make_folders(root: &Path, path: &Path, owner: (u32, u32)) -> Result<()> {
-    use rustix::fs::{Gid, Mode, OFlags, Uid};
-    let failed = || BuildError::io("make the folder", path);
-    let fd = openat2::open_root(root).map_err(BuildError::io("open", root))?;
-    let mut missing: Vec<&Path> = Vec::new();
-    for folder in path.ancestors() {
-        if openat2::open(&fd, folder, OFlags::PATH).is_ok() {
-            break;
+    /// From a stage or an image. Its files are looked at only when the same copy of the same layer is not known.
+    fn transfer_layer(
+        &self,
+        state: &mut StageState,
+        (files, name): (&Files, &str),
+        target: &Target<'_>,
+    ) -> Result<Outcome> {
+        let same = KeyMaker::new("same copy")
+            .digest(&target.key.clone().finish())
+            .digest(files.key())
+            .words(target.words.sources.iter().map(String::as_str))
+            .words(target.words.exclude.iter().map(String::as_str))
+            .word(if target.transfer.parents { "parents" } else { "" })
+            .finish();
+        if target.reuse == Reuse::Yes && self.found(state, &same, target)? {
+            return Ok(Outcome::Cached);
         }
-        missing.push(folder);
+        let outcome = self.running.with_view(files.layer(), &mut |root| {
+            let request = request(target, &target.words.sources);
+            let files = Tree::layer(root, name)?.select(&request)?;
+            self.put(state, &[Part { files, archives: Archives::Copied }], target)
+        })?;
+        if let Some(layer) = state.made.last() {
+            self.running.shop.cache.alias(same, &layer.id);
+        }
+        Ok(outcome)
     }
-    for folder in missing.into_iter().rev() {
-        let made =
-            openat2::create_folders(&fd, folder, Mode::from_raw_mode(0o755)).map_err(failed())?;
-        drop(made);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let made = openat2::open(&fd, folder, flags).map_err(failed())?;
-        // Whatever the umask is.
-        rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))
-            .map_err(BuildError::io("make the folder", path))?;
-        let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-        rustix::fs::fchown(&made, Some(uid), Some(gid))
-            .map_err(BuildError::io("make the folder", path))?;
+
+    /// Takes the layer that another word for its key names, here or elsewhere; whether there is one.
+    fn found(
+        &self,
+        state: &mut StageState,
+        same: &barge_types::Digest,
+        target: &Target<'_>,
+    ) -> Result<bool> {
+        let cache = &self.running.shop.cache;
+        let found = match cache.find_alias(same) {
+            Some(found) => Some(found),
+            None => match self.running.elsewhere().key_of(same) {
+                Some(key) => {
+                    let (parent, description) = (state.top(), target.line);
+                    let work = LayerWork { key, parent, description, reuse: target.reuse };
+                    self.running.find(&work)?.map(|layer| (layer, key))
+                }
+                None => None,
+            },
+        };
+        let Some((layer, key)) = found else { return Ok(false) };
+        cache.alias(*same, &layer.id);
+        state.key = key;
+        state.made.push(Arc::new(layer));
+        Ok(true)
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
-    openat2::open(&fd, path, flags).map(drop).map_err(failed())
+
+    /// From the context, the network and the Dockerfile itself.
+    fn parts(&self, state: &StageState, kind: Kind, target: &Target<'_>) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        let is_remote = |source: &String| {
+            kind == Kind::Add && (remote::is_url(source) || Git::parse(source).is_some())
+        };
+        let (remote, local): (Vec<String>, Vec<String>) =
+            target.words.sources.iter().cloned().partition(is_remote);
+        if !local.is_empty() {
+            let files = self.running.contexts.main()?.select(&request(target, &local))?;
+            let archives = match (kind, target.transfer.unpack) {
+                (Kind::Copy, _) | (Kind::Add, Some(false)) => Archives::Copied,
+                (Kind::Add, Some(true) | None) => Archives::Unpacked,
+            };
+            parts.push(Part { files, archives });
+        }
+        for source in &remote {
+            parts.push(self.remote(target.transfer, source)?);
+        }
+        if !target.transfer.heredocs.is_empty() {
+            let files = self.heredocs(state, &target.transfer.heredocs)?;
+            parts.push(Part { files, archives: Archives::Copied });
+        }
+        Ok(parts)
+    }
+
+    fn remote(&self, transfer: &Transfer, source: &str) -> Result<Part> {
+        let running = self.running;
+        let checksum = transfer.checksum.as_deref();
+        if let Some(git) = Git::parse(source) {
+            let folder = git.fetch(running, (source, checksum))?;
+            if !transfer.keep_git_dir {
+                let path = folder.join(".git");
+                fs::remove_dir_all(&path).map_err(BuildError::io("remove", &path))?;
+            }
+            let files = all_of(&Tree::made(&folder.join(&git.subfolder), source)?)?;
+            return Ok(Part { files, archives: Archives::Copied });
+        }
+        let file = remote::download(running, source)?;
+        if let Some(wanted) = checksum
+            && wanted != file.digest.to_string()
+        {
+            return Err(BuildError::Invalid(format!(
+                "digest mismatch of {source}: expected {wanted}, got {}",
+                file.digest
+            )));
+        }
+        let sources = [file.name];
+        let request = TransferRequest { sources: &sources, ..TransferRequest::default() };
+        let files = Tree::made(&file.folder, source)?.select(&request)?;
+        let archives =
+            if transfer.unpack == Some(true) { Archives::Unpacked } else { Archives::Copied };
+        Ok(Part { files, archives })
+    }
+
+    fn heredocs(&self, state: &StageState, heredocs: &[Heredoc]) -> Result<Selection> {
+        let folder = self.running.place.folder()?;
+        let mut names = Vec::new();
+        for heredoc in heredocs {
+            let text = if heredoc.is_expanded {
+                self.plan.globals.words().heredoc(&heredoc.content, &|name| state.value(name))?
+            } else {
+                heredoc.content.clone()
+            };
+            let path = write_document(&folder, &heredoc.name, &text)?;
+            let name = path.file_name().unwrap_or_default();
+            names.push(name.to_string_lossy().into_owned());
+        }
+        let request = TransferRequest { sources: &names, ..TransferRequest::default() };
+        Ok(Tree::made(&folder, "the Dockerfile")?.select(&request)?)
+    }
+
+    /// Finds or makes the layer.
+    fn put(&self, state: &mut StageState, parts: &[Part], target: &Target<'_>) -> Result<Outcome> {
+        let words = target.words;
+        let mode = words.chmod.as_deref().map(ChmodSpec::parse).transpose()?;
+        let mut key = target.key.clone();
+        let digests = || {
+            parts.iter().map(|part| part.files.digest()).collect::<std::result::Result<Vec<_>, _>>()
+        };
+        let before = digests()?;
+        for (part, digest) in parts.iter().zip(&before) {
+            key = key.word(&format!("{:?}", part.archives)).digest(digest);
+        }
+        let mut destination = target.destination.clone();
+        if parts.len() > 1 && !destination.ends_with('/') {
+            destination.push('/');
+        }
+        let work = LayerWork {
+            key: key.finish(),
+            parent: state.top(),
+            description: target.line,
+            reuse: target.reuse,
+        };
+        self.running.add_layer(state, &work, &mut |root| {
+            let owner = words.chown.as_deref().map(|spec| resolve_owner(root, spec)).transpose()?;
+            for part in parts {
+                let placement = Placement {
+                    destination: &destination,
+                    owner,
+                    mode: mode.clone(),
+                    link: target.transfer.link,
+                    epoch: self.running.epoch(),
+                    archives: part.archives,
+                };
+                part.files.copy(root, &placement)?;
+            }
+            // What is remembered by what it was must not be something else.
+            if digests()? != before {
+                let text = "files of the build context changed while they were copied";
+                return Err(BuildError::Invalid(text.to_owned()));
+            }
+            Ok(())
+        })
+    }
+}
+
+fn request<'a>(target: &Target<'a>, sources: &'a [String]) -> TransferRequest<'a> {
+    TransferRequest { sources, exclude: &target.words.exclude, parents: target.transfer.parents }
+}
+
+/// Everything in a tree.
+pub(crate) fn all_of(tree: &Tree) -> Result<Selection> {
+    let sources = ["/".to_owned()];
+    Ok(tree.select(&TransferRequest { sources: &sources, ..TransferRequest::default() })?)
+}
+
+/// An absolute path; a slash at its end, or `.`, says that it is a folder.
+fn destination(state: &StageState, text: &str) -> String {
+    let mut path = metadata::join(state.workdir(), text);
+    let is_folder = text.ends_with('/') || text.ends_with("/.") || text == "." || text.is_empty();
+    if is_folder && !path.ends_with('/') {
+        path.push('/');
+    }
+    path
+}
+
+/// `COPY --chown=… a b # buildkit`.
+fn history_line(kind: Kind, transfer: &Transfer, words: &Words) -> String {
+    let mut line = vec![if kind == Kind::Add { "ADD" } else { "COPY" }.to_owned()];
+    if transfer.parents {
+        line.push("--parents".to_owned());
+    }
+    line.extend(words.chown.iter().map(|chown| format!("--chown={chown}")));
+    line.extend(words.chmod.iter().map(|chmod| format!("--chmod={chmod}")));
+    line.extend(words.exclude.iter().map(|exclude| format!("--exclude={exclude}")));
+    line.extend(words.sources.iter().cloned());
+    line.extend(transfer.heredocs.iter().map(|heredoc| format!("<<{}", heredoc.name)));
+    line.push(words.destination.clone());
+    line.push("# buildkit".to_owned());
+    line.join(" ")
 }
 
 /// Copies what is in a folder of a mounted layer.
@@ -195,7 +328,7 @@ pub(crate) fn copy_folder(root: &Path, source: &str, into: &Path) -> Result<()> 
 
 /// Unpacks a layer's archive into a mounted layer.
 pub(crate) fn apply_layer(archive: &Path, root: &Path) -> Result<()> {
-    let file = std::fs::File::open(archive).map_err(BuildError::io("open", archive))?;
+    let file = fs::File::open(archive).map_err(BuildError::io("open", archive))?;
     let options = ApplyOptions::default();
     barge_archive::extract::apply(root, std::io::BufReader::new(file), &options)
         .map(drop)

@@ -1,5 +1,6 @@
 //! `WORKDIR`: a place in the configuration, and a layer only when the folder is not there.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use barge_sys::openat2;
@@ -13,6 +14,7 @@ use crate::cache::Reuse;
 use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::event::Outcome;
+use crate::files::{make_folders, resolve_owner};
 use crate::metadata;
 
 impl Graph<'_> {
@@ -30,7 +32,8 @@ impl Graph<'_> {
         let user = inner.user.clone();
         let key = KeyMaker::new("workdir").digest(&state.key).word(&path).word(&user).finish();
         let reuse = self.running.reuse(&self.plan.stages[stage].label);
-        let is_known = reuse == Reuse::Yes && self.running.shop.cache.has(&key);
+        let is_there = || self.running.elsewhere().find(&key).is_some();
+        let is_known = reuse == Reuse::Yes && (self.running.shop.cache.has(&key) || is_there());
         if !is_known && self.has_folder(state, &path)? {
             state.record(line);
             return Ok(Outcome::Cached);
@@ -62,9 +65,11 @@ impl Graph<'_> {
 
 /// New folders belong to the user, as BuildKit has it.
 fn make_folder(root: &Path, path: &str, user: &str) -> Result<()> {
-    let owner = match user {
+    let (uid, gid) = match user {
         "" => (0, 0),
-        user => super::transfer::owner(root, user)?,
+        user => resolve_owner(root, user)?,
     };
-    super::transfer::make_folders(root, Path::new(path), owner)
+    let fd = openat2::open_root(root).map_err(BuildError::io("open", root))?;
+    make_folders(fd.as_fd(), Path::new(path), (uid, gid))?;
+    Ok(())
 }

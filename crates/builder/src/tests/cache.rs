@@ -124,7 +124,6 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-#[ignore = "layers are not shared with images yet"]
 fn pruning_leaves_what_images_stand_on_and_all_takes_it_from_the_cache_only() {
     let workshop = workshop();
     let request = workshop.request(LINES);
@@ -144,7 +143,6 @@ fn pruning_leaves_what_images_stand_on_and_all_takes_it_from_the_cache_only() {
 }
 
 #[test]
-#[ignore = "layers are not shared with images yet"]
 fn what_no_image_needs_any_more_is_pruned_with_its_files() {
     let workshop = workshop();
     let image = workshop.image(&workshop.request(LINES));

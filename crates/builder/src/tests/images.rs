@@ -99,7 +99,6 @@ fn the_same_epoch_gives_the_same_image_without_any_cache() {
 }
 
 #[test]
-#[ignore = "COPY comes next"]
 fn files_can_be_fetched_and_go_with_the_result() {
     use crate::request::{Output, OutputKind};
     let workshop = workshop();

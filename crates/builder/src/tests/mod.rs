@@ -1,6 +1,8 @@
 //! Whole builds on a real storage driver, with steps that are real processes in a `chroot`.
 
 mod cache;
+mod copies;
+mod elsewhere;
 mod failures;
 mod images;
 mod mounts;

@@ -4,7 +4,6 @@ use super::workshop;
 use crate::event::{Event, Outcome};
 
 #[test]
-#[ignore = "COPY comes next"]
 fn stages_that_nobody_needs_are_left_out() {
     let workshop = workshop();
     let request = workshop.request(
@@ -35,7 +34,6 @@ fn a_target_is_a_name_or_a_number_and_gets_a_suggestion() {
 }
 
 #[test]
-#[ignore = "COPY comes next"]
 fn independent_stages_run_at_the_same_time() {
     let workshop = workshop();
     // Each waits for the other through a folder that both have.
@@ -56,7 +54,6 @@ fn independent_stages_run_at_the_same_time() {
 }
 
 #[test]
-#[ignore = "COPY comes next"]
 fn arguments_go_from_stage_to_stage_that_stands_on_it() {
     let workshop = workshop();
     let request = workshop.request(

@@ -106,7 +106,6 @@ impl Workshop {
     }
 
     /// The same with files.
-    #[expect(dead_code, reason = "COPY comes next")]
     pub(super) fn request_with(&self, dockerfile: &str, files: &[(&str, &str)]) -> BuildRequest {
         let path = self.root.path().join("context");
         for (name, text) in files {

@@ -1,0 +1,263 @@
+//! Caches that are elsewhere: folders of archives, and images that say what their layers were made from.
+//!
+//! A folder is `barge-cache.json` with what there is and `blobs/<digest>` with plain archives: of layers, and of cache
+//! mounts, which go with it. Nothing of it is believed: an archive counts once its bytes have the digest that names it.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use barge_archive::extract::{ApplyOptions, Limits, Whiteouts};
+use barge_archive::pack::PackOptions;
+use barge_archive::{DigestReader, DigestWriter};
+use barge_image::{Held, ImageStore};
+use barge_oci::image::ImageConfig;
+use barge_storage::{LayerId, StorageDriver};
+use barge_sys::durable::{self, Durability};
+use barge_types::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BuildError, Result};
+
+/// The version of what is written.
+const VERSION: u32 = 1;
+/// What is in a folder.
+const INDEX: &str = "barge-cache.json";
+/// The field of an image's configuration that says what its layers were made from.
+pub(crate) const FIELD: &str = "barge.cache.v1";
+/// The most that an archive may unpack to.
+const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 1 << 42 };
+
+/// What a folder holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Index {
+    version: u32,
+    layers: Vec<KeptLayer>,
+    mounts: Vec<KeptMount>,
+}
+
+/// A layer and all words for what it was made from, its key first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KeptLayer {
+    pub(crate) keys: Vec<Digest>,
+    pub(crate) description: String,
+    /// Of its archive in a folder; of the archive it has in the image otherwise.
+    pub(crate) blob: Digest,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct KeptMount {
+    name: String,
+    id: String,
+    blob: Digest,
+}
+
+/// Where a layer can be had.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// An archive.
+    Blob(PathBuf, Digest),
+    /// A layer of an image that is here.
+    Layer(LayerId),
+}
+
+/// All caches that a build was told of.
+#[derive(Debug, Default)]
+pub(crate) struct Remotes {
+    layers: HashMap<Digest, (Digest, Place)>,
+    mounts: HashMap<String, (PathBuf, Digest)>,
+    /// Keeps the images where they are.
+    held: Vec<Held>,
+}
+
+impl Remotes {
+    /// Adds what a folder holds; one that is empty or not there holds nothing.
+    pub(crate) fn add_folder(&mut self, folder: &Path) -> Result<()> {
+        let path = folder.join(INDEX);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(BuildError::io("read", &path)(error)),
+        };
+        let index: Index = serde_json::from_slice(&bytes)
+            .map_err(io::Error::other)
+            .map_err(BuildError::io("read", &path))?;
+        if index.version != VERSION {
+            return Ok(());
+        }
+        let blob = |digest: &Digest| folder.join("blobs").join(digest.hex());
+        for layer in &index.layers {
+            self.add(&layer.keys, &Place::Blob(blob(&layer.blob), layer.blob));
+        }
+        for mount in index.mounts {
+            self.mounts.insert(mount.name, (blob(&mount.blob), mount.blob));
+        }
+        Ok(())
+    }
+
+    /// Adds what an image says of its layers.
+    pub(crate) fn add_image(&mut self, image: Held, images: &ImageStore) {
+        let field = image.config.extra.get(FIELD).cloned().unwrap_or_default();
+        // An image without a word of it has no cache.
+        let kept: Vec<KeptLayer> = serde_json::from_value(field).unwrap_or_default();
+        for layer in &kept {
+            let number = image.diff_ids.iter().position(|diff_id| *diff_id == layer.blob);
+            let chain_id = number.and_then(|number| image.chain_ids.get(number));
+            if let Some(found) = chain_id.and_then(|chain_id| images.layer(chain_id)) {
+                self.add(&layer.keys, &Place::Layer(found.cache_id));
+            }
+        }
+        self.held.push(image);
+    }
+
+    fn add(&mut self, keys: &[Digest], place: &Place) {
+        let Some(key) = keys.first() else { return };
+        for word in keys {
+            self.layers.entry(*word).or_insert_with(|| (*key, place.clone()));
+        }
+    }
+
+    /// The key that a word stands for.
+    pub(crate) fn key_of(&self, word: &Digest) -> Option<Digest> {
+        self.layers.get(word).map(|(key, _)| *key)
+    }
+
+    /// Where the layer of a key is.
+    pub(crate) fn find(&self, key: &Digest) -> Option<&Place> {
+        self.layers.get(key).map(|(_, place)| place)
+    }
+
+    /// Fills a new cache mount; whether there was something to fill it with.
+    pub(crate) fn fill_mount(&self, name: &str, data: &Path) -> Result<bool> {
+        let Some((path, digest)) = self.mounts.get(name) else { return Ok(false) };
+        let options =
+            ApplyOptions { limits: LIMITS, whiteouts: Whiteouts::Names, ..ApplyOptions::default() };
+        read_blob(path, digest, &mut |tar| {
+            barge_archive::extract::apply(data, tar, &options)
+                .map(drop)
+                .map_err(BuildError::archive("fill a cache mount"))
+        })?;
+        Ok(true)
+    }
+}
+
+/// Makes a layer of an archive.
+pub(crate) fn unpack(
+    storage: &dyn StorageDriver,
+    (id, parent): (&LayerId, Option<&LayerId>),
+    (path, digest): (&Path, &Digest),
+) -> Result<()> {
+    storage.create(id, parent).map_err(BuildError::storage("make a layer"))?;
+    read_blob(path, digest, &mut |tar| {
+        storage
+            .apply_diff(id, parent, tar)
+            .map(drop)
+            .map_err(BuildError::storage("unpack a layer of a cache"))
+    })
+}
+
+/// Reads an archive to its end; an error when it has another digest than its name says.
+fn read_blob(
+    path: &Path,
+    digest: &Digest,
+    read: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
+) -> Result<()> {
+    let file = File::open(path).map_err(BuildError::io("open", path))?;
+    let mut reader = DigestReader::new(BufReader::new(file));
+    read(&mut reader)?;
+    io::copy(&mut reader, &mut io::sink()).map_err(BuildError::io("read", path))?;
+    if reader.finish().0 != *digest {
+        return Err(BuildError::Invalid(format!("{} is damaged", path.display())));
+    }
+    Ok(())
+}
+
+/// Says in an image's configuration what its layers were made from.
+pub(crate) fn write_inline(config: &mut ImageConfig, layers: &[KeptLayer]) -> Result<()> {
+    let value = serde_json::to_value(layers)
+        .map_err(io::Error::other)
+        .map_err(BuildError::io("write", Path::new("the configuration")))?;
+    config.extra.insert(FIELD.to_owned(), value);
+    Ok(())
+}
+
+/// Writes a folder.
+#[derive(Debug)]
+pub(crate) struct FolderWriter {
+    folder: PathBuf,
+    index: Index,
+}
+
+impl FolderWriter {
+    pub(crate) fn create(folder: &Path) -> Result<Self> {
+        let blobs = folder.join("blobs");
+        fs::create_dir_all(&blobs).map_err(BuildError::io("create", &blobs))?;
+        durable::sweep(&blobs).map_err(BuildError::io("sweep", &blobs))?;
+        let index = Index { version: VERSION, ..Index::default() };
+        Ok(Self { folder: folder.to_owned(), index })
+    }
+
+    /// Adds a layer.
+    pub(crate) fn add_layer(
+        &mut self,
+        storage: &dyn StorageDriver,
+        id: &LayerId,
+        (keys, description): (Vec<Digest>, String),
+    ) -> Result<()> {
+        let parent = storage.parent(id).map_err(BuildError::storage("look at a layer"))?;
+        let blob = self.write(&mut |out| {
+            storage
+                .diff(id, parent.as_ref(), out)
+                .map_err(BuildError::storage("write a layer to a cache"))
+        })?;
+        self.index.layers.push(KeptLayer { keys, description, blob });
+        Ok(())
+    }
+
+    /// Adds a cache mount.
+    pub(crate) fn add_mount(&mut self, name: &str, id: &str, data: &Path) -> Result<()> {
+        let blob = self.write(&mut |out| {
+            barge_archive::pack::tree(data, &PackOptions::default(), out)
+                .map(drop)
+                .map_err(BuildError::archive("write a cache mount to a cache"))
+        })?;
+        self.index.mounts.push(KeptMount { name: name.to_owned(), id: id.to_owned(), blob });
+        Ok(())
+    }
+
+    fn write(&self, write: &mut dyn FnMut(&mut dyn io::Write) -> Result<()>) -> Result<Digest> {
+        let blobs = self.folder.join("blobs");
+        let (file, temporary) = durable::create_temporary(&blobs)
+            .map_err(BuildError::io("create a file in", &blobs))?;
+        let mut out = DigestWriter::new(BufWriter::new(file));
+        write(&mut out)?;
+        let (digest, _, mut inner) = out.finish();
+        inner.flush().map_err(BuildError::io("write", &temporary))?;
+        durable::rename(&temporary, &blobs.join(digest.hex()), Durability::Lazy)
+            .map_err(BuildError::io("rename", &temporary))?;
+        Ok(digest)
+    }
+
+    /// Shows what was written, and removes archives that nothing names any more.
+    pub(crate) fn finish(self) -> Result<()> {
+        let path = self.folder.join(INDEX);
+        let bytes = serde_json::to_vec(&self.index)
+            .map_err(io::Error::other)
+            .map_err(BuildError::io("write", &path))?;
+        durable::write(&path, &bytes, Durability::Durable)
+            .map_err(BuildError::io("write", &path))?;
+        let layers = self.index.layers.iter().map(|layer| layer.blob);
+        let named: Vec<String> = layers
+            .chain(self.index.mounts.iter().map(|mount| mount.blob))
+            .map(|blob| blob.hex())
+            .collect();
+        let blobs = self.folder.join("blobs");
+        for entry in fs::read_dir(&blobs).map_err(BuildError::io("read", &blobs))?.flatten() {
+            if !named.iter().any(|name| entry.file_name() == name.as_str()) {
+                durable::remove(&entry.path()).map_err(BuildError::io("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+}

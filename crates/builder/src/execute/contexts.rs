@@ -1,0 +1,71 @@
+//! Where a build's files come from, and its Dockerfile.
+
+use barge_dockerfile::ignore::Patterns;
+
+use super::Source;
+use crate::error::{BuildError, Result};
+use crate::files::{ChecksumMemory, Tree};
+use crate::request::{BuildRequest, Context, DockerfileSource};
+
+/// The contexts of a build.
+#[derive(Debug)]
+pub(crate) struct Contexts {
+    main: Option<Tree>,
+}
+
+impl Contexts {
+    /// Opens the main context and reads the Dockerfile.
+    pub(crate) fn open(memory: &ChecksumMemory, request: &BuildRequest) -> Result<(Source, Self)> {
+        let (folder, identity) = match &request.context {
+            Context::None => (None, ""),
+            Context::Folder { path, identity } => (Some(path.as_path()), identity.as_str()),
+        };
+        let plain = folder.map(|folder| Tree::made(folder, "the build context")).transpose()?;
+        let (source, ignore) = read(&request.dockerfile, plain.as_ref())?;
+        let ignore = match ignore {
+            Some(text) => Some(text),
+            None => optional(plain.as_ref(), ".dockerignore")?,
+        };
+        let patterns = ignore.map(|text| Patterns::parse(&text)).transpose();
+        let patterns = patterns.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            BuildError::Invalid(format!("{error}{}", cause.unwrap_or_default()))
+        })?;
+        let main = folder.map(|folder| Tree::context(folder, patterns.as_ref(), memory, identity));
+        Ok((source, Self { main: main.transpose()? }))
+    }
+
+    /// The main context.
+    pub(crate) fn main(&self) -> Result<&Tree> {
+        self.main.as_ref().ok_or_else(|| {
+            BuildError::NotFound("there is no build context to copy from".to_owned())
+        })
+    }
+}
+
+/// The Dockerfile, and the ignore file that belongs to it.
+fn read(dockerfile: &DockerfileSource, tree: Option<&Tree>) -> Result<(Source, Option<String>)> {
+    match dockerfile {
+        DockerfileSource::Text { name, text, ignore } => {
+            Ok((Source::parse(name.clone(), text.clone())?, ignore.clone()))
+        }
+        DockerfileSource::InContext(name) => {
+            // BuildKit's words.
+            let missing = || {
+                let text =
+                    format!("failed to read dockerfile: open {name}: no such file or directory");
+                BuildError::NotFound(text)
+            };
+            let text = optional(tree, name)?.ok_or_else(missing)?;
+            let ignore = optional(tree, &format!("{name}.dockerignore"))?;
+            Ok((Source::parse(name.clone(), text)?, ignore))
+        }
+    }
+}
+
+fn optional(tree: Option<&Tree>, name: &str) -> Result<Option<String>> {
+    let Some(tree) = tree else { return Ok(None) };
+    let Some(bytes) = tree.read(name)? else { return Ok(None) };
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(|_| BuildError::Invalid(format!("{name} is not text in UTF-8")))
+}

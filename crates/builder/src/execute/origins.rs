@@ -1,0 +1,120 @@
+//! Files of stages and images: what `--from` names.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use barge_image::Held;
+use barge_storage::LayerId;
+use barge_types::Digest;
+
+use super::graph::Graph;
+use super::layer::LayerWork;
+use super::state::StageState;
+use crate::cache::key::KeyMaker;
+use crate::cache::{HeldLayer, Reuse};
+use crate::error::{BuildError, Result};
+use crate::files::{Placement, TransferRequest, Tree};
+use crate::plan::{self, Origin};
+
+/// Files that are in a layer.
+#[derive(Debug)]
+pub(crate) struct Files {
+    layer: Option<LayerId>,
+    key: Digest,
+    /// Keeps the layer where it is.
+    #[expect(dead_code, reason = "held, not looked at")]
+    kept: Kept,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not looked at")]
+enum Kept {
+    Stage(Box<StageState>),
+    Image(Box<Held>),
+    Layer(Arc<HeldLayer>),
+}
+
+impl Files {
+    /// The topmost layer; absent for nothing.
+    pub(crate) fn layer(&self) -> Option<&LayerId> {
+        self.layer.as_ref()
+    }
+
+    /// What they were made from.
+    pub(crate) fn key(&self) -> &Digest {
+        &self.key
+    }
+}
+
+impl Graph<'_> {
+    /// What a word after `--from` of an instruction of a stage means.
+    pub(crate) fn origin(&self, stage: usize, word: &str) -> Result<Origin> {
+        plan::resolve(&self.running.source.parsed, self.running.request, (stage, word))
+    }
+
+    /// The files that a word after `--from` means.
+    pub(crate) fn files_of(&self, stage: usize, number: u32, word: &str) -> Result<Files> {
+        match self.origin(stage, word)? {
+            Origin::Scratch => Err(BuildError::Invalid("scratch has no files".to_owned())),
+            Origin::Stage(other) => {
+                let state = self.slots.wait(other, self.running.cancel)?;
+                let (layer, key) = (state.top(), state.key);
+                Ok(Files { layer, key, kept: Kept::Stage(Box::new(state)) })
+            }
+            Origin::Image(name) => {
+                let held = self.get_image(&name, stage, number)?;
+                let key = held.chain_ids.last().copied().unwrap_or_else(|| held.id.digest());
+                let layer = held.top_layer.clone();
+                Ok(Files { layer, key, kept: Kept::Image(Box::new(held)) })
+            }
+            Origin::Folder(name, path) => self.snapshot(&Tree::made(&path, &name)?, "/"),
+            Origin::Url(url) => {
+                let folder = self.fetched(&url)?;
+                self.snapshot(&Tree::made(&folder, &url)?, "/")
+            }
+        }
+    }
+
+    /// What of the main context a step mounts, in a layer of its own.
+    pub(crate) fn files_of_context(&self, source: &str) -> Result<Files> {
+        self.snapshot(self.running.contexts.main()?, source)
+    }
+
+    /// A part of a tree as it is now, in a layer: whatever happens to the tree meanwhile, and to what is mounted.
+    fn snapshot(&self, tree: &Tree, source: &str) -> Result<Files> {
+        let path = crate::metadata::join("/", source);
+        let sources = [path.clone()];
+        // With its path, so that a mount's source finds it.
+        let parents = path != "/";
+        let request = TransferRequest { sources: &sources, parents, ..TransferRequest::default() };
+        let selection = tree.select(&request)?;
+        let digest = selection.digest()?;
+        let key = KeyMaker::new("files").word(&path).digest(&digest).finish();
+        let work =
+            LayerWork { key, parent: None, description: "files of a context", reuse: Reuse::Yes };
+        let (layer, _) = self.running.layer(&work, &mut |root| {
+            selection.copy(root, &Placement { destination: "/", ..Placement::default() })?;
+            if selection.digest()? == digest {
+                return Ok(());
+            }
+            let text = "files of the build context changed while they were copied";
+            Err(BuildError::Invalid(text.to_owned()))
+        })?;
+        let id = layer.id.clone();
+        Ok(Files { layer: Some(id), key, kept: Kept::Layer(Arc::new(layer)) })
+    }
+
+    /// An archive or a repository of the network, as a folder.
+    fn fetched(&self, url: &str) -> Result<PathBuf> {
+        if let Some(git) = super::remote::Git::parse(url) {
+            let folder = git.fetch(self.running, (url, None))?;
+            return Ok(folder.join(git.subfolder));
+        }
+        let file = super::remote::download(self.running, url)?;
+        let folder = self.running.place.folder()?;
+        let archive =
+            std::fs::File::open(&file.path).map_err(BuildError::io("open", &file.path))?;
+        crate::files::unpack_archive(archive, &folder, None)?;
+        Ok(folder)
+    }
+}

@@ -1,0 +1,141 @@
+//! Files of the network: `ADD` of addresses and repositories, archives as contexts.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use barge_types::Digest;
+
+use super::Running;
+use crate::error::{BuildError, Result};
+use crate::files::{download_name, dress_download};
+
+/// A file that was downloaded.
+#[derive(Debug)]
+pub(crate) struct Download {
+    /// The folder that it alone is in.
+    pub(crate) folder: PathBuf,
+    /// It.
+    pub(crate) path: PathBuf,
+    /// `sha256:…` of it.
+    pub(crate) digest: Digest,
+    /// Its name.
+    pub(crate) name: String,
+}
+
+/// Whether a source of `ADD` is an address.
+pub(crate) fn is_url(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// Downloads into a folder of the build. The file has the server's time and belongs to root alone, as Docker has it.
+pub(crate) fn download(running: &Running<'_>, url: &str) -> Result<Download> {
+    let folder = running.place.folder()?;
+    let path = folder.join("download");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(BuildError::io("create", &path))?;
+    let sources = &running.shop.parts.sources;
+    let failed = |source| BuildError::Source { what: url.to_owned(), source };
+    let told = sources.download(url, None, &mut file, running.cancel).map_err(failed)?;
+    let told = told.unwrap_or_default();
+    dress_download(&file, told.modified)?;
+    let is_name =
+        |name: &String| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+    let name = Some(told.name).filter(is_name).or_else(|| download_name(url));
+    let name = name.unwrap_or_else(|| "download".to_owned());
+    let named = folder.join(&name);
+    std::fs::rename(&path, &named).map_err(BuildError::io("rename", &path))?;
+    let digest = digest_of(&named)?;
+    Ok(Download { folder, path: named, digest, name })
+}
+
+fn digest_of(path: &Path) -> Result<Digest> {
+    let failed = || BuildError::io("read", path);
+    let mut file = File::open(path).map_err(failed())?;
+    let mut digester = barge_archive::Digester::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let length = file.read(&mut buffer).map_err(failed())?;
+        if length == 0 {
+            return Ok(digester.finish().0);
+        }
+        digester.update(&buffer[..length]);
+    }
+}
+
+/// A repository as `ADD` and contexts name it: `url#reference:subfolder`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Git {
+    /// Without what is after `#`.
+    pub(crate) url: String,
+    /// A branch, tag or commit.
+    pub(crate) reference: Option<String>,
+    /// Relative; empty for the whole.
+    pub(crate) subfolder: PathBuf,
+}
+
+impl Git {
+    /// None for an address of something else.
+    pub(crate) fn parse(source: &str) -> Option<Self> {
+        let (url, rest) = source.split_once('#').unwrap_or((source, ""));
+        let is_git = url.starts_with("git://")
+            || url.starts_with("ssh://")
+            || url.starts_with("git@")
+            || (is_url(url) && url.ends_with(".git"));
+        if !is_git {
+            return None;
+        }
+        let (reference, subfolder) = rest.split_once(':').unwrap_or((rest, ""));
+        let inside = crate::metadata::join("/", subfolder);
+        Some(Self {
+            url: url.to_owned(),
+            reference: Some(reference.to_owned()).filter(|reference| !reference.is_empty()),
+            subfolder: PathBuf::from(inside.trim_start_matches('/')),
+        })
+    }
+
+    /// Checks it out into a folder of the build. `source` is as it was written, with the commit that it has to be at.
+    pub(crate) fn fetch(
+        &self,
+        running: &Running<'_>,
+        (source, wanted): (&str, Option<&str>),
+    ) -> Result<PathBuf> {
+        let folder = running.place.folder()?;
+        let sources = &running.shop.parts.sources;
+        let reference = self.reference.as_deref();
+        let commit = sources
+            .git(&self.url, reference, &folder, running.cancel)
+            .map_err(|error| BuildError::Source { what: source.to_owned(), source: error })?;
+        match wanted {
+            Some(wanted) if !commit.starts_with(wanted) => Err(BuildError::Invalid(format!(
+                "expected checksum {wanted} of {source}, it is at {commit}"
+            ))),
+            Some(_) | None => Ok(folder),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_are_told_from_files() {
+        let git = Git::parse("https://example.com/a.git#main:sub/../dir").unwrap();
+        assert_eq!(git.url, "https://example.com/a.git");
+        assert_eq!(git.reference.as_deref(), Some("main"));
+        assert_eq!(git.subfolder, Path::new("dir"));
+        assert_eq!(Git::parse("git@example.com:a").unwrap().reference, None);
+        assert_eq!(Git::parse("https://example.com/a.tar.gz"), None);
+    }
+
+    #[test]
+    fn a_subfolder_does_not_leave_the_repository() {
+        let git = Git::parse("git://example.com/a#:../../etc").unwrap();
+        assert_eq!(git.subfolder, Path::new("etc"));
+    }
+}
