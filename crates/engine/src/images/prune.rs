@@ -73,6 +73,6 @@ impl Images {
 
     /// What the layers of all images hold, each counted once.
     pub(crate) fn bytes_of_layers(&self) -> u64 {
-        self.store.layers().iter().map(|layer| layer.size).sum()
+        self.store.bytes_of_layers()
     }
 }
