@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use barge_image::{ImageStore, ImageUsage, User};
+use barge_image::{ImageStore, ImageUsage};
 use barge_storage::{LayerId, StorageDriver};
 use barge_types::{ImageId, Platform, Reference};
 
+use crate::cache::Cache;
 use crate::cache::mounts::CacheMounts;
-use crate::cache::{Cache, Choice, over};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Progress, Warning};
 use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop, StageState};
@@ -49,7 +49,7 @@ impl std::fmt::Debug for BuilderParts {
 /// Builds images; many at once.
 #[derive(Debug)]
 pub struct Builder {
-    shop: Shop,
+    shop: Arc<Shop>,
 }
 
 /// What a build made.
@@ -155,11 +155,6 @@ pub struct CacheEntry {
     pub usage_count: u64,
 }
 
-/// The cache is at most so large by itself, whatever the disk: 20 GiB.
-const MOST: u64 = 20 << 30;
-/// And at most this part of the disk.
-const PART: u64 = 10;
-
 impl Builder {
     /// Opens a builder's folder; removes what a killed build left. Layers that the cache does not know go with the storage
     /// driver's own sweep.
@@ -176,8 +171,9 @@ impl Builder {
         let mounts = Arc::new(CacheMounts::open(&parts.folder.join("mounts"))?);
         let memory = ChecksumMemory::open(&parts.folder.join("checksums"))?;
         let permits = Permits::of_the_machine();
-        let shop = Shop { parts, cache, mounts, memory, permits };
-        Ok(Self { shop })
+        let tidying = Mutex::new(());
+        let shop = Shop { parts, cache, mounts, memory, permits, tidying };
+        Ok(Self { shop: Arc::new(shop) })
     }
 
     /// Builds; blocks until it is done. The last event of one that fails is [`Event::Failed`].
@@ -205,7 +201,11 @@ impl Builder {
                 image: kept.map(|image| image.to_string()),
             });
         }
-        self.keep_within_bounds(default_cap(&self.shop.parts.folder));
+        if self.shop.cache.has_grown() {
+            let shop = Arc::clone(&self.shop);
+            // Nobody waits for it.
+            std::thread::spawn(move || shop.tidy());
+        }
         built
     }
 
@@ -236,86 +236,24 @@ impl Builder {
     /// # Errors
     /// A filter that does not exist; a disk that fails.
     pub fn prune(&self, options: &PruneOptions) -> Result<Pruned> {
-        let choice = Choice::parse(options)?;
-        let entries = self.entries();
-        let chosen: Vec<CacheEntry> =
-            entries.iter().filter(|entry| choice.fits(entry)).cloned().collect();
-        let total: u64 = entries.iter().map(|entry| entry.size).sum();
-        let Some(allowed) = allowed(&options.floors, total, &self.shop.parts.folder) else {
-            return self.give_up(&chosen);
-        };
-        let others = total - chosen.iter().map(|entry| entry.size).sum::<u64>();
-        let going = over(&chosen, allowed.saturating_sub(others));
-        let going: Vec<CacheEntry> =
-            chosen.into_iter().filter(|entry| going.contains(&entry.id)).collect();
-        self.give_up(&going)
+        self.shop.prune(options)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shop(&self) -> &Shop {
+        &self.shop
     }
 
     /// What the cache holds, oldest use first.
     #[must_use]
     pub fn entries(&self) -> Vec<CacheEntry> {
-        let of_images = self.shop.parts.images.layer_ids();
-        let storage = self.shop.parts.storage.as_ref();
-        let mut entries = self.shop.cache.entries(storage, &|id| of_images.contains(id));
-        entries.extend(self.shop.mounts.entries());
-        entries.sort_by_key(|entry| (entry.last_used.unwrap_or(entry.created), entry.created));
-        entries
+        self.shop.entries()
     }
 
     /// The layers that the cache stands on: never swept, never removed with an image.
     #[must_use]
     pub fn layers_in_use(&self) -> HashSet<LayerId> {
         self.shop.cache.layers()
-    }
-
-    /// Removes what was used least recently until the cache is not larger than allowed.
-    fn keep_within_bounds(&self, allowed: u64) {
-        let entries = self.entries();
-        let total: u64 = entries.iter().map(|entry| entry.size).sum();
-        if total <= allowed {
-            return;
-        }
-        let going = over(&entries, allowed);
-        let going: Vec<CacheEntry> =
-            entries.into_iter().filter(|entry| going.contains(&entry.id)).collect();
-        // The next build tries again.
-        self.give_up(&going).ok();
-    }
-
-    /// Removes entries, those that stand on others first, as far as nothing holds them.
-    fn give_up(&self, entries: &[CacheEntry]) -> Result<Pruned> {
-        let mut left: Vec<&CacheEntry> = entries.iter().collect();
-        let mut pruned = Pruned::default();
-        loop {
-            let before = left.len();
-            let mut still = Vec::new();
-            for entry in left {
-                if self.give_up_one(entry)? {
-                    pruned.ids.push(entry.id.clone());
-                    pruned.space += if entry.shared { 0 } else { entry.size };
-                } else {
-                    still.push(entry);
-                }
-            }
-            left = still;
-            if left.is_empty() || left.len() == before {
-                return Ok(pruned);
-            }
-        }
-    }
-
-    fn give_up_one(&self, entry: &CacheEntry) -> Result<bool> {
-        if entry.kind == crate::cache::mounts::KIND {
-            return self.shop.mounts.remove(&entry.id);
-        }
-        let id: LayerId = entry.id.parse().map_err(BuildError::storage("name a layer"))?;
-        if !self.shop.cache.take(&id)? {
-            return Ok(false);
-        }
-        let parts = &self.shop.parts;
-        let usage = Composed { builder: self, containers: parts.usage.as_ref() };
-        parts.images.release(&[id], &usage).map_err(BuildError::image("remove a layer"))?;
-        Ok(true)
     }
 }
 
@@ -364,24 +302,6 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     Ok(built)
 }
 
-/// Containers and the cache.
-struct Composed<'a> {
-    builder: &'a Builder,
-    containers: &'a (dyn ImageUsage + Send + Sync),
-}
-
-impl ImageUsage for Composed<'_> {
-    fn users(&self, image: &ImageId) -> Vec<User> {
-        self.containers.users(image)
-    }
-
-    fn layers_in_use(&self) -> HashSet<LayerId> {
-        let mut layers = self.containers.layers_in_use();
-        layers.extend(self.builder.layers_in_use());
-        layers
-    }
-}
-
 /// An empty folder.
 fn empty(path: &Path) -> Result<()> {
     match std::fs::remove_dir_all(path) {
@@ -391,56 +311,4 @@ fn empty(path: &Path) -> Result<()> {
         Ok(()) | Err(_) => {}
     }
     std::fs::create_dir_all(path).map_err(BuildError::io("create", path))
-}
-
-/// How large the cache may be without being told: a tenth of the disk that it is on, at most 20 GiB.
-fn default_cap(folder: &Path) -> u64 {
-    let disk = rustix::fs::statvfs(folder);
-    disk.map_or(MOST, |disk| cap_of(disk.f_blocks.saturating_mul(disk.f_frsize)))
-}
-
-fn cap_of(disk: u64) -> u64 {
-    (disk / PART).min(MOST)
-}
-
-/// How much may stay; nothing when all that was chosen goes.
-fn allowed(floors: &Floors, total: u64, folder: &Path) -> Option<u64> {
-    let Floors { reserved, max_used, min_free } = *floors;
-    if reserved == 0 && max_used == 0 && min_free == 0 {
-        return None;
-    }
-    let mut allowed = if max_used == 0 && min_free == 0 { reserved } else { u64::MAX };
-    if max_used > 0 {
-        allowed = max_used;
-    }
-    if min_free > 0 {
-        let free = rustix::fs::statvfs(folder)
-            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        allowed = allowed.min(total.saturating_sub(min_free.saturating_sub(free)));
-    }
-    Some(allowed.max(reserved))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cache_takes_a_tenth_of_a_disk_and_never_more_than_twenty_gibibytes() {
-        assert_eq!(cap_of(50 << 30), 5 << 30);
-        assert_eq!(cap_of(200 << 30), 20 << 30);
-        assert_eq!(cap_of(4 << 40), 20 << 30);
-    }
-
-    #[test]
-    fn what_is_reserved_stays_whatever_else_is_asked_for() {
-        let here = Path::new("/");
-        let floors = |reserved, max_used| Floors { reserved, max_used, min_free: 0 };
-        assert_eq!(allowed(&floors(0, 0), 10, here), None);
-        assert_eq!(allowed(&floors(3, 0), 10, here), Some(3));
-        assert_eq!(allowed(&floors(3, 5), 10, here), Some(5));
-        assert_eq!(allowed(&floors(7, 5), 10, here), Some(7));
-        let never = Floors { min_free: u64::MAX, ..Floors::default() };
-        assert_eq!(allowed(&never, 10, here), Some(0));
-    }
 }

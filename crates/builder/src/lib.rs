@@ -19,6 +19,7 @@ pub mod runner;
 pub mod sources;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod words;
 
 pub use builder::{

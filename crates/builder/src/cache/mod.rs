@@ -45,6 +45,8 @@ struct State {
     flights: HashSet<Digest>,
     /// Records that changed in memory only.
     touched: HashSet<LayerId>,
+    /// Whether layers were made since somebody asked.
+    has_grown: bool,
 }
 
 /// The cache.
@@ -114,6 +116,7 @@ impl Flight {
         record.save(&self.cache.folder)?;
         barge_sys::fault::point("builder: cache record");
         let mut state = self.cache.lock();
+        state.has_grown = true;
         state.by_key.insert(self.key, id.clone());
         state.records.insert(id.clone(), record);
         *state.held.entry(id.clone()).or_default() += 1;
@@ -242,6 +245,11 @@ impl Cache {
             record.is_on_disk = true;
             state.touched.insert(id.clone());
         }
+    }
+
+    /// Whether layers were made since the last time.
+    pub(crate) fn has_grown(&self) -> bool {
+        std::mem::take(&mut self.lock().has_grown)
     }
 
     /// Writes what changed in memory only.

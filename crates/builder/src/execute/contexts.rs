@@ -11,6 +11,7 @@ use crate::request::{BuildRequest, Context, DockerfileSource};
 #[derive(Debug)]
 pub(crate) struct Contexts {
     main: Option<Tree>,
+    ignore: Option<Patterns>,
 }
 
 impl Contexts {
@@ -32,7 +33,12 @@ impl Contexts {
             BuildError::Invalid(format!("{error}{}", cause.unwrap_or_default()))
         })?;
         let main = folder.map(|folder| Tree::context(folder, patterns.as_ref(), memory, identity));
-        Ok((source, Self { main: main.transpose()? }))
+        Ok((source, Self { main: main.transpose()?, ignore: patterns }))
+    }
+
+    /// What the main context does not show.
+    pub(crate) fn ignore(&self) -> Option<&Patterns> {
+        self.ignore.as_ref()
     }
 
     /// The main context.

@@ -55,6 +55,8 @@ pub(crate) struct Shop {
     pub(crate) mounts: Arc<CacheMounts>,
     pub(crate) memory: ChecksumMemory,
     pub(crate) permits: Permits,
+    /// Held by who keeps the cache within its bounds.
+    pub(crate) tidying: Mutex<()>,
 }
 
 /// A Dockerfile with what it was read from.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
+use barge_dockerfile::lint;
 use barge_types::{ImageId, Reference};
 
 use super::Running;
@@ -14,9 +15,34 @@ use crate::event::{Event, Warning};
 use crate::request::{Output, OutputKind};
 
 impl Running<'_> {
-    /// What the checks find; nothing is built with one that is an error.
+    /// What the checks find; nothing is built where the Dockerfile says that each is an error.
     pub(crate) fn check(&self) -> Result<Vec<Warning>> {
-        Ok(Vec::new())
+        let images = &self.shop.parts.images;
+        let environment = |name: &str| {
+            let image = images.get(name).ok()?;
+            Some(image.config.config.as_ref().map_or_else(Vec::new, |config| config.env.clone()))
+        };
+        let options = lint::Options {
+            build_args: &self.request.build_args,
+            ignore: self.contexts.ignore(),
+            environment: &environment,
+        };
+        let source = self.source;
+        let found = lint::check(&source.text, &source.parsed, &options);
+        let warnings: Vec<Warning> = found.iter().map(warning).collect();
+        for warning in &warnings {
+            self.tell(Event::Warning(warning.clone()));
+        }
+        if source.parsed.directives.check.is_error && !warnings.is_empty() {
+            let mut rules: Vec<&str> =
+                warnings.iter().map(|warning| warning.rule.as_str()).collect();
+            rules.sort_unstable();
+            rules.dedup();
+            // BuildKit's words.
+            let text = format!("lint violation found for rules: {}", rules.join(", "));
+            return Err(BuildError::Invalid(text));
+        }
+        Ok(warnings)
     }
 
     /// Makes everything that was asked for.
@@ -114,5 +140,15 @@ impl Running<'_> {
         write(&mut out)?;
         out.flush().map_err(BuildError::io("write", &result.path))?;
         Ok(result)
+    }
+}
+
+fn warning(found: &lint::Finding) -> Warning {
+    Warning {
+        rule: found.rule.name.to_owned(),
+        description: found.rule.description.to_owned(),
+        detail: found.detail.clone(),
+        url: found.rule.url(),
+        line: found.first_line,
     }
 }

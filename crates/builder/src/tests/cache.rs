@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::workshop;
+use super::{Workshop, workshop};
 use crate::event::{Event, Outcome};
 use crate::runner::Cancel;
 use crate::{BuildError, PruneOptions};
@@ -146,7 +146,7 @@ fn pruning_leaves_what_images_stand_on_and_all_takes_it_from_the_cache_only() {
 fn what_no_image_needs_any_more_is_pruned_with_its_files() {
     let workshop = workshop();
     let image = workshop.image(&workshop.request(LINES));
-    let usage = InUse(Arc::new(workshop.builder.layers_in_use()));
+    let usage = InUse::of(&workshop);
     let before = workshop.driver.list().unwrap().len();
     workshop.images.remove(&image.to_string(), barge_image::Removal::Force, &usage).unwrap();
     // The cache still has them.
@@ -162,6 +162,12 @@ fn what_no_image_needs_any_more_is_pruned_with_its_files() {
 
 struct InUse(Arc<std::collections::HashSet<barge_storage::LayerId>>);
 
+impl InUse {
+    fn of(workshop: &Workshop) -> Self {
+        Self(Arc::new(workshop.builder.layers_in_use()))
+    }
+}
+
 impl barge_image::ImageUsage for InUse {
     fn users(&self, _: &barge_types::ImageId) -> Vec<barge_image::User> {
         Vec::new()
@@ -170,4 +176,33 @@ impl barge_image::ImageUsage for InUse {
     fn layers_in_use(&self) -> std::collections::HashSet<barge_storage::LayerId> {
         (*self.0).clone()
     }
+}
+
+#[test]
+fn a_cache_that_is_too_large_loses_what_was_used_longest_ago() {
+    let workshop = workshop();
+    let build = |word: &str| {
+        let text = format!("FROM busybox\nRUN echo {word} >/{word}\nRUN echo more >/more\n");
+        let image = workshop.image(&workshop.request(&text));
+        workshop
+            .images
+            .remove(&image.to_string(), barge_image::Removal::Force, &InUse::of(&workshop))
+            .unwrap();
+    };
+    for word in ["one", "two", "one"] {
+        build(word);
+    }
+    let total: u64 = workshop.builder.entries().iter().map(|entry| entry.size).sum();
+    workshop.builder.shop().keep_within_bounds(total - 1);
+    let left = workshop.builder.entries();
+    assert_eq!(left.len(), 3, "{left:?}");
+    workshop.builder.shop().keep_within_bounds(total / 2);
+    let left: Vec<_> =
+        workshop.builder.entries().into_iter().map(|entry| entry.description).collect();
+    assert_eq!(left, ["RUN echo one >/one", "RUN echo more >/more"]);
+    workshop.runs();
+    build("one");
+    assert_eq!(workshop.runs(), 0);
+    build("two");
+    assert_eq!(workshop.runs(), 2);
 }

@@ -85,3 +85,22 @@ fn names_that_lead_nowhere_say_so() {
         assert!(error.contains(text), "{dockerfile}: {error}");
     }
 }
+
+#[test]
+fn checks_warn_and_fail_only_where_the_dockerfile_says_so() {
+    let workshop = workshop();
+    let text = "FROM busybox\nCMD echo hello\n";
+    let mut request = workshop.request(text);
+    request.purpose = crate::request::Purpose::Check;
+    let built = workshop.build(&request).unwrap();
+    assert!(built.images.is_empty());
+    let rules: Vec<_> = built.warnings.iter().map(|warning| warning.rule.as_str()).collect();
+    assert_eq!(rules, ["JSONArgsRecommended"]);
+    let events = workshop.events.take();
+    assert!(
+        events.iter().any(|event| matches!(event, Event::Warning(warning) if warning.line == 2))
+    );
+    let request = workshop.request(&format!("# check=error=true\n{text}"));
+    let error = workshop.build(&request).unwrap_err().to_string();
+    assert_eq!(error, "lint violation found for rules: JSONArgsRecommended");
+}

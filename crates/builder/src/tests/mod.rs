@@ -9,4 +9,4 @@ mod mounts;
 mod stages;
 mod workshop;
 
-use workshop::workshop;
+use workshop::{Workshop, workshop};
