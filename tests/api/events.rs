@@ -99,3 +99,37 @@ fn images_and_volumes_are_told_of_too() {
         ]
     );
 }
+
+#[test]
+fn each_thing_that_happens_is_told_once() {
+    let host = TestHost::new();
+    host.busybox();
+    let told = |name: &str| -> Vec<String> {
+        let filters = encoded(&json!({"container": [name]}));
+        let path = format!("/events?since=1&until={}&filters={filters}", u32::MAX);
+        let mut stream = host.api().connect();
+        stream.write(format!("GET {path} HTTP/1.1\r\nHost: barge\r\n\r\n").as_bytes());
+        assert_eq!(stream.head().0, 200);
+        let mut actions = Vec::new();
+        while actions.last().is_none_or(|action| action != "destroy") {
+            let chunk = stream.chunk().expect("events do not end");
+            for line in String::from_utf8(chunk).unwrap().lines() {
+                let event: Value = serde_json::from_str(line).unwrap();
+                actions.push(event["Action"].as_str().unwrap().to_owned());
+            }
+        }
+        actions
+    };
+    let count = |actions: &[String], wanted: &str| {
+        actions.iter().filter(|action| *action == wanted).count()
+    };
+    host.barge(&["run", "-d", "--name", "forced", "busybox", "sleep", "1000"]).ok();
+    host.barge(&["rm", "-f", "forced"]).ok();
+    let actions = told("forced");
+    assert_eq!((count(&actions, "kill"), count(&actions, "die")), (1, 1), "{actions:?}");
+    let greedy = ["run", "--name", "greedy", "-m", "16m", "busybox", "tail", "/dev/zero"];
+    assert_eq!(host.barge(&greedy).code, 137);
+    host.barge(&["rm", "greedy"]).ok();
+    let actions = told("greedy");
+    assert_eq!((count(&actions, "oom"), count(&actions, "kill")), (1, 0), "{actions:?}");
+}

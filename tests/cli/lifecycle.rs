@@ -213,3 +213,36 @@ fn a_system_prune_takes_what_is_stopped_and_nothing_else() {
         host.run(client, &["rm", "-f", "running"]).ok();
     }
 }
+
+#[test]
+fn what_has_ended_has_no_address_and_no_ports() {
+    let host = HOST.host();
+    for round in 0..6 {
+        let name = host.unique("ended");
+        let port = format!("{}:80", 18200 + round);
+        let run = ["run", "-d", "--name", &name, "-p", &port, "busybox", "sleep", "1000"];
+        host.barge(&run).ok();
+        host.barge(&["stop", "-t", "0", &name]).ok();
+        let filter = format!("name={name}");
+        let shown = host.barge(&["ps", "-a", "--filter", &filter, "--format", "{{.Ports}}"]);
+        assert_eq!(shown.text(), "");
+        let settings = host.inspect(&name)["NetworkSettings"].clone();
+        assert_eq!(settings["IPAddress"], "", "{settings}");
+        assert_eq!(settings["Networks"]["bridge"]["IPAddress"], "", "{settings}");
+        host.barge(&["rm", &name]).ok();
+    }
+}
+
+#[test]
+fn the_name_of_what_goes_with_its_end_can_be_taken_at_once() {
+    let host = HOST.host();
+    for client in Client::both() {
+        let name = host.unique("again");
+        for _ in 0..6 {
+            let run = ["run", "-d", "--rm", "--name", &name, "-p", "18300:80", "busybox", "sleep"];
+            host.run(client, &[&run[..], &["1000"]].concat()).ok();
+            host.run(client, &["stop", "-t", "0", &name]).ok();
+        }
+        eventually("it is gone", || host.barge(&["inspect", &name]).code == 1);
+    }
+}

@@ -87,20 +87,24 @@ fn dispatch(globals: &mut GlobalFlags, words: &[String]) -> Result<()> {
             Some((word, _)) if word == "--help" => Streams.write(help::noun(&path, noun)),
             Some((word, rest)) => match noun.find(word) {
                 Some(verb) => run_verb(globals, (&format!("{path} {word}"), verb), rest),
-                None => Err(CliError::UnknownCommand {
-                    usage: format!("Usage:  {path}\n\n"),
-                    similar: commands::similar(&[noun.verbs], word),
-                    path,
-                    name: word.clone(),
-                }),
+                None => Err(commands::later(&[name.as_str(), word]).unwrap_or_else(|| {
+                    CliError::UnknownCommand {
+                        usage: format!("Usage:  {path}\n\n"),
+                        similar: commands::similar(&[noun.verbs], word),
+                        path,
+                        name: word.clone(),
+                    }
+                })),
             },
         },
-        None => Err(CliError::UnknownCommand {
-            path: PROGRAM.to_owned(),
-            name: name.clone(),
-            usage: String::new(),
-            similar: commands::similar(commands::TABLES, name),
-        }),
+        None => {
+            Err(commands::later(&[name.as_str()]).unwrap_or_else(|| CliError::UnknownCommand {
+                path: PROGRAM.to_owned(),
+                name: name.clone(),
+                usage: String::new(),
+                similar: commands::similar(commands::TABLES, name),
+            }))
+        }
     }
 }
 

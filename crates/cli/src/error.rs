@@ -32,6 +32,9 @@ pub(crate) enum CliError {
         suggestions = suggestions(.similar)
     )]
     UnknownCommand { path: String, name: String, usage: String, similar: Vec<&'static str> },
+    /// A command of Docker's that barge has not.
+    #[error("{PROGRAM}: '{command}' is not supported by this version of barge: {what}")]
+    Later { command: String, what: &'static str },
     /// The daemon could not be asked, or said no.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -77,6 +80,7 @@ impl CliError {
             Self::NotRun { code, .. } | Self::Template { code, .. } | Self::Exit(code) => *code,
             Self::Arguments { .. }
             | Self::UnknownCommand { .. }
+            | Self::Later { .. }
             | Self::Client(_)
             | Self::Invalid(_)
             | Self::Endpoint(_)
@@ -96,6 +100,7 @@ impl CliError {
             Self::Flag { .. }
             | Self::Arguments { .. }
             | Self::UnknownCommand { .. }
+            | Self::Later { .. }
             | Self::Client(_)
             | Self::Invalid(_)
             | Self::Endpoint(_)

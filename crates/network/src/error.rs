@@ -39,6 +39,9 @@ pub enum NetworkError {
         /// What was given.
         name: String,
     },
+    /// Two daemons cannot share a bridge.
+    #[error("another barged uses the bridge {0}: give this one its own with --bridge")]
+    BridgeClaimed(String),
     /// The subnet that was asked for is in use on the host.
     #[error("bridge address {wanted} overlaps with {existing} of the host")]
     SubnetCollides {
@@ -204,7 +207,8 @@ impl NetworkError {
             | Self::NotForThisMode { .. }
             | Self::BridgeDisabled => ErrorKind::InvalidParameter,
             Self::EndpointExists { .. } => ErrorKind::Forbidden,
-            Self::SubnetCollides { .. }
+            Self::BridgeClaimed(_)
+            | Self::SubnetCollides { .. }
             | Self::NoFreePool
             | Self::PoolExhausted { .. }
             | Self::AddressInUse(_)

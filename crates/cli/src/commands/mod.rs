@@ -14,11 +14,14 @@ mod build;
 mod container;
 mod image;
 mod inspect;
+mod later;
 mod manifest;
 mod network;
 mod registry;
 mod system;
 mod volume;
+
+pub(crate) use later::later;
 
 /// A command that does something.
 #[derive(Debug)]

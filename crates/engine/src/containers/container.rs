@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     /// How long the restart policy waits next time.
     pub(crate) delay: std::time::Duration,
     pub(crate) stop: StoppedBy,
+    /// Whether it was told already that this run is short of memory.
+    pub(crate) is_oom_told: bool,
     pub(crate) execs: BTreeMap<String, Arc<Exec>>,
 }
 
@@ -135,6 +137,7 @@ impl Container {
                 restarts: state.restarts,
                 delay: super::exits::FIRST_DELAY,
                 stop: state.stop,
+                is_oom_told: false,
                 execs: BTreeMap::new(),
             }),
         }
@@ -212,6 +215,13 @@ impl Container {
             inner.state.clone()
         });
         running
+    }
+
+    /// Its place in a network, as it is shown: what has ended has none, although it is still being taken down.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        let inner = self.inner();
+        inner.state.running()?;
+        inner.endpoint.clone()
     }
 
     /// What events say of a container: its image, its name and its labels.

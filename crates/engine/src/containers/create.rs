@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use barge_api_types::{
     ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig,
@@ -21,6 +21,8 @@ use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
 use crate::{blocking, names, time};
 
+/// How long a name is waited for whose container is going.
+const NAME_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a name is drawn before one gets a number.
 const DRAWS: u8 = 8;
 
@@ -34,10 +36,25 @@ impl Containers {
     ) -> Result<ContainerCreateResponse> {
         let this = Arc::clone(self);
         to_the_end(async move {
+            if let Some(name) = &name {
+                this.await_name(name).await;
+            }
             blocking::run(move || this.create_now(name.as_deref(), platform.as_deref(), request))
                 .await
         })
         .await
+    }
+
+    /// A container that has ended and goes with its end gives its name back soon: who takes its place waits for that.
+    async fn await_name(&self, name: &str) {
+        let Some(holder) = self.registry.holder(name) else { return };
+        let goes = matches!(holder.state(), State::Exited(_) | State::Removing(_))
+            && holder.record().host_config.auto_remove;
+        if goes {
+            let mut watch = holder.watch();
+            let gone = watch.wait_for(|progress| progress.presence != Presence::Present);
+            tokio::time::timeout(NAME_DEADLINE, gone).await.ok();
+        }
     }
 
     fn create_now(

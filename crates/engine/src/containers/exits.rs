@@ -66,7 +66,10 @@ impl Containers {
                 ShimEvent::Event(Event::ExecExit { exec_id, exit }) => {
                     self.exec_exited(container, &exec_id, &exit);
                 }
-                ShimEvent::Event(Event::Oom) => self.tell(container, "oom"),
+                ShimEvent::Event(Event::Oom) => {
+                    container.inner().is_oom_told = true;
+                    self.tell(container, "oom");
+                }
                 ShimEvent::Closed => return None,
             }
         }
@@ -118,7 +121,8 @@ impl Containers {
             progress.exits += 1;
             progress.code = ended.code;
         });
-        if ended.oom == Oom::Killed {
+        let is_oom_told = std::mem::take(&mut container.inner().is_oom_told);
+        if ended.oom == Oom::Killed && !is_oom_told {
             self.tell(container, "oom");
         }
         let facts =

@@ -92,7 +92,7 @@ impl Containers {
 
     fn network_settings(&self, container: &Container) -> NetworkSettings {
         let record = container.record();
-        let endpoint = container.inner().endpoint.clone();
+        let endpoint = container.endpoint();
         let link = endpoint.as_ref().and_then(Endpoint::link);
         let pid = container.state().running().map(|running| running.pid);
         let has_own = container.settings().network.is_own();

@@ -33,7 +33,7 @@ impl Containers {
                 )));
             };
             this.signal(&container, signal, SignalTarget::Init).await?;
-            this.tell_with(&container, "kill", &[("signal", signal.number().to_string())]);
+            this.tell_kill(&container, signal);
             if signal == Signal::KILL {
                 if running.freeze == super::state::Freeze::Frozen {
                     this.resume_now(&container).await?;

@@ -69,6 +69,13 @@ impl Registry {
         Ok(ReservedName { registry: self, name: name.clone(), id: id.clone(), is_kept: false })
     }
 
+    /// The container that has exactly this name.
+    pub(crate) fn holder(&self, name: &str) -> Option<Arc<Container>> {
+        let maps = self.read();
+        let id = maps.names.get(name.trim_start_matches('/'))?;
+        maps.containers.get(id.as_str()).cloned()
+    }
+
     /// Makes a container known, under a name that was reserved for it or that a record gives it.
     pub(crate) fn insert(&self, container: Arc<Container>) {
         let mut maps = self.write();

@@ -66,6 +66,7 @@ impl Containers {
             return Ok(keep_stopped(container));
         };
         self.signal(container, signal, SignalTarget::Init).await?;
+        self.tell_kill(container, signal);
         if running.freeze == Freeze::Frozen {
             self.resume_now(container).await?;
         }
@@ -90,6 +91,7 @@ impl Containers {
             return Ok(());
         }
         self.signal(container, Signal::KILL, SignalTarget::All).await?;
+        self.tell_kill(container, Signal::KILL);
         if tokio::time::timeout(KILL_DEADLINE, container.ended_after(exits)).await.is_ok() {
             return Ok(());
         }
@@ -99,6 +101,11 @@ impl Containers {
             container.id,
             KILL_DEADLINE.as_secs()
         )))
+    }
+
+    /// As dockerd, which tells every signal that it sends.
+    pub(super) fn tell_kill(&self, container: &Container, signal: Signal) {
+        self.tell_with(container, "kill", &[("signal", signal.number().to_string())]);
     }
 
     /// Sends a signal by the container's shim. One that is gone meanwhile needs none.

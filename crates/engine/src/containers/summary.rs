@@ -52,7 +52,7 @@ impl Containers {
 
     fn port_summaries(&self, container: &Container) -> Vec<PortSummary> {
         let record = container.record();
-        let endpoint = container.inner().endpoint.clone();
+        let endpoint = container.endpoint();
         let published =
             endpoint.as_ref().and_then(Endpoint::link).map_or(&[][..], |link| &link.ports);
         let mut ports: Vec<PortSummary> = published
@@ -90,7 +90,7 @@ impl Containers {
             return BTreeMap::new();
         };
         let mut settings = record.endpoints.get(&name).cloned().unwrap_or_default();
-        if let Some(endpoint) = &container.inner().endpoint {
+        if let Some(endpoint) = container.endpoint() {
             settings.network_id = endpoint.network.to_string();
             settings.endpoint_id = endpoint.id.to_string();
             if let Some(link) = endpoint.link() {

@@ -100,7 +100,7 @@ impl ImageStore {
             v1::plan(&archive)?
         } else {
             return Err(ImageError::archive(
-                "neither manifest.json nor index.json nor repositories is in it",
+                "neither manifest.json nor index.json nor repositories is in it (a root file system becomes an image by import)",
             ));
         };
         if plans.is_empty() {

@@ -160,12 +160,16 @@ fn check_paths(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
 
 /// What a request may ask for that barge does not have. The texts name the option as people type it.
 fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
-    let has_health_command = config
-        .healthcheck
-        .as_ref()
-        .is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+    let health = config.healthcheck.as_ref();
+    let has_health_command =
+        health.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+    // A command of the image's is left out; times of a request mean that somebody counts on it.
+    let has_health_times = health.is_some_and(|check| {
+        check.test.is_empty() && *check != barge_api_types::HealthConfig::default()
+    });
     let asked = [
         (has_health_command, "--health-cmd"),
+        (has_health_times, "--health-interval and the like"),
         (!host.links.is_empty(), "--link"),
         (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
         (!matches!(host.userns_mode.as_str(), "" | "host"), "--userns"),

@@ -4,11 +4,14 @@
 //! sandbox with its name and address), one batch in the sandbox (address, on, route), and with published ports one
 //! transaction of the firewall. Nothing of it depends on how many containers there are.
 
+mod claim;
 mod setup;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use claim::Claim;
 
 use barge_firewall::{Masquerade, NetworkRules, Publication, Verdict};
 use barge_netlink::link::{self, PortSettings, Veth, Watch};
@@ -63,6 +66,7 @@ pub(crate) struct Bridge {
     filters_bridged: bool,
     pool: Mutex<AddressPool>,
     socket: Mutex<Socket>,
+    _claim: Claim,
 }
 
 impl Bridge {
@@ -72,6 +76,7 @@ impl Bridge {
         before: Option<Ipv4Net>,
         shared: &Shared,
     ) -> Result<Self> {
+        let claim = Claim::on(config.name.as_str())?;
         let mut socket =
             Socket::open(Family::Route).map_err(NetworkError::netlink("make a bridge"))?;
         let made = setup::set_up(&mut socket, config, before, &shared.owner)?;
@@ -85,6 +90,7 @@ impl Bridge {
             filters_bridged: setup::filters_bridged(),
             pool: Mutex::new(pool),
             socket: Mutex::new(socket),
+            _claim: claim,
         };
         if let Some(gateway) = config.gateway {
             // Outside of the subnet it cannot be given to a container anyway.
