@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use barge_api_types::{BuildResult, ProgressDetail, ProgressError, ProgressMessage};
 use barge_builder::event::{Event, Outcome, StepLine};
+use barge_types::Reference;
 
 /// How much of what a step says early is kept; its beginning and, from then on, its end are what people look for.
 const KEPT: usize = 1 << 20;
@@ -167,7 +168,7 @@ impl Classic {
             ..ProgressMessage::default()
         });
         lines.push(ProgressMessage::stream(format!("Successfully built {short}\n")));
-        let tagged = names.iter().map(|name| format!("Successfully tagged {name}\n"));
+        let tagged = names.iter().map(|name| format!("Successfully tagged {}\n", familiar(name)));
         lines.extend(tagged.map(ProgressMessage::stream));
         self.image = Some(id);
         lines
@@ -186,6 +187,11 @@ impl Step {
             self.bytes -= self.kept.remove(0).stream.len();
         }
     }
+}
+
+/// A name as people write it.
+fn familiar(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.familiar())
 }
 
 fn bar(id: String, (current, total): (u64, u64)) -> ProgressMessage {

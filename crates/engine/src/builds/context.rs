@@ -5,11 +5,13 @@ use std::fs;
 use std::io::{Read, Seek as _};
 use std::path::{Path, PathBuf};
 
-use barge_builder::BuildRequest;
-use barge_builder::request::Context;
+use barge_builder::files::{Received, receive_context};
+use barge_builder::request::{Context, DockerfileSource};
 use barge_builder::runner::Cancel;
 use barge_builder::sources::Sources as _;
+use barge_builder::{BuildError, BuildRequest};
 
+use super::request::DOCKERFILE;
 use super::sources::{BuildSources, is_repository};
 use crate::error::{EngineError, Result};
 
@@ -27,8 +29,12 @@ impl ContextFolder {
 
     /// Takes an archive, compressed or not, or a Dockerfile alone.
     pub(super) fn receive(&self, body: &mut dyn Read, request: &mut BuildRequest) -> Result<()> {
-        let (_, _) = (body, request);
-        Err(EngineError::NotImplemented("a context that is an archive is not supported".to_owned()))
+        let received = receive_context(body, &self.0).map_err(BuildError::from)?;
+        request.context = self.context(&self.0);
+        if received == Received::Dockerfile {
+            request.dockerfile = DockerfileSource::InContext(DOCKERFILE.to_owned());
+        }
+        Ok(())
     }
 
     /// Fetches what `remote` says (Docker's API): a repository, an archive, or a Dockerfile.

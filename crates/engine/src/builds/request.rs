@@ -76,7 +76,7 @@ pub struct BuildLimits {
 }
 
 /// Where Dockerfiles are unless somebody says otherwise.
-const DOCKERFILE: &str = "Dockerfile";
+pub(super) const DOCKERFILE: &str = "Dockerfile";
 
 impl BuildQuery {
     /// The builder's request, without what comes with the context.

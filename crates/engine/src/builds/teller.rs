@@ -133,13 +133,22 @@ impl Teller {
 
 /// What Docker's classic builder says of an error.
 fn classic_words(error: &EngineError) -> (String, Option<i32>) {
-    if let EngineError::Build(error) = error
-        && let BuildError::Process { command, code } = error.cause()
-    {
+    let EngineError::Build(failed) = error else { return (error.message(), None) };
+    let cause = failed.cause();
+    if let BuildError::Process { command, code } = cause {
         let text = format!("The command '{command}' returned a non-zero code: {code}");
-        return (text, Some(*code));
+        (text, Some(*code))
+    } else if let BuildError::Run { source, .. } = cause {
+        // As `run` says it, without the command in front.
+        (chain(&**source), None)
+    } else {
+        (error.message(), None)
     }
-    (error.message(), None)
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Progress for Teller {
