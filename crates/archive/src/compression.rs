@@ -11,6 +11,9 @@ pub const MAGIC_LENGTH: usize = 6;
 
 const BUFFER: usize = 64 * 1024;
 
+/// What the dictionary of an xz stream may take: that of `xz -9` is 64 MB.
+const XZ_MEMORY_KB: u32 = 80 * 1024;
+
 /// A compression format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compression {
@@ -20,9 +23,9 @@ pub enum Compression {
     Gzip,
     /// RFC 8878.
     Zstd,
-    /// Recognised, so that the error can name it; barge does not read it.
+    /// Read only.
     Bzip2,
-    /// Recognised, so that the error can name it; barge does not read it.
+    /// Read only.
     Xz,
 }
 
@@ -97,6 +100,8 @@ enum Inner<R: Read> {
     Plain(Rewound<R>),
     Gzip(Box<flate2::bufread::MultiGzDecoder<Rewound<R>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Rewound<R>>>),
+    Bzip2(Box<bzip2::bufread::MultiBzDecoder<Rewound<R>>>),
+    Xz(Box<lzma_rust2::XzReader<Rewound<R>>>),
 }
 
 impl<R: Read> std::fmt::Debug for Decoder<R> {
@@ -133,15 +138,14 @@ impl<R: Read> Decoder<R> {
                 zstd::stream::read::Decoder::with_buffer(rewound)
                     .map_err(|source| ArchiveError::Compression { format: "zstd", source })?,
             )),
-            Compression::Bzip2 | Compression::Xz => {
-                return Err(ArchiveError::Compression {
-                    format: format.name(),
-                    source: io::Error::new(
-                        io::ErrorKind::Unsupported,
-                        "only plain, gzip and zstd archives can be read",
-                    ),
-                });
+            Compression::Bzip2 => {
+                Inner::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(rewound)))
             }
+            Compression::Xz => Inner::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(
+                rewound,
+                true,
+                XZ_MEMORY_KB,
+            ))),
         };
         Ok(Self { inner, expansion, plain: 0 })
     }
@@ -154,6 +158,8 @@ impl<R: Read> Decoder<R> {
             Inner::Plain(_) => return Ok(length),
             Inner::Gzip(inner) => inner.get_ref().get_ref().count,
             Inner::Zstd(inner) => inner.get_ref().get_ref().count,
+            Inner::Bzip2(inner) => inner.get_ref().get_ref().count,
+            Inner::Xz(inner) => inner.inner().get_ref().count,
         };
         if self.plain <= always || self.plain / ratio.max(1) <= compressed {
             return Ok(length);
@@ -168,6 +174,8 @@ impl<R: Read> Decoder<R> {
             Inner::Plain(_) => Compression::None,
             Inner::Gzip(_) => Compression::Gzip,
             Inner::Zstd(_) => Compression::Zstd,
+            Inner::Bzip2(_) => Compression::Bzip2,
+            Inner::Xz(_) => Compression::Xz,
         }
     }
 
@@ -177,6 +185,8 @@ impl<R: Read> Decoder<R> {
             Inner::Plain(inner) => inner,
             Inner::Gzip(inner) => inner.get_mut(),
             Inner::Zstd(inner) => inner.get_mut(),
+            Inner::Bzip2(inner) => inner.get_mut(),
+            Inner::Xz(inner) => inner.inner_mut(),
         };
         loop {
             let length =
@@ -195,6 +205,8 @@ impl<R: Read> Read for Decoder<R> {
             Inner::Plain(inner) => inner.read(buffer),
             Inner::Gzip(inner) => inner.read(buffer).map_err(|error| damaged("gzip", &error)),
             Inner::Zstd(inner) => inner.read(buffer).map_err(|error| damaged("zstd", &error)),
+            Inner::Bzip2(inner) => inner.read(buffer).map_err(|error| damaged("bzip2", &error)),
+            Inner::Xz(inner) => inner.read(buffer).map_err(|error| damaged("xz", &error)),
         }?;
         self.expanded(length)
     }
@@ -355,9 +367,49 @@ mod tests {
         assert_eq!(decode(b"ab").unwrap(), b"ab");
     }
 
+    /// `printf 'hello\n' | bzip2`
+    const BZIP2: &[u8] = &[
+        0x42, 0x5a, 0x68, 0x39, 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, 0xc1, 0xc0, 0x80, 0xe2, 0x00,
+        0x00, 0x01, 0x41, 0x00, 0x00, 0x10, 0x02, 0x44, 0xa0, 0x00, 0x30, 0xcd, 0x00, 0xc3, 0x46,
+        0x29, 0x97, 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, 0xc1, 0xc0, 0x80, 0xe2,
+    ];
+    /// `printf 'hello\n' | xz`
+    const XZ: &[u8] = &[
+        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 0x00, 0x04, 0xe6, 0xd6, 0xb4, 0x46, 0x02, 0x00, 0x21,
+        0x01, 0x16, 0x00, 0x00, 0x00, 0x74, 0x2f, 0xe5, 0xa3, 0x01, 0x00, 0x05, 0x68, 0x65, 0x6c,
+        0x6c, 0x6f, 0x0a, 0x00, 0x00, 0x00, 0xa5, 0x60, 0x97, 0xf1, 0x94, 0xf6, 0xfd, 0xe0, 0x00,
+        0x01, 0x1e, 0x06, 0xc1, 0x2f, 0xa4, 0x1d, 0x1f, 0xb6, 0xf3, 0x7d, 0x01, 0x00, 0x00, 0x00,
+        0x00, 0x04, 0x59, 0x5a,
+    ];
+
     #[test]
-    fn unsupported_formats_are_named() {
-        let error = Decoder::new(&b"BZh91AY&SY"[..]).unwrap_err();
-        assert_eq!(error.to_string(), "cannot decompress bzip2");
+    fn what_others_compressed_by_bzip2_and_xz_is_read() {
+        for (bytes, format) in [(BZIP2, Compression::Bzip2), (XZ, Compression::Xz)] {
+            assert_eq!(Decoder::new(bytes).unwrap().format(), format);
+            assert_eq!(decode(bytes).unwrap(), b"hello\n");
+            let twice = [bytes, bytes].concat();
+            assert_eq!(decode(&twice).unwrap(), b"hello\nhello\n");
+            assert!(decode(&bytes[..bytes.len() - 4]).is_err());
+        }
+    }
+
+    #[test]
+    fn damaged_streams_are_errors_and_nothing_worse() {
+        for bytes in [BZIP2, XZ] {
+            for at in 6..bytes.len() {
+                for bit in 0..8 {
+                    let mut damaged = bytes.to_vec();
+                    damaged[at] ^= 1 << bit;
+                    // Some bits do not matter; what matters is that it ends.
+                    assert!(decode(&damaged).map_or(true, |plain| plain.len() < 100));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_format_that_cannot_be_written_is_named() {
+        let error = Encoder::new(Vec::new(), Compression::Xz).unwrap_err();
+        assert_eq!(error.to_string(), "cannot decompress xz");
     }
 }

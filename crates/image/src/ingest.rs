@@ -275,7 +275,7 @@ impl Ingest {
         store.step("create a layer")?;
         let decoder =
             Decoder::new(store.open_bytes(&spec.blob)?).map_err(ImageError::ReadArchive)?;
-        let format = format_of(&decoder);
+        let format = format_of(&decoder)?;
         let apply = |tar: &mut dyn Read| store.driver.apply_diff(&cache_id, parent, tar);
         let applying = Applying { apply, progress: &mut |_| {} };
         let (diff_id, tar_size, size) = run((decoder, Decoder::drain_source), number, applying)?;

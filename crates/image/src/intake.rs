@@ -5,8 +5,8 @@ use std::io::{self, Read, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use barge_archive::Digester;
 use barge_archive::compression::{Compression, Decoder};
+use barge_archive::{ArchiveError, Digester};
 use barge_types::Digest;
 
 use crate::error::{ImageError, Result};
@@ -88,7 +88,7 @@ pub(crate) fn unpack_stream(
     applying: Applying<'_, impl FnOnce(&mut dyn Read) -> barge_storage::Result<u64>>,
 ) -> Result<(Digest, Applied)> {
     let decoder = Decoder::new(intake).map_err(ImageError::ReadArchive)?;
-    let format = format_of(&decoder);
+    let format = format_of(&decoder)?;
     let (diff_id, tar_size, size) = run((decoder, Decoder::drain_source), number, applying)?;
     Ok((diff_id, Applied { tar_size, size, format }))
 }
@@ -103,11 +103,16 @@ pub(crate) fn fetch_stream(mut intake: Intake, progress: &mut dyn FnMut(u64)) ->
     }
 }
 
-pub(crate) fn format_of<R: Read>(decoder: &Decoder<R>) -> BlobFormat {
+/// No media type of a layer says bzip2 or xz: what comes so could never be given on.
+pub(crate) fn format_of<R: Read>(decoder: &Decoder<R>) -> Result<BlobFormat> {
     match decoder.format() {
-        Compression::Gzip => BlobFormat::Gzip,
-        Compression::Zstd => BlobFormat::Zstd,
-        // The decoder refuses the others.
-        Compression::None | Compression::Bzip2 | Compression::Xz => BlobFormat::Plain,
+        Compression::None => Ok(BlobFormat::Plain),
+        Compression::Gzip => Ok(BlobFormat::Gzip),
+        Compression::Zstd => Ok(BlobFormat::Zstd),
+        format @ (Compression::Bzip2 | Compression::Xz) => {
+            let source = io::Error::from(io::ErrorKind::Unsupported);
+            let format = format.name();
+            Err(ImageError::ReadArchive(ArchiveError::Compression { format, source }))
+        }
     }
 }

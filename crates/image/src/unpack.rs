@@ -195,6 +195,12 @@ impl ImageStore {
             .read_to_end(&mut start)
             .map_err(read_error)?;
         let format = compression::detect(&start);
+        if matches!(format, Compression::Bzip2 | Compression::Xz) {
+            // No media type of a layer says so: it is packed anew.
+            let whole = Cursor::new(start).chain(input);
+            let plain = Decoder::new(whole).map_err(ImageError::ReadArchive)?;
+            return self.pass(Box::new(plain), number, applying);
+        }
         let writer = self.content.writer()?;
         let sink = if format == Compression::None {
             let encoder = zstd::stream::write::Encoder::new(writer, ZSTD_LEVEL);
