@@ -142,29 +142,19 @@ impl Running<'_> {
         }
     }
 
-    /// Shows a layer's files to `look` without a change of them being kept.
+    /// Shows a layer's files to `look`, which must not change them.
     pub(crate) fn with_view<T>(
         &self,
         layer: Option<&LayerId>,
         look: &mut dyn FnMut(&Path) -> Result<T>,
     ) -> Result<T> {
+        let Some(layer) = layer else { return look(&self.place.folder()?) };
         let storage = &self.shop.parts.storage;
-        let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
-        storage
-            .create_read_write(&id, layer, &ReadWriteOptions::default())
-            .map_err(BuildError::storage("make a view of a layer"))?;
-        let options = MountOptions { durability: Durability::Volatile };
-        let looked = match storage.mount(&id, &options) {
-            Ok(root) => {
-                let looked = look(&root);
-                let unmounted = storage.unmount(&id);
-                looked.and_then(|found| {
-                    unmounted.map_err(BuildError::storage("unmount a layer")).map(|()| found)
-                })
-            }
-            Err(error) => Err(BuildError::storage("mount a layer")(error)),
-        };
-        self.discard(&id);
-        looked
+        let root = storage.mount_read_only(layer).map_err(BuildError::storage("show a layer"))?;
+        let looked = look(&root);
+        let unmounted = storage.unmount_read_only(layer);
+        looked.and_then(|found| {
+            unmounted.map_err(BuildError::storage("unmount a layer")).map(|()| found)
+        })
     }
 }

@@ -9,4 +9,4 @@ mod mounts;
 mod stages;
 mod workshop;
 
-use workshop::{Workshop, workshop};
+use workshop::{Workshop, workshop, workshop_on};

@@ -1,6 +1,6 @@
 //! Stages as a graph.
 
-use super::workshop;
+use super::{workshop, workshop_on};
 use crate::event::{Event, Outcome};
 
 #[test]
@@ -84,4 +84,20 @@ fn the_first_failure_ends_the_others() {
     assert!(ended(&|outcome| *outcome == Outcome::Cancelled) >= 1);
     assert!(matches!(events.last(), Some(Event::Failed { code: Some(3), .. })));
     assert!(workshop.leftovers().is_empty());
+}
+
+#[test]
+fn layers_that_are_plain_folders_do_as_well() {
+    let workshop = workshop_on("vfs");
+    let request = workshop.request(
+        "FROM busybox AS made\nRUN echo a >/a && rm /bin/false\nWORKDIR /w\nFROM made\nCOPY --from=made /a /w/\n\
+         RUN --mount=from=made,source=/a,target=/m cat /m >b\n",
+    );
+    let image = workshop.image(&request);
+    assert_eq!(workshop.text(&image, "w/a"), "a\n");
+    assert_eq!(workshop.text(&image, "w/b"), "a\n");
+    assert!(!workshop.look(&image, |root| root.join("bin/false").exists()));
+    workshop.runs();
+    workshop.image(&request);
+    assert_eq!(workshop.runs(), 0);
 }

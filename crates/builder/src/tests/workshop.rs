@@ -34,18 +34,23 @@ pub(super) struct Workshop {
 
 /// One on `overlay2`, with the image `busybox`.
 pub(super) fn workshop() -> Workshop {
+    workshop_on("overlay2")
+}
+
+/// The same on another driver.
+pub(super) fn workshop_on(driver: &str) -> Workshop {
     barge_sys::namespace::unshare(barge_sys::namespace::Kinds::MOUNT).unwrap();
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).unwrap();
-    let workshop = open(tempfile::tempdir().unwrap());
+    let workshop = open(tempfile::tempdir().unwrap(), driver);
     let name: Reference = "busybox".parse().unwrap();
     let options = ImportOptions::default();
     workshop.images.import(Box::new(Cursor::new(busybox())), Some(&name), &options).unwrap();
     workshop
 }
 
-fn open(root: tempfile::TempDir) -> Workshop {
-    let driver = barge_storage::open(root.path(), Some("overlay2")).unwrap();
+fn open(root: tempfile::TempDir, driver: &str) -> Workshop {
+    let driver = barge_storage::open(root.path(), Some(driver)).unwrap();
     let images = Arc::new(ImageStore::open(root.path(), Arc::clone(&driver)).unwrap());
     let runner = Arc::new(Chroot::default());
     let builder = Builder::open(BuilderParts {
@@ -89,8 +94,9 @@ impl Workshop {
     /// The daemon ends and starts again.
     pub(super) fn reopen(self) -> Self {
         let Self { root, driver, images, builder, .. } = self;
+        let name = driver.name();
         drop((builder, images, driver));
-        open(root)
+        open(root, name)
     }
 
     /// A request for a Dockerfile alone.

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use barge_storage::{Durability, LayerId, MountOptions, ReadWriteOptions, StorageDriver};
 use barge_sys::openat2;
@@ -29,30 +30,49 @@ pub(crate) struct Prepared {
     memory: Option<Memory>,
 }
 
-/// A layer on another one, mounted, whose content nobody keeps.
+/// Mounted files of a layer.
 struct View {
-    storage: std::sync::Arc<dyn StorageDriver>,
-    id: LayerId,
+    storage: Arc<dyn StorageDriver>,
+    layer: Layer,
     root: PathBuf,
+}
+
+/// What is mounted for a view.
+#[derive(Debug)]
+enum Layer {
+    /// The layer itself, only to be read.
+    Shared(LayerId),
+    /// A layer on it, whose content nobody keeps.
+    Own(LayerId),
 }
 
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("View").field("layer", &self.layer).finish_non_exhaustive()
     }
 }
 
 impl View {
+    /// To be read only.
+    fn open(running: &Running<'_>, layer: &LayerId) -> Result<Self> {
+        let storage = Arc::clone(&running.shop.parts.storage);
+        let root = storage.mount_read_only(layer).map_err(BuildError::storage("show a layer"))?;
+        Ok(Self { storage, layer: Layer::Shared(layer.clone()), root })
+    }
+
+    /// To be written to.
     fn create(running: &Running<'_>, parent: Option<&LayerId>) -> Result<Self> {
-        let storage = std::sync::Arc::clone(&running.shop.parts.storage);
+        let storage = Arc::clone(&running.shop.parts.storage);
         let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
         storage
             .create_read_write(&id, parent, &ReadWriteOptions::default())
             .map_err(BuildError::storage("make a view of a layer"))?;
         let options = MountOptions { durability: Durability::Volatile };
-        let mut view = Self { storage, id, root: PathBuf::new() };
-        view.root =
-            view.storage.mount(&view.id, &options).map_err(BuildError::storage("mount a layer"))?;
+        let mounted = storage.mount(&id, &options).map_err(BuildError::storage("mount a layer"));
+        let layer = Layer::Own(id);
+        // Dropped with what was made so far.
+        let mut view = Self { storage, layer, root: PathBuf::new() };
+        view.root = mounted?;
         Ok(view)
     }
 }
@@ -60,8 +80,15 @@ impl View {
 impl Drop for View {
     fn drop(&mut self) {
         // What cannot go now is swept at the next start.
-        if self.storage.unmount(&self.id).is_ok() {
-            self.storage.remove(&self.id).ok();
+        match &self.layer {
+            Layer::Shared(id) => {
+                self.storage.unmount_read_only(id).ok();
+            }
+            Layer::Own(id) => {
+                if self.storage.unmount(id).is_ok() {
+                    self.storage.remove(id).ok();
+                }
+            }
         }
     }
 }
@@ -118,7 +145,7 @@ impl Mounts {
         for wanted in &self.list {
             match &wanted.what {
                 What::Files { files, source } => {
-                    let view = View::create(running, files.layer())?;
+                    let view = self.view(running, (wanted, files.layer()))?;
                     let root = view.root.clone();
                     prepared.views.push(view);
                     prepared.add_below(wanted, &root, source)?;
@@ -154,6 +181,26 @@ impl Mounts {
             }
         }
         script.map_or(Ok(()), |script| prepared.add_script(running, script))
+    }
+
+    /// A layer of its own only for what is written to, or has a mount point made in it.
+    fn view(
+        &self,
+        running: &Running<'_>,
+        (wanted, layer): (&Wanted, Option<&LayerId>),
+    ) -> Result<View> {
+        let target = Path::new(&wanted.target);
+        let is_below = |other: &&Wanted| {
+            other.target != wanted.target && Path::new(&other.target).starts_with(target)
+        };
+        match layer {
+            Some(layer)
+                if wanted.is_read_only && !self.list.iter().any(|other| is_below(&other)) =>
+            {
+                View::open(running, layer)
+            }
+            layer => View::create(running, layer),
+        }
     }
 }
 
