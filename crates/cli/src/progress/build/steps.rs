@@ -133,8 +133,7 @@ impl Steps {
     fn begin(&mut self, key: Key, now: Duration) -> Happening {
         let step = self.step_mut(key);
         step.state = State::Running { since: now };
-        self.note(key);
-        Happening::Begun(key)
+        if self.note(key) { Happening::Begun(key) } else { Happening::Nothing }
     }
 
     pub(super) fn advance(
@@ -171,14 +170,14 @@ impl Steps {
     }
 
     pub(super) fn end(&mut self, key: Key, outcome: BuildOutcome, now: Duration) -> Happening {
-        self.note(key);
         let step = self.step_mut(key);
         let since = step.began().unwrap_or(now);
         step.state = State::Ended { since, at: now, outcome };
         for transfer in &mut step.transfers {
             transfer.ended.get_or_insert(now);
         }
-        Happening::Ended(key, step.log.flush(now - since))
+        let rest = step.log.flush(now - since);
+        if self.note(key) { Happening::Ended(key, rest) } else { Happening::Nothing }
     }
 
     /// What still goes on when the build ends has been stopped.
@@ -201,7 +200,8 @@ impl Steps {
     /// How many have ended, of how many.
     pub(super) fn count(&self) -> (usize, usize) {
         let is_ended = |step: &&Step| matches!(step.state, State::Ended { .. });
-        (self.list.iter().filter(is_ended).count(), self.list.len())
+        let counted = || self.list.iter().filter(|step| !step.is_silent());
+        (counted().filter(is_ended).count(), counted().count())
     }
 
     pub(super) fn step(&self, key: Key) -> Option<&Step> {
@@ -210,9 +210,7 @@ impl Steps {
 
     /// The one that failed.
     pub(super) fn failed(&self) -> Option<&Step> {
-        self.list.iter().find(|step| {
-            matches!(&step.state, State::Ended { outcome: BuildOutcome::Failed(_), .. })
-        })
+        self.list.iter().find(|step| step.has_failed())
     }
 
     /// `[build 2/5] RUN make`.
@@ -231,12 +229,16 @@ impl Steps {
             .map(|step| step.line.stage.as_str())
             .filter(|stage| !stage.is_empty())
             .collect();
-        let is_number = line.stage.bytes().all(|byte| byte.is_ascii_digit());
+        let number = line.stage.strip_prefix("stage-").unwrap_or(&line.stage);
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
         let stage = match (is_number, stages.len()) {
             (true, ..=1) => String::new(),
-            (true, _) => format!("stage-{} ", line.stage),
+            (true, _) => format!("stage-{number} "),
             (false, _) => format!("{} ", clean(&line.stage)),
         };
+        if step.is_silent() {
+            return format!("[{}] {text}", stage.trim_end());
+        }
         format!("[{stage}{}/{}] {text}", line.position, line.of)
     }
 
@@ -249,10 +251,13 @@ impl Steps {
         &mut self.list[place]
     }
 
-    fn note(&mut self, key: Key) {
-        if !self.seen.contains(&key) {
+    /// Lists it among those that have begun; one that makes no files only when it goes wrong.
+    fn note(&mut self, key: Key) -> bool {
+        let is_told = self.step(key).is_none_or(|step| !step.is_silent() || step.has_failed());
+        if is_told && !self.seen.contains(&key) {
             self.seen.push(key);
         }
+        is_told
     }
 }
 
@@ -275,6 +280,16 @@ impl Step {
             State::Running { since } => now.saturating_sub(since),
             State::Ended { since, at, .. } => at.saturating_sub(since),
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(&self.state, State::Ended { outcome: BuildOutcome::Failed(_), .. })
+    }
+
+    /// `ENV`, `CMD` and the like: they make no files and take no time, and BuildKit's users do not
+    /// see them.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.line.stage.is_empty() && self.line.position == 0
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -368,6 +383,29 @@ mod tests {
         let export =
             BuildStep { step: 1, text: "exporting to image".to_owned(), ..internal.clone() };
         assert_eq!(names(vec![internal, export]), ["[internal] load x", "exporting to image"]);
+    }
+
+    #[test]
+    fn unnamed_stages_have_the_same_names_however_they_come() {
+        assert_eq!(names(vec![line(0, "stage-0", 2)]), ["[2/3] RUN a \\ b"]);
+        assert_eq!(
+            names(vec![line(0, "stage-0", 1), line(1, "stage-1", 2)]),
+            ["[stage-0 1/3] RUN a \\ b", "[stage-1 2/3] RUN a \\ b"]
+        );
+    }
+
+    #[test]
+    fn what_makes_no_files_is_told_only_when_it_goes_wrong() {
+        let mut steps = Steps::default();
+        let lines = vec![line(0, "a", 1), line(1, "a", 0), line(2, "a", 0)];
+        steps.apply(&BuildEvent::Planned { steps: lines }, at(0));
+        assert_eq!(steps.apply(&BuildEvent::Started { step: 1 }, at(0)), Happening::Nothing);
+        assert_eq!(steps.end(Key::Daemon(1), BuildOutcome::Done, at(0)), Happening::Nothing);
+        assert_eq!((steps.seen().count(), steps.count()), (0, (0, 1)));
+        let failed = BuildOutcome::Failed("x".to_owned());
+        let ended = steps.end(Key::Daemon(2), failed, at(0));
+        assert_eq!(ended, Happening::Ended(Key::Daemon(2), Vec::new()));
+        assert_eq!(steps.name(steps.failed().unwrap()), "[a] RUN a \\ b");
     }
 
     #[test]
