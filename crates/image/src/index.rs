@@ -38,6 +38,8 @@ struct IndexRecord {
     version: u32,
     images: BTreeMap<String, ImageRecord>,
     references: BTreeMap<Reference, ImageId>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    platforms: BTreeMap<Reference, Vec<ImageId>>,
 }
 
 /// Images and references.
@@ -46,6 +48,8 @@ pub(crate) struct Index {
     images: BTreeMap<ImageId, ImageRecord>,
     references: BTreeMap<Reference, ImageId>,
     names: HashMap<ImageId, BTreeSet<Reference>>,
+    /// The images of names that have several, one for each platform. All of them have the name, one of them it means.
+    platforms: BTreeMap<Reference, Vec<ImageId>>,
 }
 
 impl Index {
@@ -67,6 +71,9 @@ impl Index {
         for (reference, id) in record.references {
             index.point(reference, id);
         }
+        for (reference, images) in record.platforms {
+            index.join(&reference, images);
+        }
         Ok(index)
     }
 
@@ -75,6 +82,7 @@ impl Index {
             version: VERSION,
             images: self.images.iter().map(|(id, image)| (id.to_string(), image.clone())).collect(),
             references: self.references.clone(),
+            platforms: self.platforms.clone(),
         };
         let text = serde_json::to_vec(&record).map_err(ImageError::json("the image index"))?;
         durable::write(path, &text)
@@ -135,8 +143,14 @@ impl Index {
     /// Removes an image and its names.
     pub(crate) fn remove(&mut self, id: &ImageId) {
         self.images.remove(id);
-        self.references.retain(|_, target| target != id);
-        self.names.remove(id);
+        for images in self.platforms.values_mut() {
+            images.retain(|image| image != id);
+        }
+        for reference in self.names.remove(id).into_iter().flatten() {
+            if self.references.get(&reference) == Some(id) {
+                self.untag(&reference);
+            }
+        }
     }
 
     pub(crate) fn target(&self, reference: &Reference) -> Option<ImageId> {
@@ -165,6 +179,19 @@ impl Index {
         self.point(reference, id);
     }
 
+    /// Gives a name to the images of several platforms beside the one that it means.
+    pub(crate) fn join(&mut self, reference: &Reference, images: Vec<ImageId>) {
+        for image in &images {
+            self.names.entry(*image).or_default().insert(reference.clone());
+        }
+        self.platforms.insert(reference.clone(), images);
+    }
+
+    /// The images of a name that has several.
+    pub(crate) fn platforms(&self, reference: &Reference) -> Vec<ImageId> {
+        self.platforms.get(reference).cloned().unwrap_or_default()
+    }
+
     fn point(&mut self, reference: Reference, id: ImageId) -> Option<ImageId> {
         let before = self.untag(&reference);
         self.names.entry(id).or_default().insert(reference.clone());
@@ -175,8 +202,10 @@ impl Index {
     /// Takes a name away; returns the image that had it.
     pub(crate) fn untag(&mut self, reference: &Reference) -> Option<ImageId> {
         let id = self.references.remove(reference)?;
-        if let Some(names) = self.names.get_mut(&id) {
-            names.remove(reference);
+        for image in self.platforms.remove(reference).into_iter().flatten().chain([id]) {
+            if let Some(names) = self.names.get_mut(&image) {
+                names.remove(reference);
+            }
         }
         Some(id)
     }

@@ -126,7 +126,10 @@ impl ImageStore {
                 // All names of one repository go together.
                 let counted = if is_single_reference(&names) { &[][..] } else { &names[..] };
                 self.check_removal(&id, counted, removal, usage)?;
-                (names, true)
+                // A name that means the image of another platform stays that one's.
+                let state = self.read();
+                let means_it = |name: &Reference| state.index.target(name) == Some(id);
+                (names.into_iter().filter(means_it).collect(), true)
             }
         };
         let mut leaving = Vec::new();
@@ -136,6 +139,7 @@ impl ImageStore {
                 self.add_parents(&mut leaving, usage);
             }
         }
+        self.add_platforms(&mut leaving, (&id, &untagged), usage);
         let manifests: Vec<KeptManifest> =
             leaving.iter().flat_map(|image| self.manifests(&image.id)).collect();
         // One change: a crash leaves no image without the name that it was to be deleted by.
@@ -162,6 +166,28 @@ impl ImageStore {
         }
         self.reserve.fill();
         Ok(removed)
+    }
+
+    /// Adds the images of other platforms whose last name goes, and that nobody uses.
+    fn add_platforms(
+        &self,
+        leaving: &mut Vec<Image>,
+        (id, untagged): (&ImageId, &[Reference]),
+        usage: &dyn ImageUsage,
+    ) {
+        let is_going = |name: &Reference| untagged.contains(name);
+        let means_it = |name: &&Reference| self.read().index.target(name) == Some(*id);
+        for reference in untagged.iter().filter(means_it) {
+            for other in self.platforms(reference).into_iter().filter(|other| other != id) {
+                if let Ok(image) = self.image(&other)
+                    && image.references.iter().all(is_going)
+                    && self.check_removal(&other, &[], Removal::WhenUnused, usage).is_ok()
+                    && leaving.iter().all(|known| known.id != other)
+                {
+                    leaving.push(image);
+                }
+            }
+        }
     }
 
     /// Adds to an image that goes those below it that have no name, no user and no other child.

@@ -6,18 +6,20 @@
 //! looked up and held before the first byte is written, so that a wrong name is an answer and not
 //! half an archive.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read as _, Write};
 
 use barge_archive::tar::{EntryKind, Header, Writer};
 use barge_archive::{ArchiveError, DigestReader, Digester};
-use barge_oci::image::{Descriptor, ImageLayout, Index, Manifest, media_type};
+use barge_oci::image::{Descriptor, ImageLayout, Index, Manifest, Platform, media_type};
 use barge_types::{Digest, ImageId, Reference};
 use serde::Serialize;
 
 use crate::error::{ImageError, Result};
+use crate::export::ArchiveForm;
+use crate::image::Image;
 use crate::ingest::ManifestBytes;
-use crate::layers::Layer;
+use crate::layers::{BlobFormat, Layer, LayerBlob};
 use crate::manifests::PushBlob;
 use crate::resolve::Found;
 use crate::store::{Held, ImageStore};
@@ -25,12 +27,22 @@ use crate::store::{Held, ImageStore};
 /// Images that are looked up, to be written.
 #[derive(Debug)]
 pub struct Save<'a> {
-    store: &'a ImageStore,
-    images: Vec<Saved>,
+    pub(crate) store: &'a ImageStore,
+    pub(crate) images: Vec<Saved>,
+    /// Images of several platforms that are listed by an index of their own.
+    pub(crate) groups: Vec<Group>,
+    pub(crate) form: ArchiveForm,
+}
+
+/// Images of several platforms under the same names.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) images: Vec<ImageId>,
+    pub(crate) references: Vec<Reference>,
 }
 
 #[derive(Debug)]
-struct Saved {
+pub(crate) struct Saved {
     image: Held,
     references: Vec<Reference>,
     config: Vec<u8>,
@@ -69,23 +81,45 @@ impl ImageStore {
                 }
             }
         }
-        let mut images = Vec::with_capacity(chosen.len());
-        for (id, mut references) in chosen {
-            references.sort();
-            references.dedup();
-            let image = self.hold(&id.to_string())?;
-            let layer = |chain_id| self.layer(chain_id);
-            let layers: Vec<Layer> = image.chain_ids.iter().filter_map(layer).collect();
-            let kept = self
-                .with_kept_manifest(&image)?
-                .map(|(manifest, _, _, layers)| Kept { manifest, layers });
-            let is_here =
-                |kept: &Kept| kept.layers.iter().all(|blob| self.content.contains(&blob.digest));
-            let kept = kept.filter(is_here);
-            let (config, annotations) = (self.config_bytes(&id)?, self.annotations(&id));
-            images.push(Saved { config, image, references, layers, kept, annotations });
+        let groups = self.groups_of(&chosen);
+        for other in groups.iter().flat_map(|group| &group.images) {
+            if chosen.iter().all(|(known, _)| known != other) {
+                chosen.push((*other, Vec::new()));
+            }
         }
-        Ok(Save { store: self, images })
+        let images = chosen.into_iter().map(|(id, references)| self.saved(&id, references));
+        let images = images.collect::<Result<_>>()?;
+        Ok(Save { store: self, images, groups, form: ArchiveForm::Docker })
+    }
+
+    /// The names that mean images of several platforms.
+    fn groups_of(&self, chosen: &[(ImageId, Vec<Reference>)]) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for reference in chosen.iter().flat_map(|(_, references)| references) {
+            let images = self.platforms(reference);
+            match groups.iter_mut().find(|group| group.images == images) {
+                _ if images.is_empty() => {}
+                Some(group) => group.references.push(reference.clone()),
+                None => groups.push(Group { images, references: vec![reference.clone()] }),
+            }
+        }
+        groups
+    }
+
+    pub(crate) fn saved(&self, id: &ImageId, mut references: Vec<Reference>) -> Result<Saved> {
+        references.sort();
+        references.dedup();
+        let image = self.hold(&id.to_string())?;
+        let layer = |chain_id| self.layer(chain_id);
+        let layers: Vec<Layer> = image.chain_ids.iter().filter_map(layer).collect();
+        let kept = self
+            .with_kept_manifest(&image)?
+            .map(|(manifest, _, _, layers)| Kept { manifest, layers });
+        let is_here =
+            |kept: &Kept| kept.layers.iter().all(|blob| self.content.contains(&blob.digest));
+        let kept = kept.filter(is_here);
+        let (config, annotations) = (self.config_bytes(id)?, self.annotations(id));
+        Ok(Saved { config, image, references, layers, kept, annotations })
     }
 
     fn chosen(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
@@ -127,12 +161,9 @@ impl Save<'_> {
             let header = Header::new(folder, EntryKind::Directory);
             tar.append_bytes(&header, &[]).map_err(ImageError::ReadArchive)?;
         }
-        let mut index = Index {
-            schema_version: 2,
-            media_type: media_type::OCI_INDEX.to_owned(),
-            ..Index::default()
-        };
+        let mut index = index_of(Vec::new());
         let mut items = Vec::new();
+        let mut manifests = HashMap::new();
         for saved in &self.images {
             self.write_layers(saved, (&mut tar, &mut written))?;
             blob(&mut tar, &mut written, &saved.config)?;
@@ -142,14 +173,25 @@ impl Save<'_> {
             };
             let digest = blob(&mut tar, &mut written, &manifest)?;
             let described = described(&kind, digest, manifest.len() as u64);
-            index.manifests.extend(saved.listed(&described));
+            index.manifests.extend(self.listed(saved, &described));
+            manifests.insert(saved.image.id, saved.on_platform(described));
             items.push(saved.item());
         }
-        let repositories = self.repositories();
+        for group in &self.groups {
+            let list = group.index(&manifests)?;
+            let digest = blob(&mut tar, &mut written, &list)?;
+            let described = described(media_type::OCI_INDEX, digest, list.len() as u64);
+            index
+                .manifests
+                .extend(listed(&group.references.iter().collect::<Vec<_>>(), &described));
+        }
         file(&mut tar, "index.json", &to_json(&index)?)?;
-        file(&mut tar, "manifest.json", &to_json(&items)?)?;
+        if self.form == ArchiveForm::Docker {
+            file(&mut tar, "manifest.json", &to_json(&items)?)?;
+        }
         file(&mut tar, "oci-layout", &to_json(&ImageLayout::default())?)?;
-        if !repositories.is_empty() {
+        let repositories = self.repositories();
+        if self.form == ArchiveForm::Docker && !repositories.is_empty() {
             file(&mut tar, "repositories", &to_json(&repositories)?)?;
         }
         tar.finish().map_err(ImageError::ReadArchive)?;
@@ -195,6 +237,15 @@ impl Save<'_> {
         Err(ImageError::WrongDigest { what, expected: blob.digest, got })
     }
 
+    /// An image's manifest once for each name that is only its own; without any, once unless an index names it.
+    fn listed(&self, saved: &Saved, manifest: &Descriptor) -> Vec<Descriptor> {
+        let is_alone =
+            |name: &&Reference| self.groups.iter().all(|group| !group.references.contains(name));
+        let own: Vec<&Reference> = saved.references.iter().filter(is_alone).collect();
+        let is_grouped = self.groups.iter().any(|group| group.images.contains(&saved.image.id));
+        if own.is_empty() && is_grouped { Vec::new() } else { listed(&own, manifest) }
+    }
+
     /// The oldest table of contents: repository → tag → topmost layer. Nothing reads it but what is
     /// older than Docker 1.10.
     fn repositories(&self) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -230,21 +281,40 @@ impl Saved {
         }
     }
 
-    /// The manifest once for each name, or once without one.
-    fn listed(&self, manifest: &Descriptor) -> Vec<Descriptor> {
-        if self.references.is_empty() {
-            return vec![manifest.clone()];
+    /// What the manifest is for, in an index.
+    fn on_platform(&self, manifest: Descriptor) -> Descriptor {
+        Descriptor { platform: Some(platform_of(&self.image)), ..manifest }
+    }
+
+    /// Sends its layers compressed with gzip.
+    pub(crate) fn gzip(&mut self, store: &ImageStore) -> Result<()> {
+        let mut layers = Vec::new();
+        for (chain_id, diff_id) in self.image.chain_ids.iter().zip(&self.image.diff_ids) {
+            let LayerBlob { digest, size, format } = store.gzipped(chain_id)?;
+            let kind = match format {
+                BlobFormat::Plain => media_type::OCI_LAYER,
+                BlobFormat::Gzip | BlobFormat::Zstd => media_type::OCI_LAYER_GZIP,
+            };
+            layers.push(PushBlob {
+                digest,
+                size,
+                media_type: kind.to_owned(),
+                diff_id: *diff_id,
+                repositories: Vec::new(),
+                urls: Vec::new(),
+            });
         }
-        let named = |reference: &Reference| {
-            let mut named = manifest.clone();
-            let tag = reference.tag().unwrap_or_default().to_owned();
-            named.annotations = BTreeMap::from([
-                ("io.containerd.image.name".to_owned(), reference.to_string()),
-                ("org.opencontainers.image.ref.name".to_owned(), tag),
-            ]);
-            named
-        };
-        self.references.iter().map(named).collect()
+        let described = |blob: &PushBlob| described(&blob.media_type, blob.digest, blob.size);
+        let manifest =
+            Manifest { layers: layers.iter().map(described).collect(), ..self.manifest() };
+        let (bytes, media_type) = (to_json(&manifest)?, manifest.media_type);
+        self.kept = Some(Kept { manifest: ManifestBytes { bytes, media_type }, layers });
+        Ok(())
+    }
+
+    /// Writes its manifest anew, its layers plain.
+    pub(crate) fn plain(&mut self) {
+        self.kept = None;
     }
 
     fn item(&self) -> Item {
@@ -266,6 +336,48 @@ impl Saved {
                 .collect(),
             layer_sources: diff_ids.zip(described).collect(),
         }
+    }
+}
+
+/// The manifest once for each name, or once without one.
+fn listed(names: &[&Reference], manifest: &Descriptor) -> Vec<Descriptor> {
+    if names.is_empty() {
+        return vec![manifest.clone()];
+    }
+    let named = |reference: &&Reference| {
+        let mut named = manifest.clone();
+        let tag = reference.tag().unwrap_or_default().to_owned();
+        named.annotations = BTreeMap::from([
+            ("io.containerd.image.name".to_owned(), reference.to_string()),
+            ("org.opencontainers.image.ref.name".to_owned(), tag),
+        ]);
+        named
+    };
+    names.iter().map(named).collect()
+}
+
+impl Group {
+    fn index(&self, manifests: &HashMap<ImageId, Descriptor>) -> Result<Vec<u8>> {
+        let members = self.images.iter().filter_map(|id| manifests.get(id));
+        to_json(&index_of(members.cloned().collect()))
+    }
+}
+
+/// An index of manifests of several platforms.
+pub(crate) fn index_of(manifests: Vec<Descriptor>) -> Index {
+    let media_type = media_type::OCI_INDEX.to_owned();
+    Index { schema_version: 2, media_type, manifests, ..Index::default() }
+}
+
+/// What an image runs on, as an index says it.
+pub(crate) fn platform_of(image: &Image) -> Platform {
+    let config = &image.config;
+    Platform {
+        architecture: config.architecture.clone(),
+        os: config.os.clone(),
+        os_version: config.os_version.clone(),
+        variant: config.variant.clone(),
+        ..Platform::default()
     }
 }
 

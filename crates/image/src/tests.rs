@@ -4,6 +4,7 @@
 mod archives;
 mod built;
 mod crash;
+mod exported;
 mod import;
 mod ingest;
 mod load;

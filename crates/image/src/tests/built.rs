@@ -11,7 +11,7 @@ use super::archives::{docker_save, tar};
 use super::crash::kill_everywhere_on;
 use super::*;
 
-const PLAIN: AdoptOptions = AdoptOptions { latest: None };
+pub(super) const PLAIN: AdoptOptions = AdoptOptions { latest: None };
 
 /// What the cache of builds keeps.
 struct Cache<'a>(&'a [LayerId]);
@@ -26,12 +26,16 @@ impl ImageUsage for Cache<'_> {
     }
 }
 
-fn on_overlay() -> Ground {
+pub(super) fn on_overlay() -> Ground {
     open_with(tempfile::tempdir().unwrap(), "overlay2")
 }
 
 /// A layer as a step of a build makes it.
-fn step(ground: &Ground, parent: Option<&LayerId>, write: impl FnOnce(&Path)) -> LayerId {
+pub(super) fn step(
+    ground: &Ground,
+    parent: Option<&LayerId>,
+    write: impl FnOnce(&Path),
+) -> LayerId {
     let id = LayerId::random().unwrap();
     ground.driver.create_read_write(&id, parent, &ReadWriteOptions::default()).unwrap();
     write(&ground.driver.mount(&id, &MountOptions::default()).unwrap());
@@ -39,12 +43,12 @@ fn step(ground: &Ground, parent: Option<&LayerId>, write: impl FnOnce(&Path)) ->
     id
 }
 
-fn file<'a>(name: &'a str, text: &'a str) -> impl FnOnce(&Path) + 'a {
+pub(super) fn file<'a>(name: &'a str, text: &'a str) -> impl FnOnce(&Path) + 'a {
     move |root| fs::write(root.join(name), text).unwrap()
 }
 
 /// Two steps from nothing: `a` and then `b` without `gone`.
-fn two_steps(ground: &Ground) -> Vec<LayerId> {
+pub(super) fn two_steps(ground: &Ground) -> Vec<LayerId> {
     let lower = step(ground, None, |root| {
         fs::write(root.join("a"), "1").unwrap();
         fs::write(root.join("gone"), "").unwrap();
@@ -56,7 +60,7 @@ fn two_steps(ground: &Ground) -> Vec<LayerId> {
     vec![lower, upper]
 }
 
-fn config(diff_ids: &[Digest]) -> ImageConfig {
+pub(super) fn config(diff_ids: &[Digest]) -> ImageConfig {
     let mut config = ImageConfig {
         architecture: "amd64".to_owned(),
         os: "linux".to_owned(),
@@ -81,11 +85,11 @@ fn publish_with(
     ground.store.publish_built(&config(&diff_ids), vec![name(reference)], &BuiltOptions::default())
 }
 
-fn remove(ground: &Ground, reference: &str, cache: &[LayerId]) {
+pub(super) fn remove(ground: &Ground, reference: &str, cache: &[LayerId]) {
     ground.store.remove(reference, Removal::WhenUnused, &Cache(cache)).unwrap();
 }
 
-fn saved(ground: &Ground, reference: &str) -> Result<Vec<u8>> {
+pub(super) fn saved(ground: &Ground, reference: &str) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     ground.store.save(&[reference])?.write(&mut out)?;
     Ok(out)
