@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use barge_image::{ImageUsage, User};
+use barge_image::{ImageUsage, Removal, User};
 use barge_storage::LayerId;
 use barge_types::ImageId;
 
@@ -91,6 +91,13 @@ impl Shop {
                 return Ok(pruned);
             }
         }
+    }
+
+    /// Removes an image that nobody is to see; its layers stay as long as the cache has them.
+    pub(crate) fn remove_image(&self, id: &ImageId) -> Result<()> {
+        let usage = Composed { cache: &self.cache, containers: self.parts.usage.as_ref() };
+        let removed = self.parts.images.remove(&id.to_string(), Removal::Force, &usage);
+        removed.map(drop).map_err(BuildError::image("remove an image that was handed out"))
     }
 
     fn give_up_one(&self, entry: &CacheEntry) -> Result<bool> {

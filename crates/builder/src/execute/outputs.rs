@@ -1,10 +1,12 @@
 //! What a build hands out: images with their names, and archives to be fetched.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
 use barge_dockerfile::lint;
+use barge_image::{ArchiveForm, ExportOptions, LayerCompression};
 use barge_types::{ImageId, Reference};
 
 use super::Running;
@@ -48,9 +50,14 @@ impl Running<'_> {
     /// Makes everything that was asked for.
     pub(crate) fn outputs(&self, states: &[StageState], built: &mut Built) -> Result<()> {
         let outputs = &self.request.outputs;
-        let is_image = |output: &Output| output.kind != OutputKind::Files;
-        if outputs.is_empty() || outputs.iter().any(is_image) {
-            self.images(states, built)?;
+        let is_kept =
+            |output: &Output| matches!(output.kind, OutputKind::Image | OutputKind::Registry);
+        let is_kept = outputs.is_empty() || outputs.iter().any(is_kept);
+        let is_image = is_kept || outputs.iter().any(|output| output.kind != OutputKind::Files);
+        let before: HashSet<ImageId> =
+            self.shop.parts.images.list().iter().map(|image| image.id).collect();
+        if is_image {
+            self.images(states, built, if is_kept { self.names() } else { Vec::new() })?;
         }
         for (number, output) in (0..).zip(outputs) {
             let result = match output.kind {
@@ -61,10 +68,13 @@ impl Running<'_> {
             built.results.push(result);
             self.tell(Event::Ready { build: built.id.clone(), output: number });
         }
+        if !is_kept {
+            self.forget(built, &before)?;
+        }
         Ok(())
     }
 
-    fn images(&self, states: &[StageState], built: &mut Built) -> Result<()> {
+    fn names(&self) -> Vec<Reference> {
         let mut names = self.request.tags.clone();
         for output in &self.request.outputs {
             if matches!(output.kind, OutputKind::Image | OutputKind::Registry) {
@@ -72,14 +82,40 @@ impl Running<'_> {
             }
         }
         names.dedup();
-        let last = states.len() - 1;
-        for (number, state) in states.iter().enumerate() {
-            // The names are the last one's: where there are several platforms, an index joins them.
-            let names = if number == last { names.clone() } else { Vec::new() };
-            let id = self.publish(state, names.clone())?;
+        names
+    }
+
+    fn images(
+        &self,
+        states: &[StageState],
+        built: &mut Built,
+        names: Vec<Reference>,
+    ) -> Result<()> {
+        let shown: Vec<String> = names.iter().map(Reference::to_string).collect();
+        if let [state] = states {
+            let id = self.publish(state, names)?;
             built.images.push(id);
-            let names = names.iter().map(Reference::to_string).collect();
+            self.tell(Event::Image { id: id.to_string(), names: shown });
+            return Ok(());
+        }
+        for state in states {
+            built.images.push(self.publish(state, Vec::new())?);
+        }
+        let images = &self.shop.parts.images;
+        let meant = images
+            .publish_platforms(&built.images, &names)
+            .map_err(BuildError::image("join the images of the platforms"))?;
+        for id in &built.images {
+            let names = if *id == meant { shown.clone() } else { Vec::new() };
             self.tell(Event::Image { id: id.to_string(), names });
+        }
+        Ok(())
+    }
+
+    /// Images that were made only to be handed out do not stay.
+    fn forget(&self, built: &mut Built, before: &HashSet<ImageId>) -> Result<()> {
+        for id in built.images.drain(..).filter(|id| !before.contains(id)) {
+            self.shop.remove_image(&id)?;
         }
         Ok(())
     }
@@ -96,34 +132,43 @@ impl Running<'_> {
                 "the files of several platforms as one output".to_owned(),
             ));
         };
-        self.result(number, &mut |out| match state.top() {
-            Some(top) => {
-                let storage = &self.shop.parts.storage;
-                storage.diff(&top, None, out).map_err(BuildError::storage("write the files"))
-            }
-            None => barge_archive::tar::Writer::new(out).finish().map(drop).map_err(|error| {
-                BuildError::Source { what: "the files".to_owned(), source: error.into() }
-            }),
+        let images = &self.shop.parts.images;
+        let top = state.top();
+        self.result(number, &mut |out| {
+            images
+                .write_files(top.as_ref(), self.epoch(), out)
+                .map_err(BuildError::image("write the files"))
         })
     }
 
-    /// An archive that `load` reads: an OCI layout with Docker's manifest in it.
+    /// What `load` reads, or an OCI layout.
     fn archive(&self, built: &Built, output: &Output, number: u32) -> Result<ResultFile> {
-        let names: Vec<String> = match output.names.as_slice() {
-            [] => built.images.iter().map(ImageId::to_string).collect(),
-            names => names.iter().map(Reference::to_string).collect(),
+        let compression = output.options.get("compression").map(String::as_str);
+        let (form, usual) = match output.kind {
+            OutputKind::Oci => (ArchiveForm::Oci, LayerCompression::Gzip),
+            OutputKind::Docker | OutputKind::Image | OutputKind::Registry | OutputKind::Files => {
+                (ArchiveForm::Docker, LayerCompression::Plain)
+            }
         };
-        for name in &output.names {
-            let id = built.images.last().copied();
-            let Some(id) = id else { continue };
-            let images = &self.shop.parts.images;
-            images.tag(&id, name).map_err(BuildError::image("name the image"))?;
-        }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let compression = match compression {
+            None => usual,
+            Some("uncompressed") => LayerCompression::Plain,
+            Some("gzip") => LayerCompression::Gzip,
+            Some(other) => {
+                return Err(BuildError::Unsupported(format!("--output compression={other}")));
+            }
+        };
+        let references = match output.names.as_slice() {
+            [] => self.request.tags.clone(),
+            names => names.to_vec(),
+        };
+        let options = ExportOptions { form, compression, references };
+        let images = &self.shop.parts.images;
         self.result(number, &mut |out| {
-            let images = &self.shop.parts.images;
-            let save = images.save(&names).map_err(BuildError::image("save the image"))?;
-            save.write(out).map_err(BuildError::image("save the image"))
+            let save = images
+                .export(&built.images, &options)
+                .map_err(BuildError::image("write the image"))?;
+            save.write(out).map_err(BuildError::image("write the image"))
         })
     }
 

@@ -114,3 +114,37 @@ fn files_can_be_fetched_and_go_with_the_result() {
     drop(built);
     assert!(workshop.leftovers().is_empty());
 }
+
+#[test]
+fn an_archive_is_handed_out_and_leaves_no_image() {
+    use crate::request::{Output, OutputKind};
+    let workshop = workshop();
+    let before = workshop.images.list().len();
+    let mut request = workshop.request("FROM busybox\nRUN echo a >/a\n");
+    request.tags = vec!["wanted:1".parse().unwrap()];
+    let output = |kind| Output { kind, names: Vec::new(), options: Default::default() };
+    request.outputs = vec![output(OutputKind::Docker), output(OutputKind::Oci)];
+    let built = workshop.build(&request).unwrap();
+    assert_eq!(workshop.images.list().len(), before);
+    assert!(workshop.images.get("wanted:1").is_err());
+    let archive = built.results[0].open().unwrap();
+    workshop.images.load(&mut std::io::BufReader::new(archive), &mut |_| {}).unwrap();
+    let image = workshop.images.get("wanted:1").unwrap().id;
+    assert_eq!(workshop.text(&image, "a"), "a\n");
+    let oci = std::fs::read(built.results[1].path()).unwrap();
+    assert!(String::from_utf8_lossy(&oci).contains("oci-layout"));
+}
+
+#[test]
+fn several_platforms_share_a_name() {
+    let workshop = workshop();
+    let mut request =
+        workshop.request("FROM scratch\nARG TARGETPLATFORM\nCOPY <<f /\n$TARGETPLATFORM\nf\n");
+    request.platforms = vec!["linux/s390x".parse().unwrap(), "linux/amd64".parse().unwrap()];
+    request.tags = vec!["many:1".parse().unwrap()];
+    let built = workshop.build(&request).unwrap();
+    let texts: Vec<_> = built.images.iter().map(|image| workshop.text(image, "f")).collect();
+    assert_eq!(texts, ["linux/s390x\n", "linux/amd64\n"]);
+    let name = "many:1".parse().unwrap();
+    assert_eq!(workshop.images.platforms(&name).len(), 2);
+}
