@@ -77,19 +77,17 @@ pub struct ApplyOptions<'a> {
     pub whiteouts: Whiteouts,
     /// Layers below, nearest first: a folder that the archive does not have but needs gets its attributes from there.
     pub lowers: &'a [PathBuf],
-    /// What counts instead of what the archive says.
-    pub overrides: Overrides,
+    /// Which entries are not taken as they come.
+    pub special: Special,
 }
 
-/// What counts instead of what an archive says.
+/// Which entries are not taken as they come.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Overrides {
-    /// The owner of everything.
-    pub owner: Option<(u32, u32)>,
-    /// The time of everything, in seconds since the epoch.
-    pub mtime: Option<i64>,
+pub struct Special {
     /// What becomes of devices.
     pub devices: Devices,
+    /// What becomes of the entry of the root.
+    pub root: RootEntry,
 }
 
 /// What becomes of devices.
@@ -102,20 +100,14 @@ pub enum Devices {
     Refused,
 }
 
-impl Overrides {
-    fn apply(&self, header: &mut Header) -> Result<()> {
-        if let Some((uid, gid)) = self.owner {
-            (header.uid, header.gid) = (uid.into(), gid.into());
-        }
-        if let Some(seconds) = self.mtime {
-            header.mtime = Timestamp { seconds, nanoseconds: 0 };
-        }
-        let is_device = matches!(header.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
-        if is_device && self.devices == Devices::Refused {
-            return Err(ArchiveError::entry(&header.path, "a device has no place here"));
-        }
-        Ok(())
-    }
+/// What becomes of the entry of the archive's root (`./`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RootEntry {
+    /// The destination looks like it.
+    #[default]
+    Applied,
+    /// The destination stays as it is.
+    Ignored,
 }
 
 /// What was extracted.
@@ -182,8 +174,7 @@ impl<'a> Extractor<'a> {
 
     fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<()> {
         // Reading the content needs the entry for itself.
-        let mut header = entry.header().clone();
-        self.options.overrides.apply(&mut header)?;
+        let header = entry.header().clone();
         let clean = path::clean(&header.path)?;
         self.applied.entries += 1;
         self.options.limits.check(&self.applied, &header)?;
@@ -195,7 +186,14 @@ impl<'a> Extractor<'a> {
             ));
         }
         if clean.is_empty() {
-            return self.root(&header);
+            return match self.options.special.root {
+                RootEntry::Applied => self.root(&header),
+                RootEntry::Ignored => Ok(()),
+            };
+        }
+        let is_device = matches!(header.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
+        if is_device && self.options.special.devices == Devices::Refused {
+            return Err(ArchiveError::entry(&header.path, "a device has no place here"));
         }
         if let EntryKind::Other(flag) = header.kind {
             return Err(ArchiveError::entry(

@@ -114,7 +114,7 @@ impl Graph<'_> {
         let folder = self.running.place.folder()?;
         let archive =
             std::fs::File::open(&file.path).map_err(BuildError::io("open", &file.path))?;
-        crate::files::unpack_archive(archive, &folder, None)?;
+        crate::files::unpack_archive(archive, &folder)?;
         Ok(folder)
     }
 }

@@ -1,7 +1,7 @@
 //! Copies a selection into a layer.
 //!
 //! What is copied looks as BuildKit leaves it: folders of the source take the place of those of the destination with their
-//! mode and owner, but the outermost one only where there was none; files replace files and links, never folders; hard
+//! mode and owner, but the outermost one gives nothing but its content; files replace files and links, never folders; hard
 //! links stay links, holes stay holes, times are kept to the nanosecond.
 
 use std::collections::HashMap;
@@ -143,18 +143,8 @@ impl Copier<'_> {
             if found.stat.is_some() && !found.is_folder() {
                 return Err(FilesError::NotAFolder { path: shown(&found.path) });
             }
-            let state = match found.stat.is_none() && !is_folder {
-                true => {
-                    self.make_folders(path::split(&found.path).0)?;
-                    self.make_folder(&found.path)?;
-                    State::Made
-                }
-                false => {
-                    self.make_folders(&found.path)?;
-                    State::Kept
-                }
-            };
-            return self.folder(root, &found.path, state);
+            drop(self.make_folders(&found.path)?);
+            return self.folder(root, &found.path, State::Kept);
         }
         if self.placement.archives == Archives::Unpacked
             && root.kind == FileType::RegularFile

@@ -6,8 +6,9 @@
 use std::io::Read;
 use std::path::Path;
 
+use barge_archive::ArchiveError;
 use barge_archive::compression::Decoder;
-use barge_archive::extract::{self, ApplyOptions, Devices, Limits, Overrides, Whiteouts};
+use barge_archive::extract::{self, ApplyOptions, Devices, Limits, Special, Whiteouts};
 
 use super::error::{FilesError, Result};
 use super::unpack::is_archive;
@@ -46,21 +47,27 @@ pub fn receive_context(reader: &mut dyn Read, into: &Path) -> Result<Received> {
 fn receive(reader: &mut dyn Read, into: &Path) -> Result<Received> {
     let failed = |source| FilesError::Archive { name: "the build context".to_owned(), source };
     let mut decoder = Decoder::new(reader).map_err(failed)?;
-    let read = || FilesError::io("read", b"the build context");
+    let read = |source: std::io::Error| {
+        let is_cut = source.kind() == std::io::ErrorKind::UnexpectedEof;
+        failed(match is_cut {
+            true => ArchiveError::Truncated { offset: 0, expected: "a compressed stream" },
+            false => ArchiveError::Read { offset: 0, source },
+        })
+    };
     let mut start = Vec::new();
-    decoder.by_ref().take(START).read_to_end(&mut start).map_err(read())?;
+    decoder.by_ref().take(START).read_to_end(&mut start).map_err(read)?;
     if start.is_empty() || is_archive(&*start) || start.iter().all(|byte| *byte == 0) {
         let options = ApplyOptions {
             limits: Limits { entries: MOST_ENTRIES, bytes: MOST_BYTES },
             whiteouts: Whiteouts::Names,
-            overrides: Overrides { devices: Devices::Refused, ..Overrides::default() },
+            special: Special { devices: Devices::Refused, ..Special::default() },
             ..ApplyOptions::default()
         };
         extract::apply(into, start.chain(decoder), &options).map_err(failed)?;
         return Ok(Received::Archive);
     }
     let mut text = start;
-    decoder.take(LONGEST_DOCKERFILE).read_to_end(&mut text).map_err(read())?;
+    decoder.take(LONGEST_DOCKERFILE).read_to_end(&mut text).map_err(read)?;
     if text.len() as u64 > LONGEST_DOCKERFILE {
         return Err(FilesError::NoContext { limit: LONGEST_DOCKERFILE });
     }
