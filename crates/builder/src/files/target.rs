@@ -23,6 +23,8 @@ pub(super) enum Links {
     Followed,
     /// The layer does not know what it is put on (`--link`): what is in the way is replaced.
     Replaced,
+    /// The same, where the destination itself is to be a folder.
+    ReplacedByFolder,
 }
 
 /// Opens a folder to write in.
@@ -40,7 +42,8 @@ pub(super) fn find(root: BorrowedFd<'_>, wanted: &[u8], links: Links) -> Result<
     }
     let path = path::clean(&[b"/", wanted].concat()).unwrap_or_default();
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-    for end in ends {
+    let last = (links == Links::ReplacedByFolder).then_some(path.len());
+    for end in ends.chain(last) {
         let here = path.get(..end).unwrap_or_default();
         let found = resolve::resolve(root, here, Last::Itself)?;
         if found.stat.is_none() {

@@ -351,6 +351,14 @@ fn a_link_copy_knows_nothing_of_what_is_there() {
     let placement = Placement { destination: "/lib/x", link: true, ..Default::default() };
     place.select(&["a"]).unwrap().copy(&place.layer(), &placement).unwrap();
     assert_eq!(list(&place.layer()), ["lib/", "lib/x", "real/"]);
+    // The destination itself, too, where it is to be a folder.
+    let place = Place::new(&["a", "d/a"]);
+    fill(&place.layer(), &["real/", "one>real", "two>real", "three>real"]);
+    for (sources, destination) in [(["a"], "/one/"), (["d"], "/two"), (["a"], "/three")] {
+        let placement = Placement { destination, link: true, ..Default::default() };
+        place.select(&sources).unwrap().copy(&place.layer(), &placement).unwrap();
+    }
+    assert_eq!(list(&place.layer()), ["one/", "one/a", "real/", "three", "two/", "two/a"]);
 }
 
 #[test]
