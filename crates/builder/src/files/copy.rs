@@ -12,16 +12,16 @@ use std::sync::{Mutex, PoisonError};
 
 use barge_archive::path;
 use barge_sys::openat2;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
 use super::digest::join;
 use super::error::{FilesError, Result, shown};
 use super::mode::ChmodSpec;
 use super::select::{Root, Selection};
-use super::target::{self, Links, NewFolders, moment};
+use super::target::{self, Links, NewFolders};
 use super::tree::{Child, Visibility};
-use super::{queue, resolve, unpack, xattrs};
+use super::{queue, resolve, unpack};
 
 /// Where and how files are put.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,10 @@
 //! want out and can change while it is read, an image's links want out of the layer. So every path is looked up by the
 //! kernel with the tree as its root.
 
+mod content;
 mod copy;
 mod digest;
+mod dress;
 mod error;
 mod made;
 mod memory;

@@ -11,6 +11,23 @@ struct Queue<T, E> {
     /// Tasks that a thread is at.
     running: usize,
     failed: Option<E>,
+    /// A thread panicked: what it was at is never done, and nobody may wait for it.
+    is_broken: bool,
+}
+
+/// Tells the others when a thread does not come back from a task.
+struct Watch<'a, T, E> {
+    queue: &'a Mutex<Queue<T, E>>,
+    changed: &'a Condvar,
+}
+
+impl<T, E> Drop for Watch<'_, T, E> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_broken = true;
+            self.changed.notify_all();
+        }
+    }
 }
 
 /// Does `first` and whatever `work` adds to the list that it is given. Ends with the first error.
@@ -18,14 +35,15 @@ pub(super) fn run<T: Send, E: Send>(
     first: Vec<T>,
     work: &(impl Fn(T, &mut Vec<T>) -> Result<(), E> + Sync),
 ) -> Result<(), E> {
-    let queue = Mutex::new(Queue { left: first, running: 0, failed: None });
+    let queue = Mutex::new(Queue { left: first, running: 0, failed: None, is_broken: false });
     let changed = Condvar::new();
     let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
     let serve = |most: usize| {
         let mut done = 0;
         let mut more = Vec::new();
+        let _watch = Watch { queue: &queue, changed: &changed };
         let mut queue = lock();
-        while done < most && queue.failed.is_none() {
+        while done < most && queue.failed.is_none() && !queue.is_broken {
             let Some(task) = queue.left.pop() else {
                 if queue.running == 0 {
                     break;
@@ -85,6 +103,19 @@ mod tests {
         // 1 + 6 + 6·5 + … + 6!·2
         assert_eq!(sum.load(Ordering::Relaxed), 1957);
         run(Vec::new(), &work).unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "a scoped thread panicked")]
+    fn a_panic_ends_it() {
+        let here = std::thread::current().id();
+        let work = |n: u32, more: &mut Vec<u32>| -> Result<(), ()> {
+            more.extend([n + 1, n + 1]);
+            assert!(n < 3 || std::thread::current().id() == here, "on a thread of the queue");
+            Ok(())
+        };
+        // Whatever the others do, one of them gets a task in the end.
+        while run(vec![0], &|n, more| if n < 12 { work(n, more) } else { Ok(()) }).is_ok() {}
     }
 
     #[test]
