@@ -12,16 +12,16 @@ use std::sync::{Mutex, PoisonError};
 
 use barge_archive::path;
 use barge_sys::openat2;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
 use super::digest::join;
 use super::error::{FilesError, Result, shown};
 use super::mode::ChmodSpec;
 use super::select::{Root, Selection};
-use super::target::{self, Links, NewFolders, moment};
+use super::target::{self, Links, NewFolders};
 use super::tree::{Child, Visibility};
-use super::{queue, resolve, unpack, xattrs};
+use super::{queue, resolve, unpack};
 
 /// Where and how files are put.
 #[derive(Clone, Debug, Default)]
@@ -68,16 +68,16 @@ pub(super) struct Copier<'a> {
     pub(super) into: OwnedFd,
     names: Mutex<Names>,
     /// Times of folders, set at the end: what is made in them changes them.
-    times: Mutex<Vec<(Vec<u8>, Timestamps)>>,
-    entries: AtomicU64,
-    bytes: AtomicU64,
+    pub(super) times: Mutex<Vec<(Vec<u8>, Timestamps)>>,
+    pub(super) entries: AtomicU64,
+    pub(super) bytes: AtomicU64,
 }
 
 /// An open folder to write in.
-struct Place {
-    fd: OwnedFd,
-    path: Vec<u8>,
-    gives_group: bool,
+pub(super) struct Place {
+    pub(super) fd: OwnedFd,
+    pub(super) path: Vec<u8>,
+    pub(super) gives_group: bool,
 }
 
 /// A folder to be copied.
@@ -326,73 +326,6 @@ impl Copier<'_> {
         })
     }
 
-    /// Content and attributes of a regular file.
-    fn fill(
-        &self,
-        (from, place): (&OwnedFd, &[u8]),
-        child: &Child,
-        (made, path): (&OwnedFd, &[u8]),
-        gives_group: bool,
-    ) -> Result<()> {
-        let failed = || FilesError::io("write", shown(path).as_bytes());
-        let own = path::join(place, &child.name);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let source = rustix::fs::openat(from, &*child.name, flags, Mode::empty())
-            .map_err(|_| FilesError::changed(&own))?;
-        let stat = rustix::fs::fstat(&source).map_err(failed())?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(FilesError::changed(&own));
-        }
-        let source = std::fs::File::from(source);
-        let bytes = content::copy(&source, made, &stat)
-            .map_err(FilesError::io("copy to", shown(path).as_bytes()))?;
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let (uid, gid) = self.owner(&stat);
-        if gives_group || (uid, gid) != me() {
-            rustix::fs::fchown(made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                .map_err(failed())?;
-        }
-        rustix::fs::fchmod(made, self.mode(&stat)).map_err(failed())?;
-        xattrs::set_on(made, &xattrs::of_fd(&source, &own)?, path)?;
-        rustix::fs::futimens(made, &self.times(&stat)).map_err(failed())
-    }
-
-    /// Attributes of what cannot be opened.
-    fn dress_name(&self, child: &Child, (to, name): (&Place, &[u8]), path: &[u8]) -> Result<()> {
-        let failed = || FilesError::io("set attributes of", shown(path).as_bytes());
-        let (uid, gid) = self.owner(&child.stat);
-        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        rustix::fs::chownat(&to.fd, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(failed())?;
-        if child.kind != FileType::Symlink {
-            rustix::fs::chmodat(&to.fd, name, self.mode(&child.stat), AtFlags::empty())
-                .map_err(failed())?;
-        }
-        rustix::fs::utimensat(&to.fd, name, &self.times(&child.stat), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(failed())
-    }
-
-    fn dress_folder(&self, (from, stat): (&[u8], &Stat), to: &[u8]) -> Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let fd = resolve::open(self.selection.tree.root(), from, flags)
-            .map_err(|_| FilesError::changed(from))?;
-        let place = Place::open(target::open_folder(self.into.as_fd(), to)?, to.to_vec())?;
-        self.dress_fd((&fd, from, stat), &place)
-    }
-
-    /// Attributes of a folder; its time comes at the end.
-    fn dress_fd(&self, (fd, from, stat): (&OwnedFd, &[u8], &Stat), to: &Place) -> Result<()> {
-        self.entries.fetch_add(1, Ordering::Relaxed);
-        let failed = || FilesError::io("set attributes of", shown(&to.path).as_bytes());
-        let (uid, gid) = self.owner(stat);
-        rustix::fs::fchown(&to.fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-            .map_err(failed())?;
-        rustix::fs::fchmod(&to.fd, self.mode(stat)).map_err(failed())?;
-        xattrs::set_on(&to.fd, &xattrs::of_fd(fd, from)?, &to.path)?;
-        lock(&self.times).push((to.path.clone(), self.times(stat)));
-        Ok(())
-    }
-
     fn make_folder(&self, path: &[u8]) -> Result<()> {
         let (folder, name) = path::split(path);
         let fd = target::open_folder(self.into.as_fd(), folder)?;
@@ -431,24 +364,6 @@ impl Copier<'_> {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn owner(&self, stat: &Stat) -> (u32, u32) {
-        self.placement.owner.unwrap_or_else(|| self.selection.tree.owner(stat))
-    }
-
-    fn mode(&self, stat: &Stat) -> Mode {
-        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        let own = stat.st_mode & 0o7777;
-        let mode = self.placement.mode.as_ref().map_or(own, |spec| spec.apply(own, is_folder));
-        Mode::from_raw_mode(mode)
-    }
-
-    fn times(&self, stat: &Stat) -> Timestamps {
-        match self.placement.epoch {
-            Some(epoch) => moment(epoch, 0),
-            None => moment(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-        }
-    }
-
     fn finish(self) -> Result<Copied> {
         let times = self.times.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (path, times) in times {
@@ -461,7 +376,7 @@ impl Copier<'_> {
 }
 
 impl Place {
-    fn open(fd: OwnedFd, path: Vec<u8>) -> Result<Self> {
+    pub(super) fn open(fd: OwnedFd, path: Vec<u8>) -> Result<Self> {
         let stat =
             rustix::fs::fstat(&fd).map_err(FilesError::io("look at", shown(&path).as_bytes()))?;
         Ok(Self { fd, path, gives_group: stat.st_mode & 0o2000 != 0 })
@@ -490,34 +405,6 @@ fn replacing<T>(
     }
 }
 
-fn me() -> (u32, u32) {
-    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-mod content {
-    //! Bytes of one file: small ones by one read and one write, others by the kernel.
-
-    use std::fs::File;
-    use std::io::{self, Read as _, Write as _};
-    use std::os::fd::OwnedFd;
-
-    use rustix::fs::Stat;
-
-    /// What is read and written faster than it takes to ask whether blocks can be shared.
-    const SMALL: i64 = 64 * 1024;
-
-    pub(super) fn copy(from: &File, to: &OwnedFd, stat: &Stat) -> io::Result<u64> {
-        let mut to = File::from(to.try_clone()?);
-        if stat.st_size > SMALL {
-            return barge_sys::copy::file(from, &to);
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or_default());
-        from.take(stat.st_size.cast_unsigned()).read_to_end(&mut bytes)?;
-        to.write_all(&bytes)?;
-        Ok(bytes.len() as u64)
-    }
 }
