@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use barge_oci::image::ImageConfig;
-use barge_types::{ImageId, Platform, Reference};
+use barge_types::{ImageId, Reference};
 
 use crate::durable::Batch;
 use crate::error::{ImageError, Result};
 use crate::layers::{Layer, LayerFolder};
-use crate::store::{ImageStore, Prepared, now};
+use crate::store::{ImageStore, Prepared};
 
 /// What is published of an image beside its configuration and its names.
 #[derive(Clone, Debug, Default)]
@@ -45,51 +45,6 @@ impl ImageStore {
         }
         self.publish(vec![image])?;
         Ok(id)
-    }
-
-    /// Gives names to the images of several platforms together. Each name means the one for this machine, or else the
-    /// first; where they go on, by `save` or a push, they do so with an index of all. Returns which one is meant.
-    ///
-    /// # Errors
-    /// [`ImageError::NoSuchImage`]; whatever the disk says.
-    pub fn publish_platforms(
-        &self,
-        images: &[ImageId],
-        references: &[Reference],
-    ) -> Result<ImageId> {
-        let host = Platform::host();
-        let is_for_host = |id: &&ImageId| {
-            self.image(id).is_ok_and(|image| {
-                image.config.os == host.os() && image.config.architecture == host.architecture()
-            })
-        };
-        let meant = images.iter().find(is_for_host).or(images.first());
-        let meant = *meant.ok_or_else(|| ImageError::no_such("of no platform"))?;
-        if references.iter().any(|reference| reference.digest().is_some()) {
-            return Err(ImageError::TagWithDigest);
-        }
-        let _changing = self.changing();
-        for id in images {
-            self.image(id)?;
-        }
-        self.change_index(|index| {
-            for reference in references {
-                index.tag(reference, meant, &now());
-                if images.len() > 1 {
-                    index.join(reference, images.to_vec());
-                }
-            }
-        })?;
-        Ok(meant)
-    }
-
-    /// The images that a name means together, one for each platform; none for a name of one image.
-    #[must_use]
-    pub fn platforms(&self, reference: &Reference) -> Vec<ImageId> {
-        let state = self.read();
-        let mut images = state.index.platforms(reference);
-        images.retain(|id| state.known.contains_key(id));
-        if images.len() > 1 { images } else { Vec::new() }
     }
 
     /// Gets the configurations of images to the disk, and the records of those of their layers that have none yet with

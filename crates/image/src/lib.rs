@@ -27,6 +27,7 @@ mod layers;
 mod load;
 mod manifests;
 mod part;
+mod platforms;
 mod remove;
 mod reserve;
 mod resolve;
@@ -48,6 +49,7 @@ pub use ingest::{Ingest, LayerSpec, LayerTicket, ManifestBytes, OpenLayer, Publi
 pub use layers::{BlobFormat, Layer, LayerBlob, LayerSource, chain_id, chain_ids};
 pub use load::{LoadProgress, Loaded};
 pub use manifests::{KeptIndex, KeptManifest, PushBlob, PushImage};
+pub use platforms::PushIndex;
 pub use remove::{ImageUsage, Parents, Removal, Removed, UnusedImages, User, UserState};
 pub use resolve::Found;
 pub use save::Save;

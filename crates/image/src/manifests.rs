@@ -297,11 +297,11 @@ impl ImageStore {
 }
 
 /// `repository@digest`.
-fn by_digest(reference: &Reference, digest: &Digest) -> Result<Reference> {
+pub(crate) fn by_digest(reference: &Reference, digest: &Digest) -> Result<Reference> {
     format!("{}@{digest}", reference.repository()).parse().map_err(ImageError::Reference)
 }
 
-fn describe(kind: &str, digest: Digest, size: u64) -> Descriptor {
+pub(crate) fn describe(kind: &str, digest: Digest, size: u64) -> Descriptor {
     Descriptor {
         media_type: kind.to_owned(),
         digest: digest.to_string(),

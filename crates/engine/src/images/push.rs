@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use barge_api_types::{OciPlatform, ProgressDetail, ProgressMessage};
-use barge_image::{PushBlob, PushImage};
+use barge_image::{ManifestBytes, PushBlob, PushImage, PushIndex};
 use barge_registry::{Access, BlobUpload, Credentials, OnUploaded, Pushed, Repository, Selector};
 use barge_types::{Digest, Platform, Reference};
 use futures_util::stream::{FuturesUnordered, TryStreamExt as _};
@@ -45,8 +45,13 @@ impl Images {
             out.status(format!("The push refers to repository [{full}]")).await;
             let references = this.to_push(&reference, has_all_tags)?;
             for reference in &references {
-                this.check_platform(reference, platform.as_ref())?;
-                this.push_one(&repository, reference, &out).await?;
+                let name = this.name_for_platform(reference, platform.as_ref())?;
+                let load = {
+                    let (this, reference) = (Arc::clone(&this), reference.clone());
+                    move || this.load_for(&name, &reference)
+                };
+                let load = blocking::run(load).await?;
+                this.push_one(&repository, (reference, load), &out).await?;
             }
             let name = if has_all_tags { reference.familiar_name() } else { reference.familiar() };
             this.tell_of("push", &name, &reference);
@@ -82,42 +87,66 @@ impl Images {
         Ok(here)
     }
 
-    fn check_platform(&self, reference: &Reference, wanted: Option<&Platform>) -> Result<()> {
-        let Some(wanted) = wanted else { return Ok(()) };
-        let found = platform_of(&self.store.get(&reference.familiar())?);
-        match found {
-            Some(found) if !platform::fits(&found, wanted) => Err(EngineError::NotFound(format!(
-                "image with reference {} was found but its platform ({found}) does not match the specified platform ({wanted})",
-                reference.familiar()
-            ))),
-            Some(_) | None => Ok(()),
+    /// What to push of a name: of all platforms that it has, or of the one that is wanted.
+    fn name_for_platform(
+        &self,
+        reference: &Reference,
+        wanted: Option<&Platform>,
+    ) -> Result<String> {
+        let name = reference.familiar();
+        let Some(wanted) = wanted else { return Ok(name) };
+        for id in self.store.platforms(reference) {
+            let found = platform_of(&self.store.image(&id)?);
+            if found.is_some_and(|found| platform::fits(&found, wanted)) {
+                return Ok(id.to_string());
+            }
         }
+        match platform_of(&self.store.get(&name)?) {
+            Some(found) if !platform::fits(&found, wanted) => Err(EngineError::NotFound(format!(
+                "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})",
+            ))),
+            Some(_) | None => Ok(name),
+        }
+    }
+
+    fn load_for(&self, name: &str, reference: &Reference) -> Result<Load> {
+        if name == reference.familiar()
+            && let Some(all) = self.store.export_platforms(reference)?
+        {
+            return Ok(Load::All(all));
+        }
+        Ok(Load::One(Box::new(self.store.export_for_push(name)?)))
     }
 
     async fn push_one(
         self: &Arc<Self>,
         repository: &Repository,
-        reference: &Reference,
+        (reference, load): (&Reference, Load),
         out: &Out,
     ) -> Result<()> {
-        let (this, name) = (Arc::clone(self), reference.familiar());
-        let image = blocking::run(move || Ok(this.store.export_for_push(&name)?)).await?;
         let progress = Progress::new();
         let push = Push { images: self, repository, reference, progress: &progress };
         let blobs = async {
-            let outcome = push.blobs(&image).await;
+            let outcome = push.parts(&load).await;
             progress.done();
             outcome
         };
         let (outcome, ()) = tokio::join!(blobs, out.follow(&progress));
         outcome?;
         let tag = reference.tag().unwrap_or("latest");
-        let (kind, bytes) = (&image.manifest.media_type, image.manifest.bytes.clone());
+        let manifest = load.manifest();
+        let (kind, bytes) = (&manifest.media_type, manifest.bytes.clone());
         let size = bytes.len();
         let selector = Selector::Tag(tag.to_owned());
         let digest = repository.put_manifest(&selector, kind, bytes.into()).await?;
         let (this, name) = (Arc::clone(self), reference.clone());
-        blocking::run(move || Ok(this.store.record_push(&image, &name)?)).await?;
+        blocking::run(move || {
+            Ok(match &load {
+                Load::One(image) => this.store.record_push(image, &name)?,
+                Load::All(all) => this.store.record_push_of_platforms(all, &name)?,
+            })
+        })
+        .await?;
         out.status(format!("{tag}: digest: {digest} size: {size}")).await;
         let aux = json!({"Tag": tag, "Digest": digest.to_string(), "Size": size});
         out.say(ProgressMessage {
@@ -146,6 +175,24 @@ fn parse_platform(text: &str) -> Result<Option<Platform>> {
     text.parse().map(Some).map_err(|error| invalid(&error))
 }
 
+/// What goes out under a tag.
+#[derive(Debug)]
+enum Load {
+    One(Box<PushImage>),
+    /// The images of several platforms.
+    All(PushIndex),
+}
+
+impl Load {
+    /// What the tag is to mean.
+    fn manifest(&self) -> &ManifestBytes {
+        match self {
+            Self::One(image) => &image.manifest,
+            Self::All(all) => &all.manifest,
+        }
+    }
+}
+
 /// One image on its way out.
 #[derive(Debug)]
 struct Push<'a> {
@@ -156,6 +203,21 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
+    /// Everything that the manifest under the tag names.
+    async fn parts(&self, load: &Load) -> Result<()> {
+        let all = match load {
+            Load::One(image) => return self.blobs(image).await,
+            Load::All(all) => all,
+        };
+        for image in &all.images {
+            self.blobs(image).await?;
+            let ManifestBytes { bytes, media_type } = image.manifest.clone();
+            let selector = Selector::Digest(image.digest);
+            self.repository.put_manifest(&selector, &media_type, bytes.into()).await?;
+        }
+        Ok(())
+    }
+
     /// The layers side by side, then the configuration.
     async fn blobs(&self, image: &PushImage) -> Result<()> {
         let mut seen = BTreeSet::new();

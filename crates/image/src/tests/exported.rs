@@ -115,3 +115,31 @@ fn the_files_of_an_image_are_one_tree() {
     on_overlay().store.write_files(None, None, &mut nothing).unwrap();
     assert_eq!(nothing, [0; 1024]);
 }
+
+#[test]
+fn a_name_of_several_platforms_is_pushed_with_an_index() {
+    let ground = on_overlay();
+    let images = [built_for(&ground, Platform::host().architecture()), built_for(&ground, "vax")];
+    let reference = name("registry.example/box:1");
+    ground.store.publish_platforms(&images, std::slice::from_ref(&reference)).unwrap();
+    let push = ground.store.export_platforms(&reference).unwrap().unwrap();
+    assert_eq!(
+        push.manifest.media_type,
+        "application/vnd.docker.distribution.manifest.list.v2+json"
+    );
+    let listed: serde_json::Value = serde_json::from_slice(&push.manifest.bytes).unwrap();
+    for (number, (image, of)) in push.images.iter().zip(images).enumerate() {
+        assert_eq!(image.image(), of);
+        let listed = &listed["manifests"][number];
+        assert_eq!(listed["digest"], image.digest.to_string());
+        assert_eq!(listed["mediaType"], image.manifest.media_type);
+        assert_eq!(listed["size"], image.manifest.bytes.len());
+    }
+    ground.store.record_push_of_platforms(&push, &reference).unwrap();
+    let by_digest = format!("registry.example/box@{}", push.digest);
+    assert_eq!(ground.store.get("registry.example/box:1").unwrap().repo_digests(), [by_digest]);
+    assert_eq!(ground.store.export_platforms(&reference).unwrap().unwrap().digest, push.digest);
+    drop(push);
+    remove(&ground, "registry.example/box:1", &[]);
+    assert_eq!(ground.everything(), ["image/overlay2/index.json".to_owned()].into());
+}
