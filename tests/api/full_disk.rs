@@ -13,10 +13,10 @@ use serde_json::json;
 use crate::registry::server::Registry;
 
 /// An ext4 of its own for the data root.
-struct Disk<'h>(&'h Path);
+pub(crate) struct Disk<'h>(&'h Path);
 
 impl<'h> Disk<'h> {
-    fn mount(host: &TestHost, root: &'h Path, megabytes: u64) -> Self {
+    pub(crate) fn mount(host: &TestHost, root: &'h Path, megabytes: u64) -> Self {
         let image = host.scratch().join("disk");
         fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
         Process::start(command("mkfs.ext4").arg("-q").arg(&image)).wait().ok();
@@ -26,7 +26,7 @@ impl<'h> Disk<'h> {
     }
 
     /// Leaves so many megabytes.
-    fn fill_up_to(&self, megabytes: u64) -> PathBuf {
+    pub(crate) fn fill_up_to(&self, megabytes: u64) -> PathBuf {
         let room = rustix::fs::statvfs(self.0).unwrap();
         let filler = self.0.join("filler");
         let file = fs::File::create(&filler).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use barge_image::{ImageUsage, Removal, User};
 use barge_storage::LayerId;
-use barge_types::ImageId;
+use barge_types::{Digest, ImageId};
 
 use crate::builder::{CacheEntry, Floors, PruneOptions, Pruned};
 use crate::cache::{Cache, Choice, over};
@@ -40,12 +40,20 @@ impl Shop {
 
     /// What the cache holds, oldest use first.
     pub(crate) fn entries(&self) -> Vec<CacheEntry> {
-        let of_images = self.parts.images.layer_ids();
+        let of_images = self.layers_of_images();
         let storage = self.parts.storage.as_ref();
         let mut entries = self.cache.entries(storage, &|id| of_images.contains(id));
         entries.extend(self.mounts.entries());
         entries.sort_by_key(|entry| (entry.last_used.unwrap_or(entry.created), entry.created));
         entries
+    }
+
+    /// Layers that images stand on. The store keeps records also of those that only the cache still holds.
+    fn layers_of_images(&self) -> HashSet<LayerId> {
+        let images = &self.parts.images;
+        let chains: HashSet<Digest> =
+            images.list().into_iter().flat_map(|image| image.chain_ids).collect();
+        chains.iter().filter_map(|chain| Some(images.layer(chain)?.cache_id)).collect()
     }
 
     /// Keeps the cache within its bounds, unless somebody does that already.

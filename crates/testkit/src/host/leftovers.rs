@@ -66,6 +66,8 @@ impl TestHost {
         eventually("no container is left", || {
             self.api().get("/containers/json?all=1").is(200).json() == serde_json::json!([])
         });
+        // What builds keep for the next ones are layers, too.
+        self.api().post("/build/prune?all=1", serde_json::Value::Null).is(200);
         settled(|| self.of_containers())
     }
 
@@ -87,9 +89,12 @@ impl TestHost {
         }
         let daemon = self.daemon.as_ref().map(|_| self.daemon_pid());
         found.extend(self.processes_in_netns(daemon));
-        for folder in ["overlay2", "vfs", "containers"] {
-            let root = self.data_root.join(folder);
-            let mounts = mounts_below(&[&root]);
+        let (data, exec) = (&self.data_root, &self.exec_root);
+        let of_steps = [data.join("builds"), exec.join("builds")];
+        for root in
+            ["overlay2", "vfs", "containers"].map(|name| data.join(name)).iter().chain(&of_steps)
+        {
+            let mounts = mounts_below(&[root]);
             found.extend(mounts.iter().map(|path| format!("mount {}", path.display())));
         }
         for folder in [
@@ -97,6 +102,9 @@ impl TestHost {
             self.exec_root.join("shims"),
             self.exec_root.join("containers"),
             self.data_root.join("overlay2/trash"),
+            self.data_root.join("builds/contexts"),
+            self.data_root.join("builds/tmp"),
+            self.exec_root.join("builds/steps"),
         ] {
             found.extend(entries(&folder).iter().map(|path| format!("file {}", path.display())));
         }

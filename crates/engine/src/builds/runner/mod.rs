@@ -328,11 +328,9 @@ impl StepRunner {
             child.kill().ok();
         }
         child.wait().map_err(EngineError::io("wait for", "a shim"))?;
-        if !was_well || !matches!(is_gone, Ok(true)) {
-            self.clear(&going.cgroup);
-            // There only when the shim could not remove it itself.
-            fs::remove_file(self.containers.shim_folder.join(format!("{}.sock", going.id))).ok();
-        }
+        // Both there only when the shim could not remove them itself.
+        self.clear(&going.cgroup);
+        fs::remove_file(self.containers.shim_folder.join(format!("{}.sock", going.id))).ok();
         Ok(())
     }
 }
