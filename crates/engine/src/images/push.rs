@@ -141,10 +141,11 @@ impl Images {
         let digest = repository.put_manifest(&selector, kind, bytes.into()).await?;
         let (this, name) = (Arc::clone(self), reference.clone());
         blocking::run(move || {
-            Ok(match &load {
+            match &load {
                 Load::One(image) => this.store.record_push(image, &name)?,
                 Load::All(all) => this.store.record_push_of_platforms(all, &name)?,
-            })
+            }
+            Ok(())
         })
         .await?;
         out.status(format!("{tag}: digest: {digest} size: {size}")).await;
