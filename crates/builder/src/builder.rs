@@ -211,7 +211,7 @@ impl Builder {
 
     fn build_in(&self, call: &Call<'_>, kept: &mut Option<ImageId>) -> Result<Built> {
         let Call { request, progress, cancel, place } = *call;
-        let (source, contexts) = Contexts::open(&self.shop.memory, request)?;
+        let (source, contexts) = Contexts::open(&self.shop.memory, request, cancel)?;
         let running = Running {
             shop: &self.shop,
             request,

@@ -87,7 +87,7 @@ pub enum BuildError {
     },
     /// Files could not be chosen, read or copied.
     #[error(transparent)]
-    Files(#[from] FilesError),
+    Files(FilesError),
     /// The image store.
     #[error("cannot {action}")]
     Image {
@@ -114,6 +114,12 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl From<FilesError> for BuildError {
+    fn from(error: FilesError) -> Self {
+        if matches!(error, FilesError::Cancelled) { Self::Cancelled } else { Self::Files(error) }
+    }
 }
 
 impl BuildError {

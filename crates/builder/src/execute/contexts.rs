@@ -6,6 +6,7 @@ use super::Source;
 use crate::error::{BuildError, Result};
 use crate::files::{ChecksumMemory, Tree};
 use crate::request::{BuildRequest, Context, DockerfileSource};
+use crate::runner::Cancel;
 
 /// The contexts of a build.
 #[derive(Debug)]
@@ -16,7 +17,11 @@ pub(crate) struct Contexts {
 
 impl Contexts {
     /// Opens the main context and reads the Dockerfile.
-    pub(crate) fn open(memory: &ChecksumMemory, request: &BuildRequest) -> Result<(Source, Self)> {
+    pub(crate) fn open(
+        memory: &ChecksumMemory,
+        request: &BuildRequest,
+        cancel: &Cancel,
+    ) -> Result<(Source, Self)> {
         let (folder, identity) = match &request.context {
             Context::None => (None, ""),
             Context::Folder { path, identity } => (Some(path.as_path()), identity.as_str()),
@@ -33,7 +38,8 @@ impl Contexts {
             BuildError::Invalid(format!("{error}{}", cause.unwrap_or_default()))
         })?;
         let main = folder.map(|folder| Tree::context(folder, patterns.as_ref(), memory, identity));
-        Ok((source, Self { main: main.transpose()?, ignore: patterns }))
+        let main = main.transpose()?.map(|main| main.until(cancel));
+        Ok((source, Self { main, ignore: patterns }))
     }
 
     /// What the main context does not show.

@@ -67,7 +67,9 @@ impl Graph<'_> {
                 let layer = held.top_layer.clone();
                 Ok(Files { layer, key, kept: Kept::Image(Box::new(held)) })
             }
-            Origin::Folder(name, path) => self.snapshot(&Tree::made(&path, &name)?, "/"),
+            Origin::Folder(name, path) => {
+                self.snapshot(&Tree::made(&path, &name)?.until(self.running.cancel), "/")
+            }
             Origin::Url(url) => {
                 let folder = self.fetched(&url)?;
                 self.snapshot(&Tree::made(&folder, &url)?, "/")

@@ -127,7 +127,7 @@ impl Graph<'_> {
         }
         let outcome = self.running.with_view(files.layer(), &mut |root| {
             let request = request(target, &target.words.sources);
-            let files = Tree::layer(root, name)?.select(&request)?;
+            let files = Tree::layer(root, name)?.until(self.running.cancel).select(&request)?;
             self.put(state, &[Part { files, archives: Archives::Copied }], target)
         })?;
         if let Some(layer) = state.made.last() {
@@ -197,7 +197,8 @@ impl Graph<'_> {
                 let path = folder.join(".git");
                 fs::remove_dir_all(&path).map_err(BuildError::io("remove", &path))?;
             }
-            let files = all_of(&Tree::made(&folder.join(&git.subfolder), source)?)?;
+            let files =
+                all_of(&Tree::made(&folder.join(&git.subfolder), source)?.until(running.cancel))?;
             return Ok(Part { files, archives: Archives::Copied });
         }
         let file = remote::download(running, source)?;
@@ -211,7 +212,7 @@ impl Graph<'_> {
         }
         let sources = [file.name];
         let request = TransferRequest { sources: &sources, ..TransferRequest::default() };
-        let files = Tree::made(&file.folder, source)?.select(&request)?;
+        let files = Tree::made(&file.folder, source)?.until(running.cancel).select(&request)?;
         let archives =
             if transfer.unpack == Some(true) { Archives::Unpacked } else { Archives::Copied };
         Ok(Part { files, archives })

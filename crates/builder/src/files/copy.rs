@@ -213,6 +213,7 @@ impl Copier<'_> {
         folder: &Folder,
         more: &mut Vec<Folder>,
     ) -> Result<()> {
+        self.selection.tree.check_cancelled()?;
         let (from, target) = (join(&root.path, &folder.below), join(to, &folder.below));
         let (fd, children) = self.selection.tree.list(&from)?;
         let mut shown_children = Vec::with_capacity(children.len());
@@ -272,6 +273,7 @@ impl Copier<'_> {
         child: &Child,
         (to, name): (&Place, &[u8]),
     ) -> Result<()> {
+        self.selection.tree.check_cancelled()?;
         let path = path::join(&to.path, name);
         self.entries.fetch_add(1, Ordering::Relaxed);
         match child.kind {

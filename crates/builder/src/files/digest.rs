@@ -112,9 +112,12 @@ impl Selection {
             let place = join(&root.path, &below);
             let (fd, children) = self.tree.list(&place)?;
             let mut folder = Walked::new(below.clone(), visibility);
-            // Of what is spilled, the outermost folder itself counts too: the destination may become like it.
-            self.describe(&mut folder.text, &below, &stat);
-            folder.text.extend(xattrs::encode(&xattrs::of_fd(&fd, &place)?));
+            self.tree.check_cancelled()?;
+            // Of what is spilled, the outermost folder gives nothing but its content.
+            if !(below.is_empty() && root.is_spilled()) {
+                self.describe(&mut folder.text, &below, &stat);
+                folder.text.extend(xattrs::encode(&xattrs::of_fd(&fd, &place)?));
+            }
             let mut unread = Vec::new();
             for child in &children {
                 let path = path::join(&below, &child.name);
@@ -222,6 +225,7 @@ fn fingerprint(tree: &Tree, path: &[u8], stat: &Stat) -> Result<(Fingerprint, Op
     let mut digester = Digester::new();
     let mut buffer = vec![0; 128 * 1024];
     loop {
+        tree.check_cancelled()?;
         let length = file.read(&mut buffer).map_err(failed())?;
         if length == 0 {
             break;

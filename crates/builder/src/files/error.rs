@@ -46,6 +46,9 @@ pub enum FilesError {
         /// The destination.
         path: String,
     },
+    /// Whoever asked for it does not want it any more.
+    #[error("cancelled")]
+    Cancelled,
     /// Something else than what was found before is there: somebody is changing the files.
     #[error("{path} changed while it was read")]
     Changed {
@@ -129,6 +132,7 @@ impl FilesError {
             | Self::Pattern(_)
             | Self::Exclude(_)
             | Self::NoContext { .. } => ErrorKind::InvalidParameter,
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::Archive { source, .. } => source.kind(),
             Self::Changed { .. } | Self::Io { .. } => ErrorKind::System,
         }

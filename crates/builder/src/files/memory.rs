@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use barge_archive::Digester;
 use barge_sys::durable::{self, Durability};
-use rustix::fs::Stat;
+use rustix::fs::{AtFlags, CWD, Stat, Timespec, Timestamps, UTIME_NOW};
 
 use super::error::{FilesError, Result};
 
@@ -68,20 +68,29 @@ impl ChecksumMemory {
     /// What is known of a context.
     pub(super) fn load(&self, identity: &str) -> Memory {
         let path = self.folder.join(Digester::of(identity.as_bytes()).hex());
-        let known = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        if !known.is_empty() {
-            // So that it is seen to be in use; if not, it is forgotten too early.
-            let now = rustix::fs::Timestamps {
-                last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
-                last_modification: rustix::fs::Timespec {
-                    tv_sec: 0,
-                    tv_nsec: rustix::fs::UTIME_NOW,
-                },
-            };
-            rustix::fs::utimensat(rustix::fs::CWD, &path, &now, rustix::fs::AtFlags::empty()).ok();
-        }
-        Memory { path, known, fresh: Mutex::default() }
+        Memory { path, known: OnceLock::new(), fresh: Mutex::default() }
     }
+}
+
+impl Memory {
+    /// Read only when it is asked for: a build need not copy anything.
+    fn known(&self) -> &HashMap<Inode, Known> {
+        self.known.get_or_init(|| {
+            let bytes = std::fs::read(&self.path).ok();
+            let known = bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default();
+            if !known.is_empty() {
+                touch(&self.path);
+            }
+            known
+        })
+    }
+}
+
+/// Makes a file look used; where that fails, it is forgotten too early.
+fn touch(path: &Path) {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let now = Timestamps { last_access: now, last_modification: now };
+    rustix::fs::utimensat(CWD, path, &now, AtFlags::empty()).ok();
 }
 
 /// What must be the same for a checksum to count.
@@ -119,7 +128,7 @@ type Inode = (u64, u64);
 #[derive(Debug)]
 pub(super) struct Memory {
     path: PathBuf,
-    known: HashMap<Inode, Known>,
+    known: OnceLock<HashMap<Inode, Known>>,
     fresh: Mutex<Fresh>,
 }
 
@@ -133,7 +142,7 @@ impl Memory {
     /// The checksum of a file that is as it was.
     pub(super) fn get(&self, stat: &Stat) -> Option<Fingerprint> {
         let (inode, mark) = ((stat.st_dev, stat.st_ino), Mark::of(stat));
-        if let Some(known) = self.known.get(&inode)
+        if let Some(known) = self.known().get(&inode)
             && known.mark == mark
         {
             known.seen.store(true, Ordering::Relaxed);
@@ -159,14 +168,15 @@ impl Memory {
 
     /// Writes what is new. Of what was not seen in this build, about as much stays as was seen.
     pub(super) fn save(&self) -> Result<()> {
+        let known = self.known();
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         if fresh.is_saved {
             return Ok(());
         }
         let is_seen = |known: &Known| known.seen.load(Ordering::Relaxed);
-        let seen = self.known.values().filter(|known| is_seen(known)).count() + fresh.found.len();
-        let keeps_all = self.known.len() <= seen.saturating_mul(3) + 10_000;
-        let old = self.known.iter().filter(|(inode, known)| {
+        let seen = known.values().filter(|known| is_seen(known)).count() + fresh.found.len();
+        let keeps_all = known.len() <= seen.saturating_mul(3) + 10_000;
+        let old = known.iter().filter(|(inode, known)| {
             (keeps_all || is_seen(known)) && !fresh.found.contains_key(inode)
         });
         let old = old.map(|(inode, known)| (inode, &known.mark, &known.fingerprint));

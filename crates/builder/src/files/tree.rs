@@ -6,7 +6,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use barge_archive::path;
 use barge_dockerfile::ignore::Patterns;
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::error::{FilesError, Result, shown};
 use super::memory::{ChecksumMemory, Memory, is_gone};
 use super::resolve;
+use crate::runner::Cancel;
 
 /// A tree of files. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -29,6 +30,7 @@ struct Inner {
     owners: Owners,
     ignore: Option<Patterns>,
     memory: Option<Memory>,
+    cancel: OnceLock<Cancel>,
 }
 
 /// Whose the files are.
@@ -80,7 +82,28 @@ impl Tree {
         let failed = FilesError::io("open", folder.as_os_str().as_encoded_bytes());
         let root = openat2::open_root(folder).map_err(failed)?;
         let ignore = ignore.filter(|patterns| !patterns.is_empty());
-        Ok(Self(Arc::new(Inner { root, name: name.to_owned(), owners, ignore, memory })))
+        Ok(Self(Arc::new(Inner {
+            root,
+            name: name.to_owned(),
+            owners,
+            ignore,
+            memory,
+            cancel: OnceLock::new(),
+        })))
+    }
+
+    /// Lets walks and copies of this tree end early; the first word counts.
+    #[must_use]
+    pub fn until(self, cancel: &Cancel) -> Self {
+        self.0.cancel.get_or_init(|| cancel.clone());
+        self
+    }
+
+    pub(super) fn check_cancelled(&self) -> Result<()> {
+        match self.0.cancel.get() {
+            Some(cancel) if cancel.is_cancelled() => Err(FilesError::Cancelled),
+            _ => Ok(()),
+        }
     }
 
     /// A small regular file (at most 16 MiB), whether it is ignored or not: the Dockerfile and the file of what is

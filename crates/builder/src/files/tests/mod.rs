@@ -415,6 +415,30 @@ fn digests_see_content_modes_names_and_links_but_not_times() {
 }
 
 #[test]
+fn the_outermost_folder_counts_only_where_it_is_copied() {
+    let place = Place::new(&["d/a", "f/d/a"]);
+    let (spilled, inside) = (place.digest(&["d"]), place.digest(&["f"]));
+    set_mode(&place.context().join("d"), 0o700);
+    set_mode(&place.context().join("f/d"), 0o700);
+    assert_eq!(place.digest(&["d"]), spilled);
+    assert_ne!(place.digest(&["f"]), inside);
+}
+
+#[test]
+fn what_is_cancelled_ends() {
+    let place = Place::new(&["d/a"]);
+    let cancel = crate::runner::Cancel::default();
+    let sources = owned(&["d"]);
+    let request = TransferRequest { sources: &sources, ..Default::default() };
+    let selection = place.tree("").until(&cancel).select(&request).unwrap();
+    selection.digest().unwrap();
+    cancel.cancel();
+    let placement = Placement { destination: "/x", ..Default::default() };
+    assert!(matches!(selection.digest(), Err(FilesError::Cancelled)));
+    assert!(matches!(selection.copy(&place.layer(), &placement), Err(FilesError::Cancelled)));
+}
+
+#[test]
 fn names_need_not_be_text() {
     use std::os::unix::ffi::OsStrExt as _;
     let place = Place::new(&["d/"]);
