@@ -7,10 +7,12 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::JoinHandle;
 
-use barge_api_types::{AuthConfig, ContainerCreateRequest, ExecStartRequest};
+use barge_api_types::{
+    AuthConfig, BuildEvent, BuildInputs, ContainerCreateRequest, ExecStartRequest,
+};
 use barge_client::{
-    AttachOptions, Client, ClientError, Host, ListOptions, PushOptions, RegistryAuth, Upload,
-    Verbosity, WaitFor,
+    AttachOptions, BuildOptions, BuildPruneOptions, Client, ClientError, Host, ListOptions,
+    PushOptions, Records, RegistryAuth, RegistryConfig, Upload, Verbosity, WaitFor,
 };
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -326,4 +328,72 @@ fn credentials_go_in_a_header() {
     let head = server.script.join().unwrap();
     assert!(head.starts_with("POST /v1.51/images/h:5/a/push?tag=1 HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("x-registry-auth: eyJ1c2VybmFtZSI6InUifQ==\r\n"), "{head}");
+}
+
+#[test]
+fn a_build_is_prepared_followed_and_its_output_fetched() {
+    let server = scripted(|listener| {
+        let mut seen = Vec::new();
+        // What answers as a stream keeps its connection.
+        let (mut first, _) = listener.accept().unwrap();
+        let (head, body) = request(&mut first);
+        seen.push((head, String::from_utf8(body).unwrap()));
+        answer(&mut first, "200 OK", r#"{"Id":"i1"}"#);
+        let (head, _) = request(&mut first);
+        seen.push((head, String::new()));
+        let events = concat!(
+            r#"{"event":"started","step":0}"#,
+            "\n",
+            r#"{"event":"ready","build":"b1","output":0}"#,
+            "\n"
+        );
+        answer(&mut first, "200 OK", events);
+        let (mut second, _) = listener.accept().unwrap();
+        let (head, _) = request(&mut second);
+        seen.push((head, String::new()));
+        answer(&mut second, "200 OK", "archive");
+        seen
+    });
+    run(async {
+        let builds = server.client.builds();
+        let inputs = BuildInputs { check: true, ..BuildInputs::default() };
+        let id = builds.prepare(&inputs).await.unwrap();
+        let options = BuildOptions { tags: vec!["a:1".to_owned()], ..BuildOptions::default() };
+        let credentials = RegistryConfig::default();
+        let mut events = builds.start(&id, &options, (&credentials, None)).await.unwrap();
+        assert_eq!(events.next().await.unwrap(), Some(BuildEvent::Started { step: 0 }));
+        let ready = BuildEvent::Ready { build: "b1".to_owned(), output: 0 };
+        assert_eq!(events.next().await.unwrap(), Some(ready));
+        assert_eq!(events.next().await.unwrap(), None);
+        let mut output = builds.output("b1", 0).await.unwrap();
+        assert_eq!(output.next().await.unwrap().unwrap(), "archive");
+    });
+    let seen = server.script.join().unwrap();
+    let line = |number: usize| seen[number].0.lines().next().unwrap();
+    assert_eq!(line(0), "POST /v1.51/build/inputs HTTP/1.1");
+    assert!(seen[0].1.contains(r#""check":true"#), "{}", seen[0].1);
+    assert_eq!(line(1), "POST /v1.51/build?t=a%3A1&rm=1&inputs=i1 HTTP/1.1");
+    assert!(seen[1].0.contains("accept: application/vnd.barge.build-events\r\n"), "{}", seen[1].0);
+    assert!(seen[1].0.contains("x-registry-config: e30=\r\n"), "{}", seen[1].0);
+    assert_eq!(line(2), "GET /v1.51/build/outputs/b1/0 HTTP/1.1");
+}
+
+#[test]
+fn the_cache_is_pruned_with_floors_under_both_their_names() {
+    let server = scripted(|listener| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (head, _) = request(&mut stream);
+        answer(&mut stream, "200 OK", r#"{"CachesDeleted":null,"SpaceReclaimed":7}"#);
+        head
+    });
+    let options = BuildPruneOptions {
+        which: Records::All,
+        reserved_space: 5,
+        ..BuildPruneOptions::default()
+    };
+    let pruned = run(async { server.client.builds().prune(&options).await.unwrap() });
+    assert_eq!((pruned.caches_deleted.len(), pruned.space_reclaimed), (0, 7));
+    let head = server.script.join().unwrap();
+    let line = "POST /v1.51/build/prune?all=1&keep-storage=5&reserved-space=5 HTTP/1.1";
+    assert_eq!(head.lines().next(), Some(line));
 }
