@@ -189,10 +189,10 @@ fn help_and_version_need_no_daemon() {
     assert_eq!(barge(&["help", "run"]).stdout, output.stdout);
     let output = barge(&["--version"]);
     assert_eq!(text(&output.stdout), concat!("Barge version ", env!("CARGO_PKG_VERSION"), "\n"));
-    assert!(
-        text(&barge(&["--help"]).stdout)
-            .contains("\nManagement Commands:\n  container   Manage containers\n")
-    );
+    let help = barge(&["--help"]).stdout;
+    let help = text(&help);
+    assert!(help.contains("\nManagement Commands:\n  builder     Manage builds\n"), "{help}");
+    assert!(help.contains("\n  container   Manage containers\n"), "{help}");
     let output = barge(&["version"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).starts_with("Client:\n Version: "));
