@@ -284,7 +284,9 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     let mut graphs = Vec::new();
     let mut lines = Vec::new();
     for platform in platforms {
-        let plan = Plan::new(&running.source.parsed, request, platform)?;
+        let plan = Plan::new(&running.source.parsed, request, platform, &|lines, error| {
+            running.source.at_lines(lines, error)
+        })?;
         let (graph, of_graph) = Graph::new(running, plan);
         graphs.push(graph);
         lines.extend(of_graph);

@@ -1,5 +1,7 @@
 //! Texts: places in the Dockerfile, triggers, output.
 
+use std::ops::RangeInclusive;
+
 use barge_dockerfile::ast::{Instruction, Located};
 use barge_dockerfile::{ParseError, excerpt};
 
@@ -20,13 +22,18 @@ impl Source {
 
     /// An error with the place that it is about.
     pub(crate) fn at<T>(&self, line: &Located<T>, error: BuildError) -> BuildError {
+        self.at_lines(line.first_line..=line.last_line, error)
+    }
+
+    /// The same, by the lines themselves.
+    pub(crate) fn at_lines(&self, lines: RangeInclusive<u32>, error: BuildError) -> BuildError {
         if matches!(error, BuildError::At { .. } | BuildError::Cancelled | BuildError::Elsewhere) {
             return error;
         }
         BuildError::At {
             file: self.name.clone(),
-            line: line.first_line,
-            excerpt: excerpt::render(&self.name, &self.text, line.first_line..=line.last_line),
+            line: *lines.start(),
+            excerpt: excerpt::render(&self.name, &self.text, lines),
             source: Box::new(error),
         }
     }

@@ -9,8 +9,9 @@ pub(crate) mod scope;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
-use barge_dockerfile::ast::{Dockerfile, Instruction, Stage};
+use barge_dockerfile::ast::{Dockerfile, Instruction, Located, Stage};
 use barge_types::Platform;
 
 use crate::error::{BuildError, Result};
@@ -47,12 +48,16 @@ pub(crate) struct StagePlan {
     needs: BTreeSet<usize>,
 }
 
+/// What is wrong with some lines of the Dockerfile.
+type Misplaced = (RangeInclusive<u32>, BuildError);
+
 impl Plan {
-    /// Looks at the stages from the target on.
+    /// Looks at the stages from the target on; `at` adds to an error the lines that it is about.
     pub(crate) fn new(
         dockerfile: &Dockerfile,
         request: &BuildRequest,
         platform: &Platform,
+        at: &dyn Fn(RangeInclusive<u32>, BuildError) -> BuildError,
     ) -> Result<Self> {
         let target = find_target(dockerfile, request.target.as_deref())?;
         let label = label(&dockerfile.stages[target], target);
@@ -60,7 +65,8 @@ impl Plan {
         let names = Names { stages: &dockerfile.stages, contexts: &request.named_contexts };
         let mut stages = Vec::new();
         for (index, stage) in dockerfile.stages.iter().enumerate() {
-            stages.push(StagePlan::new((index, stage), &globals, &names, platform)?);
+            let plan = StagePlan::new((index, stage), &globals, &names, platform);
+            stages.push(plan.map_err(|(lines, error)| at(lines, error))?);
         }
         let mut plan =
             Self { platform: platform.clone(), globals, stages, target, needed: BTreeSet::new() };
@@ -94,18 +100,26 @@ impl StagePlan {
         globals: &Globals,
         names: &Names<'_>,
         platform: &Platform,
-    ) -> Result<Self> {
-        let base = names.base(index, &globals.base_name(&stage.from.value)?)?;
-        let platform = globals.platform(&stage.from.value)?.unwrap_or_else(|| platform.clone());
+    ) -> std::result::Result<Self, Misplaced> {
+        let from = &stage.from.value;
+        let base = globals.base_name(from).and_then(|name| names.base(index, &name));
+        let base = base.map_err(|error| (lines(&stage.from), error))?;
+        let own = globals.platform(from).map_err(|error| (lines(&stage.from), error))?;
+        let platform = own.unwrap_or_else(|| platform.clone());
         let mut needs = BTreeSet::new();
         needs.extend(base.stage());
         for instruction in &stage.instructions {
             for word in sources_of(&instruction.value) {
-                needs.extend(names.resolve(index, word)?.stage());
+                let origin = names.resolve(index, word);
+                needs.extend(origin.map_err(|error| (lines(instruction), error))?.stage());
             }
         }
         Ok(Self { label: label(stage, index), base, platform, needs })
     }
+}
+
+fn lines<T>(located: &Located<T>) -> RangeInclusive<u32> {
+    located.first_line..=located.last_line
 }
 
 /// What a word after `--from` of an instruction of a stage means.

@@ -8,7 +8,7 @@ use crate::request::{BuildRequest, NamedContext};
 
 fn plan(text: &str, request: &BuildRequest) -> Result<Plan, BuildError> {
     let dockerfile = barge_dockerfile::parse("Dockerfile", text).unwrap();
-    Plan::new(&dockerfile, request, &Platform::host())
+    Plan::new(&dockerfile, request, &Platform::host(), &|_, error| error)
 }
 
 fn needed(text: &str, target: Option<&str>) -> Vec<usize> {
