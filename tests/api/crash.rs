@@ -61,6 +61,11 @@ fn without_mount_points(found: &BTreeSet<String>) -> BTreeSet<String> {
     found.iter().filter(|name| !name.ends_with("-init")).cloned().collect()
 }
 
+/// Gives up the cache of builds.
+fn prune(host: &TestHost) {
+    host.api().post("/build/prune?all=1", serde_json::Value::Null).is(200);
+}
+
 fn kill_at_each_place(host: &mut TestHost, verb: &Verb<'_>) {
     let empty = on_disk(host);
     let line: Vec<&str> = verb.line.iter().map(String::as_str).collect();
@@ -72,11 +77,14 @@ fn kill_at_each_place(host: &mut TestHost, verb: &Verb<'_>) {
         let outcome = host.barge(&line);
         let Some(name) = host.disarm_fault() else {
             outcome.ok();
+            prune(host);
             assert!(place > 3, "there are places to be killed at");
             return;
         };
         host.kill9();
         host.start();
+        // What a build keeps for the next one is nothing that is left, and nothing that an image needs.
+        prune(host);
         let told = format!("killed at place {place}, {name}");
         let is_here = has(host, verb.image);
         if is_here {
@@ -93,6 +101,7 @@ fn kill_at_each_place(host: &mut TestHost, verb: &Verb<'_>) {
             runs(host, verb.image);
             host.barge(&["rmi", verb.image]).ok();
         }
+        prune(host);
         eventually(&format!("{told}: all of it goes"), || on_disk(host) == empty);
     }
 }
@@ -158,4 +167,19 @@ fn a_pull_is_whole_or_nothing() {
     let line = ["pull", "-q", &name].map(str::to_owned).to_vec();
     kill_at_each_place(&mut host, &Verb { prepare: &|_| {}, line, image: &name, comes: true });
     host.barge(&["rmi", &name]).ok();
+}
+
+#[test]
+fn a_build_is_whole_or_nothing() {
+    let mut host = TestHost::new();
+    host.busybox();
+    let folder = host.scratch().join("context");
+    fs::create_dir(&folder).unwrap();
+    let text = "FROM busybox\nCOPY mark /mark\nRUN echo more > /other\nWORKDIR /w\n";
+    fs::write(folder.join("Dockerfile"), text).unwrap();
+    fs::write(folder.join("mark"), "mine\n").unwrap();
+    let line = ["build", "-q", "--no-cache", "--network", "none", "-t", "built:1"];
+    let line = line.into_iter().chain([folder.to_str().unwrap()]).map(str::to_owned).collect();
+    kill_at_each_place(&mut host, &Verb { prepare: &|_| {}, line, image: "built:1", comes: true });
+    host.barge(&["rmi", "built:1"]).ok();
 }

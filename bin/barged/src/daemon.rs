@@ -51,7 +51,9 @@ pub(crate) async fn run(
     let reloading = Reloading { flags, settings, level, engine: engine.clone() };
     tokio::spawn(crate::idle::watch());
     let stop = signals.until_stop(reloading);
+    let builds = std::sync::Arc::clone(&engine.builds);
     barge_api_server::serve(engine, listeners, stop).await;
+    builds.end().await;
     tracing::info!("Daemon shutdown complete");
     Ok(())
 }

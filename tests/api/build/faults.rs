@@ -69,6 +69,21 @@ fn a_step_ends_with_a_daemon_that_is_killed() {
 }
 
 #[test]
+fn a_step_ends_with_a_daemon_that_is_stopped() {
+    let mut host = TestHost::new();
+    host.busybox();
+    for query in ["", "networkmode=none"] {
+        let connection = in_a_step(&host, query);
+        host.stop();
+        drop(connection);
+        let steps = host.exec_root().join("builds/steps");
+        assert_eq!(std::fs::read_dir(steps).unwrap().count(), 0);
+        host.start();
+        assert_nothing_is_left(&host);
+    }
+}
+
+#[test]
 fn a_shim_that_is_killed_ends_its_step() {
     let host = TestHost::new();
     host.busybox();

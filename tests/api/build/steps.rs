@@ -1,6 +1,6 @@
 //! What a step is to its process: isolated, limited and connected as a container, and nothing of that in its layer.
 
-use barge_testkit::{Sharing, TarBuilder, TestHost};
+use barge_testkit::{HostOptions, Sharing, TarBuilder, TestHost};
 
 use super::{build, dockerfile, failure, post};
 
@@ -49,6 +49,14 @@ fn a_step_has_the_network_that_is_asked_for() {
         "",
         "ping -c 1 -W 20 $(ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p')",
     );
+}
+
+#[test]
+fn a_daemon_without_a_bridge_builds_without_a_network() {
+    let flags = vec!["--bridge=none".to_owned()];
+    let host = TestHost::with(HostOptions { flags, ..HostOptions::default() });
+    host.busybox();
+    assert_eq!(printed(&host, "", "ls /sys/class/net | xargs"), "lo");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod usage;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use barge_api_types::BuildInputs;
 use barge_builder::Builder;
@@ -43,6 +44,8 @@ use crate::images::Images;
 
 /// Builds at one time; more wait. Each has at least one thread, and as many processes as it has stages.
 const AT_ONCE: usize = 32;
+/// How long builds may take to end with their daemon.
+const END_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The service that builds images.
 #[derive(Debug)]
@@ -55,9 +58,17 @@ pub struct Builds {
     contexts: PathBuf,
     inputs: inputs::Waiting,
     outputs: outputs::Outputs,
-    /// Those that can be cancelled, by the name that their client gave.
-    running: Mutex<HashMap<String, Cancel>>,
+    /// Those that go on or wait for their turn, by the name that this service gave them.
+    running: Mutex<HashMap<String, Running>>,
     slots: Arc<Semaphore>,
+}
+
+/// What ends a build.
+#[derive(Debug)]
+struct Running {
+    /// As its client calls it; empty when it does not.
+    name: String,
+    cancel: Cancel,
 }
 
 impl Builds {
@@ -106,13 +117,23 @@ impl Builds {
     }
 
     /// Cancels the build that its client gave this name; one that is not there has ended.
-    pub fn cancel(&self, id: &str) {
-        if let Some(cancel) = self.running().get(id) {
-            cancel.cancel();
+    pub fn cancel(&self, name: &str) {
+        for build in self.running().values().filter(|build| build.name == name) {
+            build.cancel.cancel();
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Cancel>> {
+    /// Cancels every build and waits until nothing is left of them: with the daemon ends what their clients wait for.
+    pub async fn end(&self) {
+        self.running().values().for_each(|build| build.cancel.cancel());
+        let all = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+        // What takes longer is ended by the next daemon, as after a crash.
+        if tokio::time::timeout(END_DEADLINE, self.slots.acquire_many(all)).await.is_err() {
+            tracing::warn!("builds do not end: {} s were not enough", END_DEADLINE.as_secs());
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,13 +10,13 @@ use barge_types::{ImageId, Reference};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Builds;
 use super::classic::{Classic, Volume};
 use super::context::ContextFolder;
 use super::inputs::Kept;
 use super::request::BuildQuery;
 use super::sources::RegistryCredentials;
 use super::teller::{BuildStream, Teller, Words};
+use super::{Builds, Running};
 use crate::bridge::{Upload, UploadReader};
 use crate::containers::new_id;
 use crate::error::{EngineError, Result};
@@ -72,9 +72,8 @@ impl Builds {
         };
         let (teller, stream, spoken) = Teller::new(words);
         let (client, cancel) = (teller.client(), Cancel::default());
-        if !start.name.is_empty() {
-            self.running().insert(start.name.clone(), cancel.clone());
-        }
+        let running = Running { name: start.name, cancel: cancel.clone() };
+        self.running().insert(request.client.clone(), running);
         let job = Job {
             request,
             kept,
@@ -87,7 +86,7 @@ impl Builds {
             client.closed().await;
             cancel.cancel();
         });
-        let run = Arc::clone(self).run(job, start.name);
+        let run = Arc::clone(self).run(job);
         tokio::spawn(async move {
             run.await;
             // It holds a sender, without whose end the client waits for more.
@@ -116,7 +115,7 @@ impl Builds {
     }
 
     /// Waits for a turn, and gives the build a thread.
-    async fn run(self: Arc<Self>, job: Job, name: String) {
+    async fn run(self: Arc<Self>, job: Job) {
         let client = job.request.client.clone();
         // Never closed.
         let turn = Arc::clone(&self.slots).acquire_owned().await.ok();
@@ -135,7 +134,7 @@ impl Builds {
             Err(error) => tracing::error!(%error, "cannot start a thread for a build"),
         }
         self.sources.forget(&client);
-        self.running().remove(&name);
+        self.running().remove(&client);
     }
 
     fn run_on_thread(

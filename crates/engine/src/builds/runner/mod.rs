@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barge_builder::runner::{Cancel, RunError, RunStep, Runner, StepNetwork, Stream};
-use barge_network::{Endpoint, EndpointOptions, Sandbox};
+use barge_network::{Endpoint, EndpointOptions, NetworkError, Sandbox};
 use barge_shim_api::{
     AttachStreams, CgroupConfig, Create, Descriptor, EXIT_FILE, Event, ExitRecord, InitProcess,
     LogConfig, Request, SignalTarget, StdinMode, StdioConfig,
@@ -209,7 +209,11 @@ impl StepRunner {
         }
         let mode = barge_network::NetworkMode::Named("bridge".to_owned());
         let options = EndpointOptions::new(going.id.clone(), going.id.as_str());
-        let endpoint = self.containers.network.allocate(&mode, options)?;
+        let endpoint = match self.containers.network.allocate(&mode, options) {
+            // As dockerd: most steps need none.
+            Err(NetworkError::BridgeDisabled) => return Ok(None),
+            allocated => allocated?,
+        };
         let (network, id) = (Arc::clone(&self.containers.network), going.id.clone());
         undo.push(move || {
             if let Err(error) = network.release(&id) {
