@@ -6,7 +6,6 @@ use crate::builders::{Arena, Builder};
 use crate::case::mistakes;
 
 #[test]
-#[ignore = "barge does not build yet"]
 fn a_mistake_is_shown_with_its_line_and_what_was_meant() {
     need!(dockerd);
     let arena = Arena::prepare();
