@@ -115,7 +115,7 @@ impl Arena {
     }
 
     /// `build` without a network for its steps, which none of them needs.
-    fn client(&self, builder: Builder) -> Command {
+    pub(crate) fn client(&self, builder: Builder) -> Command {
         let mut line = match builder {
             Builder::Barge => self.host.client(Client::Barge, &["build"]),
             Builder::Classic | Builder::Buildkit => {

@@ -20,5 +20,6 @@ mod dockerd;
 mod errors;
 mod facts;
 mod files;
+mod outputs;
 mod saved;
 mod tar;

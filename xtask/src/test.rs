@@ -5,9 +5,10 @@ use anyhow::bail;
 use crate::{build, packages, vm_test};
 
 /// What the tests use besides Rust.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 17] = [
     "btrfs-progs",
     "busybox-static",
+    "bzip2",
     "debootstrap",
     "docker-registry",
     "docker.io",
@@ -20,6 +21,8 @@ const PACKAGES: [&str; 14] = [
     "tmux",
     "qemu-system-x86",
     "xfsprogs",
+    "xz-utils",
+    "zstd",
 ];
 
 /// Installs, builds, tests; arguments are handed to `cargo test`.
