@@ -190,3 +190,32 @@ fn events_tell_what_was_pulled_and_pushed() {
 fn escape(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
+
+#[test]
+fn images_of_several_platforms_go_with_an_index() {
+    let host = HOST.host();
+    let registry = Registry::start(&host);
+    let name = registry.image("several:1");
+    let folder = host.scratch().join(host.unique("several"));
+    std::fs::create_dir(&folder).unwrap();
+    let text = "FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /for-$TARGETARCH\n";
+    std::fs::write(folder.join("Dockerfile"), text).unwrap();
+    let folder = folder.to_str().unwrap();
+    let platforms = "--platform=linux/amd64,linux/arm64";
+    host.barge(&["build", "-q", platforms, "-t", &name, folder]).ok();
+    let digest = pushed(&host, &name);
+    let found = host.api().get(&format!("/distribution/{name}/json")).is(200).json();
+    assert_eq!(found["Descriptor"]["digest"], digest);
+    let list = "application/vnd.docker.distribution.manifest.list.v2+json";
+    assert_eq!(found["Descriptor"]["mediaType"], list);
+    let architectures: Vec<&Value> =
+        found["Platforms"].as_array().unwrap().iter().map(|one| &one["architecture"]).collect();
+    assert_eq!(architectures, ["amd64", "arm64"]);
+    // One that is wanted goes alone.
+    let one = host.api().post(&format!("/images/{name}/push?platform=linux/arm64"), Value::Null);
+    assert!(one.is(200).text().contains("\"Digest\""));
+    let found = host.api().get(&format!("/distribution/{name}/json")).is(200).json();
+    assert_eq!(found["Platforms"][0]["architecture"], "arm64");
+    remove(&host, &name);
+    assert!(host.api().get(&format!("/images/{name}/json")).status == 404);
+}
