@@ -12,13 +12,13 @@ static HOST: Sharing = Sharing::new();
 
 /// Says what is ahead of a build.
 #[track_caller]
-fn prepared(host: &TestHost, inputs: Value) -> String {
+pub(super) fn prepared(host: &TestHost, inputs: Value) -> String {
     let reply = host.api().post("/build/inputs", inputs).is(200).json();
     reply["Id"].as_str().unwrap().to_owned()
 }
 
 /// Builds with what was said ahead, and hears events.
-fn events(host: &TestHost, query: &str, inputs: &str) -> Reply {
+pub(super) fn events(host: &TestHost, query: &str, inputs: &str) -> Reply {
     let head = format!(
         "POST /build?inputs={inputs}&{query} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
          Accept: application/vnd.barge.build-events\r\nContent-Length: 0\r\n\r\n"

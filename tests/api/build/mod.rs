@@ -3,6 +3,7 @@
 mod classic;
 mod events;
 mod faults;
+mod sources;
 mod steps;
 
 use barge_testkit::api::Reply;
