@@ -11,6 +11,7 @@
 mod attack;
 mod bad_input;
 mod basics;
+mod builds;
 mod commit;
 mod debian;
 mod exhaustion;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use barge_image::{ImageUsage, Removal, User};
 use barge_storage::LayerId;
@@ -24,6 +25,8 @@ impl Shop {
     /// A filter that does not exist; a disk that fails.
     pub(crate) fn prune(&self, options: &PruneOptions) -> Result<Pruned> {
         let choice = Choice::parse(options)?;
+        // One at a time: a layer must not go before another that stands on it has gone.
+        let _tidying = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         let entries = self.entries();
         let chosen: Vec<CacheEntry> =
             entries.iter().filter(|entry| choice.fits(entry)).cloned().collect();
@@ -113,13 +116,19 @@ impl Shop {
             return self.mounts.remove(&entry.id);
         }
         let id: LayerId = entry.id.parse().map_err(BuildError::storage("name a layer"))?;
-        if !self.cache.take(&id)? {
-            return Ok(false);
-        }
+        let Some(record) = self.cache.take(&id)? else { return Ok(false) };
         let parts = &self.parts;
         let usage = Composed { cache: &self.cache, containers: parts.usage.as_ref() };
-        parts.images.release(&[id], &usage).map_err(BuildError::image("remove a layer"))?;
-        Ok(true)
+        let gone = parts
+            .images
+            .release(std::slice::from_ref(&id), &usage)
+            .map_err(BuildError::image("remove a layer"))?;
+        if gone.contains(&id) || parts.images.layers().iter().any(|layer| layer.cache_id == id) {
+            return Ok(true);
+        }
+        // Somebody looks at it just now: it goes the next time.
+        self.cache.put_back(record)?;
+        Ok(false)
     }
 }
 

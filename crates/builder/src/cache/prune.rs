@@ -122,23 +122,34 @@ impl Cache {
         }
     }
 
-    /// Forgets a layer unless it is held or another one of the cache stands on it; says whether it did.
-    pub(crate) fn take(&self, id: &LayerId) -> Result<bool> {
-        {
+    /// Forgets a layer unless it is held or another one of the cache stands on it; gives its record.
+    pub(crate) fn take(&self, id: &LayerId) -> Result<Option<Record>> {
+        let record = {
             let mut state = self.lock();
             if !state.is_free(id) {
-                return Ok(false);
+                return Ok(None);
             }
-            let Some(record) = state.records.remove(id) else { return Ok(false) };
+            let Some(record) = state.records.remove(id) else { return Ok(None) };
             state.touched.remove(id);
             state.by_key.retain(|_, named| named != id);
             if !state.by_key.contains_key(&record.key) {
                 state.find_another(&record);
             }
-        }
+            record
+        };
         Record::remove(&self.folder, id)?;
         barge_sys::fault::point("builder: cache record removed");
-        Ok(true)
+        Ok(Some(record))
+    }
+
+    /// Knows a layer again that could not be removed.
+    pub(crate) fn put_back(&self, record: Record) -> Result<()> {
+        record.save(&self.folder)?;
+        let mut state = self.lock();
+        let id = record.id.0.clone();
+        state.by_key.entry(record.key).or_insert_with(|| id.clone());
+        state.records.insert(id, record);
+        Ok(())
     }
 }
 

@@ -114,6 +114,14 @@ impl TestHost {
         found
     }
 
+    /// Whether the image store has a layer.
+    fn is_of_image(&self, layer: &str) -> bool {
+        let records = entries(&self.data_root.join("image/overlay2/layers"));
+        records
+            .iter()
+            .any(|path| std::fs::read_to_string(path).is_ok_and(|record| record.contains(layer)))
+    }
+
     /// Layers that are none of an image's (each of which may have one of mount points).
     fn layers_of_containers(&self) -> Vec<String> {
         if !self.data_root.join("overlay2").exists() {
@@ -132,6 +140,13 @@ impl TestHost {
             .iter()
             .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
             .filter(|name| name.len() == 64)
+            .collect();
+        // Two builds may make the same layer: the images share one, and a layer on the other one keeps it in the cache.
+        let kept = entries(&self.data_root.join("builds/cache"));
+        let kept: Vec<_> = kept.iter().filter_map(|path| path.file_stem()?.to_str()).collect();
+        let names: Vec<String> = names
+            .into_iter()
+            .filter(|name| !kept.contains(&name.as_str()) || self.is_of_image(name))
             .collect();
         if names.len() == of_images.len() {
             return Vec::new();
