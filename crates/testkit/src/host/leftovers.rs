@@ -119,7 +119,7 @@ impl TestHost {
         let records = entries(&self.data_root.join("image/overlay2/layers"));
         records
             .iter()
-            .any(|path| std::fs::read_to_string(path).is_ok_and(|record| record.contains(layer)))
+            .any(|path| fs::read_to_string(path).is_ok_and(|record| record.contains(layer)))
     }
 
     /// Layers that are none of an image's (each of which may have one of mount points).
