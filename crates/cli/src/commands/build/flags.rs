@@ -157,11 +157,18 @@ pub(super) struct BuildFlags {
     /// Squash newly built layers into a single new layer
     #[arg(long)]
     pub(super) squash: bool,
-    /// SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")
-    #[arg(long, value_name = "stringArray")]
+    #[arg(
+        long,
+        value_name = "stringArray",
+        help = "SSH agent socket to expose to the build (format: \"default|<id>[=<socket>]\")"
+    )]
     pub(super) ssh: Vec<String>,
-    /// Image identifier (format: "[registry/]repository[:tag]")
-    #[arg(short, long, value_name = "stringArray")]
+    #[arg(
+        short,
+        long,
+        value_name = "stringArray",
+        help = "Image identifier (format: \"[registry/]repository[:tag]\")"
+    )]
     pub(super) tag: Vec<String>,
     /// Set the target build stage to build
     #[arg(long, value_name = "string", default_value = "")]
