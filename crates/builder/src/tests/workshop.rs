@@ -255,6 +255,9 @@ while [ "$mounts" -gt 0 ]; do
     fi
     shift 3; mounts=$((mounts - 1))
 done
+# A program that was just copied is busy until children that were started meanwhile let go of it (ETXTBSY).
+tries=100
+until chroot "$root" /bin/busybox true 2>/dev/null || [ $tries -eq 0 ]; do tries=$((tries - 1)); done
 exec chroot "$root" /bin/busybox sh -c 'cd "$0" && exec /bin/busybox env -i "$@"' "$workdir" "$@"
 "#;
 
