@@ -178,6 +178,8 @@ pub(crate) struct Peers {
     pub(crate) barged: Daemon,
     pub(crate) dockerd: Option<Daemon>,
     pub(crate) clients: Vec<Client>,
+    /// Those that only build.
+    builders: Vec<Client>,
 }
 
 impl Peers {
@@ -189,11 +191,12 @@ impl Peers {
             client(arena, Who::Barge, &[&arena.programs.join("barge"), &"-H", &host(&barged)]),
             client(arena, Who::DockerToBarge, &[&"docker", &"-H", &host(&barged)]),
         ];
+        let mut builders = Vec::new();
         let dockerd = if is_installed("dockerd") {
             let mut dockerd = dockerd(arena);
             dockerd.start()?;
             clients.push(client(arena, Who::Docker, &[&"docker", &"-H", &host(&dockerd)]));
-            clients.push(client(arena, Who::BuildKit, &[&BUILDKIT, &"-H", &host(&dockerd)]));
+            builders.push(client(arena, Who::BuildKit, &[&BUILDKIT, &"-H", &host(&dockerd)]));
             Some(dockerd)
         } else {
             None
@@ -201,20 +204,20 @@ impl Peers {
         if is_installed("podman") {
             clients.push(podman(arena));
         }
-        clients.push(buildah(arena));
+        builders.push(buildah(arena));
+        builders.retain(is_installed_client);
         clients.retain(|client| client.who == Who::Barge || is_installed_client(client));
         let image = arena.folder.join("busybox.tar");
         fs::write(&image, barge_testkit::busybox_tar())?;
         let image = image.to_string_lossy().into_owned();
-        let engines = [Who::Barge, Who::Docker, Who::Podman];
-        for client in clients.iter().filter(|client| engines.contains(&client.who)) {
+        for client in clients.iter().filter(|client| client.who != Who::DockerToBarge) {
             client.run(&["import", &image, "busybox"])?;
         }
-        Ok(Self { barged, dockerd, clients })
+        Ok(Self { barged, dockerd, clients, builders })
     }
 
     pub(crate) fn client(&self, who: Who) -> Option<&Client> {
-        self.clients.iter().find(|client| client.who == who)
+        self.clients.iter().chain(&self.builders).find(|client| client.who == who)
     }
 
     /// Daemons with the name of their column.
