@@ -109,7 +109,7 @@ impl Graph<'_> {
     /// An archive or a repository of the network, as a folder.
     fn fetched(&self, url: &str) -> Result<PathBuf> {
         if let Some(git) = super::remote::Git::parse(url) {
-            let folder = git.fetch(self.running, (url, None))?;
+            let (folder, _) = git.fetch(self.running, (url, None))?;
             return Ok(folder.join(git.subfolder));
         }
         let file = super::remote::download(self.running, url)?;

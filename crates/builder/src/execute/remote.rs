@@ -98,12 +98,12 @@ impl Git {
         })
     }
 
-    /// Checks it out into a folder of the build. `source` is as it was written, with the commit that it has to be at.
+    /// Checks it out into a folder of the build, and says the commit. `source` is as it was written, with the commit that it has to be at.
     pub(crate) fn fetch(
         &self,
         running: &Running<'_>,
         (source, wanted): (&str, Option<&str>),
-    ) -> Result<PathBuf> {
+    ) -> Result<(PathBuf, String)> {
         let folder = running.place.folder()?;
         let sources = &running.shop.parts.sources;
         let reference = self.reference.as_deref();
@@ -114,7 +114,7 @@ impl Git {
             Some(wanted) if !commit.starts_with(wanted) => Err(BuildError::Invalid(format!(
                 "expected checksum {wanted} of {source}, it is at {commit}"
             ))),
-            Some(_) | None => Ok(folder),
+            Some(_) | None => Ok((folder, commit)),
         }
     }
 }

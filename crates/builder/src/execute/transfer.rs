@@ -8,6 +8,7 @@ use std::sync::Arc;
 use barge_archive::extract::ApplyOptions;
 use barge_dockerfile::ast::{Heredoc, Transfer};
 use barge_sys::openat2;
+use barge_types::Digest;
 
 use super::graph::Graph;
 use super::layer::LayerWork;
@@ -48,6 +49,21 @@ struct Words {
 struct Part {
     files: Selection,
     archives: Archives,
+    /// What they are, where that is known without reading them.
+    known: Option<Digest>,
+}
+
+impl Part {
+    fn new(files: Selection, archives: Archives) -> Self {
+        Self { files, archives, known: None }
+    }
+
+    fn digest(&self) -> Result<Digest> {
+        match self.known {
+            Some(known) => Ok(known),
+            None => Ok(self.files.digest()?),
+        }
+    }
 }
 
 /// What is copied where, and what the result was made from so far.
@@ -128,7 +144,7 @@ impl Graph<'_> {
         let outcome = self.running.with_view(files.layer(), &mut |root| {
             let request = request(target, &target.words.sources);
             let files = Tree::layer(root, name)?.until(self.running.cancel).select(&request)?;
-            self.put(state, &[Part { files, archives: Archives::Copied }], target)
+            self.put(state, &[Part::new(files, Archives::Copied)], target)
         })?;
         if let Some(layer) = state.made.last() {
             self.running.shop.cache.alias(same, &layer.id);
@@ -137,12 +153,7 @@ impl Graph<'_> {
     }
 
     /// Takes the layer that another word for its key names, here or elsewhere; whether there is one.
-    fn found(
-        &self,
-        state: &mut StageState,
-        same: &barge_types::Digest,
-        target: &Target<'_>,
-    ) -> Result<bool> {
+    fn found(&self, state: &mut StageState, same: &Digest, target: &Target<'_>) -> Result<bool> {
         let cache = &self.running.shop.cache;
         let found = match cache.find_alias(same) {
             Some(found) => Some(found),
@@ -176,14 +187,14 @@ impl Graph<'_> {
                 (Kind::Copy, _) | (Kind::Add, Some(false)) => Archives::Copied,
                 (Kind::Add, Some(true) | None) => Archives::Unpacked,
             };
-            parts.push(Part { files, archives });
+            parts.push(Part::new(files, archives));
         }
         for source in &remote {
             parts.push(self.remote(target.transfer, source)?);
         }
         if !target.transfer.heredocs.is_empty() {
             let files = self.heredocs(state, &target.transfer.heredocs)?;
-            parts.push(Part { files, archives: Archives::Copied });
+            parts.push(Part::new(files, Archives::Copied));
         }
         Ok(parts)
     }
@@ -192,14 +203,17 @@ impl Graph<'_> {
         let running = self.running;
         let checksum = transfer.checksum.as_deref();
         if let Some(git) = Git::parse(source) {
-            let folder = git.fetch(running, (source, checksum))?;
+            let (folder, commit) = git.fetch(running, (source, checksum))?;
             if !transfer.keep_git_dir {
                 let path = folder.join(".git");
                 fs::remove_dir_all(&path).map_err(BuildError::io("remove", &path))?;
             }
             let files =
                 all_of(&Tree::made(&folder.join(&git.subfolder), source)?.until(running.cancel))?;
-            return Ok(Part { files, archives: Archives::Copied });
+            // What git keeps for itself has times in it and is never the same twice.
+            let known = KeyMaker::new("git").word(source).word(&commit).finish();
+            let known = transfer.keep_git_dir.then_some(known);
+            return Ok(Part { files, archives: Archives::Copied, known });
         }
         let file = remote::download(running, source)?;
         if let Some(wanted) = checksum
@@ -215,7 +229,7 @@ impl Graph<'_> {
         let files = Tree::made(&file.folder, source)?.until(running.cancel).select(&request)?;
         let archives =
             if transfer.unpack == Some(true) { Archives::Unpacked } else { Archives::Copied };
-        Ok(Part { files, archives })
+        Ok(Part::new(files, archives))
     }
 
     fn heredocs(&self, state: &StageState, heredocs: &[Heredoc]) -> Result<Selection> {
@@ -240,9 +254,7 @@ impl Graph<'_> {
         let words = target.words;
         let mode = words.chmod.as_deref().map(ChmodSpec::parse).transpose()?;
         let mut key = target.key.clone();
-        let digests = || {
-            parts.iter().map(|part| part.files.digest()).collect::<std::result::Result<Vec<_>, _>>()
-        };
+        let digests = || parts.iter().map(Part::digest).collect::<Result<Vec<_>>>();
         let before = digests()?;
         for (part, digest) in parts.iter().zip(&before) {
             key = key.word(&format!("{:?}", part.archives)).digest(digest);
