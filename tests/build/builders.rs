@@ -47,6 +47,8 @@ impl Builder {
 #[derive(Debug)]
 pub(crate) struct Arena {
     // Dropped in this order: the host looks whether somebody is left in its network.
+    /// `git daemon`, on the contexts; killed when it is dropped.
+    _git: Process,
     dockerd: Dockerd,
     pub(crate) host: TestHost,
     contexts: PathBuf,
@@ -66,7 +68,8 @@ impl Arena {
         let served = contexts.clone();
         // Ends with the test program.
         std::thread::spawn(move || serve(&listener, &served));
-        Self { dockerd, host, contexts }
+        let git = host.in_netns(|| Process::start(&mut git_daemon(&contexts)));
+        Self { _git: git, dockerd, host, contexts }
     }
 
     /// Builds a case with everybody; says who could not and why.
@@ -98,7 +101,7 @@ impl Arena {
             let name = format!("corpus-{}-base", case.name);
             let mut line = self.client(builder);
             line.args(["-f", first, "-t", &name, "."]).current_dir(context);
-            let outcome = Process::start(&mut line).wait();
+            let outcome = self.host.in_netns(|| Process::start(&mut line)).wait();
             if outcome.code != 0 {
                 return Some(format!("{first}: {}", outcome.stderr));
             }
@@ -106,7 +109,8 @@ impl Arena {
         let mut line = self.client(builder);
         line.args(["-t", &builder.image(case)]).args(&case.words.flags).current_dir(context);
         line.envs(&case.words.environment).arg(case.words.context.as_deref().unwrap_or("."));
-        let mut process = Process::start(&mut line);
+        // Some clients fetch a context of the network themselves.
+        let mut process = self.host.in_netns(|| Process::start(&mut line));
         if let Some(source) = &case.words.stdin {
             process.feed(&output(source, context));
         }
@@ -202,6 +206,16 @@ fn bases() -> [ArchiveImage; 2] {
         layers: vec![busybox_tar().to_vec()],
         config,
     })
+}
+
+/// Serves every repository below the folder.
+fn git_daemon(folder: &Path) -> Command {
+    // Not by `git`, which would stand between it and whoever kills it.
+    let folder_of_programs = Process::start(command("git").arg("--exec-path")).wait();
+    let mut line = command(Path::new(folder_of_programs.text()).join("git-daemon"));
+    line.args(["--export-all", "--listen=127.0.0.1", "--reuseaddr"]);
+    line.arg(format!("--base-path={}", folder.display()));
+    line
 }
 
 fn output(line: &str, folder: &Path) -> Vec<u8> {

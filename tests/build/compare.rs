@@ -21,7 +21,7 @@ const OF_THE_MAKING: [&str; 2] = ["history ", "layers"];
 
 #[test]
 fn barge_builds_what_docker_builds() {
-    need!(dockerd, bzip2, xz, zstd);
+    need!(dockerd, bzip2, git, xz, zstd);
     let cases = corpus();
     let arena = Arena::prepare();
     let failed = Mutex::new(BTreeMap::new());

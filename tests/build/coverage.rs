@@ -2,7 +2,7 @@
 
 use crate::case::corpus;
 
-const WORDS: [&str; 71] = [
+const WORDS: [&str; 72] = [
     "FROM ",
     "--platform=",
     " AS ",
@@ -61,6 +61,7 @@ const WORDS: [&str; 71] = [
     "--parents",
     "--exclude=",
     "--checksum=",
+    "--keep-git-dir=",
     "--unpack=",
     "--interval=",
     "--timeout=",

@@ -72,14 +72,6 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         peer: Builder::Classic,
-        cases: &["entrypoint-in-a-stage-and-cmd-in-the-next"],
-        fact: "config Cmd",
-        ours: "",
-        why: "as BuildKit and the reference, an ENTRYPOINT resets the CMD of what the \
-              stage stands on",
-    },
-    Known {
-        peer: Builder::Classic,
         cases: &["from-rich-run"],
         fact: "tree /data",
         ours: "",

@@ -7,7 +7,7 @@ use crate::case::mistakes;
 
 #[test]
 fn a_mistake_is_shown_with_its_line_and_what_was_meant() {
-    need!(dockerd, bzip2, xz, zstd);
+    need!(dockerd, bzip2, git, xz, zstd);
     let arena = Arena::prepare();
     let mut report = String::new();
     for case in &mistakes() {

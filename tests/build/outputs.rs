@@ -68,7 +68,7 @@ fn without_pipes(mut files: Files) -> Files {
 
 #[test]
 fn files_come_out_as_buildkit_gives_them() {
-    need!(dockerd);
+    need!(dockerd, git);
     let place = Place::prepare();
     let [ours, theirs] = [Builder::Barge, Builder::Buildkit]
         .map(|builder| without_pipes(tree(&fs::read(place.output(builder, "tar")).unwrap())));
@@ -80,7 +80,7 @@ fn files_come_out_as_buildkit_gives_them() {
 
 #[test]
 fn archives_hold_the_image() {
-    need!(dockerd);
+    need!(dockerd, git);
     let place = Place::prepare();
     let image = place.image();
     for kind in ["docker", "oci"] {

@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::{build, packages, vm_test};
 
 /// What the tests use besides Rust.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 18] = [
     "btrfs-progs",
     "busybox-static",
     "bzip2",
@@ -14,6 +14,7 @@ const PACKAGES: [&str; 17] = [
     "docker.io",
     "e2fsprogs",
     "fuse-overlayfs",
+    "git",
     "iproute2",
     "nftables",
     "procps",
