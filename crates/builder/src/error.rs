@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barge_archive::ArchiveError;
+use barge_dockerfile::MountError;
 use barge_image::ImageError;
 use barge_storage::StorageError;
 use barge_types::ErrorKind;
@@ -114,6 +115,12 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl From<MountError> for BuildError {
+    fn from(error: MountError) -> Self {
+        Self::Invalid(error.to_string())
+    }
 }
 
 impl From<FilesError> for BuildError {

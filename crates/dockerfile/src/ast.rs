@@ -160,7 +160,7 @@ pub struct Heredoc {
 /// One `--mount` of a `RUN`; values may have variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountFlag {
-    /// The flag's value as it stands: to be expanded and given to [`crate::parse_mount`] when it has variables.
+    /// The flag's value as it stands: for [`crate::expand_mount`] when values of variables are known.
     pub text: String,
     /// What is mounted.
     pub kind: MountKind,

@@ -14,5 +14,5 @@ mod parse;
 mod suggest;
 
 pub use error::ParseError;
-pub use parse::{MountError, parse, parse_mount, parse_trigger};
+pub use parse::{MountError, expand_mount, parse, parse_mount, parse_trigger};
 pub use suggest::suggest;

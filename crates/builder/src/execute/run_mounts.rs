@@ -109,16 +109,7 @@ impl Graph<'_> {
 
     fn expanded(&self, state: &StageState, flag: &MountFlag) -> Result<MountFlag> {
         let globals = &self.plan.globals;
-        let expand = |text: &Option<String>| -> Result<Option<String>> {
-            text.as_ref().map(|text| state.word(globals, text)).transpose()
-        };
-        Ok(MountFlag {
-            target: expand(&flag.target)?,
-            source: expand(&flag.source)?,
-            id: expand(&flag.id)?,
-            env: expand(&flag.env)?,
-            ..flag.clone()
-        })
+        barge_dockerfile::expand_mount(&flag.text, &mut |value| state.word(globals, value))
     }
 
     fn bind(

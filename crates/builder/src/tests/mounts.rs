@@ -97,3 +97,31 @@ fn a_script_with_an_interpreter_of_its_own_is_a_file() {
     assert_eq!(workshop.text(&image, "name"), "/dev/pipes/EOF\n");
     assert_eq!(workshop.text(&image, "a"), "one\ntwo\n");
 }
+
+#[test]
+fn every_value_of_a_mount_may_have_variables() {
+    let workshop = workshop();
+    let mut request = workshop.request(
+        "FROM busybox\nARG KIND\nARG AT=/there\nENV OWNER=7\nARG MUST=true\n\
+         RUN --mount=type=$KIND,target=${AT}/deep,uid=$OWNER,mode=0${OWNER}50,id=$KIND-x,sharing=${S:-locked} \
+         ls -ldn /there/deep >/seen\n\
+         RUN --mount=type=secret,id=key,required=$MUST true\n",
+    );
+    request.secrets.insert("key".to_owned(), Secret(b"hidden".to_vec()));
+    request.build_args.insert("KIND".to_owned(), Some("cache".to_owned()));
+    let image = workshop.image(&request);
+    let seen = workshop.text(&image, "seen");
+    assert!(seen.starts_with("drwxr-x---") && seen.contains(" 7 "), "{seen}");
+    request.secrets.clear();
+    let missing = workshop.build(&request).unwrap_err();
+    assert_eq!(missing.cause().to_string(), "secret key: not found");
+    for (kind, message) in [
+        ("cahce", "unsupported mount type \"cahce\" (did you mean cache?)"),
+        ("tmpfs", "uid not allowed for \"tmpfs\" type mounts"),
+    ] {
+        request.build_args.insert("KIND".to_owned(), Some(kind.to_owned()));
+        let error = workshop.build(&request).unwrap_err();
+        assert_eq!(error.cause().to_string(), message);
+        assert!(error.excerpt().contains(">>> RUN"), "{}", error.excerpt());
+    }
+}

@@ -20,7 +20,7 @@ use crate::error::ParseError;
 use instruction::Parsed;
 use lines::{Line, Lines};
 
-pub use mount::{MountError, parse_mount};
+pub use mount::{MountError, expand_mount, parse_mount};
 
 /// A file with more stages is not meant to be built.
 const MOST_STAGES: usize = 1_000;

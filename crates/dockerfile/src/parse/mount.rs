@@ -71,28 +71,62 @@ const KEYS: [(&str, &str, &[MountKind]); 21] = {
     ]
 };
 
+/// What a `$` in a value means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dollars {
+    /// A variable whose value is not known yet.
+    Variables,
+    /// Itself: variables were replaced.
+    Letters,
+}
+
+impl Dollars {
+    /// Whether a value is not known yet.
+    fn hide(self, value: &str) -> bool {
+        self == Self::Variables && value.contains('$')
+    }
+}
+
 /// Reads the value of a `--mount`.
 ///
 /// It is read with its variables when a Dockerfile is: numbers and words of a list that have variables in them are left
-/// out then. To be read again when they are expanded, it is in [`MountFlag::text`].
+/// out then. [`expand_mount`] reads [`MountFlag::text`] again when their values are known.
 pub fn parse_mount(text: &str) -> Result<MountFlag> {
-    let fields = fields(text)?;
+    read(text, &fields(text)?, Dollars::Variables)
+}
+
+/// Reads the value of a `--mount` with its variables replaced: in values, never in keys, and after the value was parted
+/// at its commas (as BuildKit does it), so that no variable can add an option.
+pub fn expand_mount<E: From<MountError>>(
+    text: &str,
+    expand: &mut dyn FnMut(&str) -> std::result::Result<String, E>,
+) -> std::result::Result<MountFlag, E> {
+    let mut fields = fields(text)?;
+    for field in &mut fields {
+        if let Some((key, value)) = field.split_once('=') {
+            *field = format!("{key}={}", expand(value)?);
+        }
+    }
+    Ok(read(text, &fields, Dollars::Letters)?)
+}
+
+fn read(text: &str, fields: &[String], dollars: Dollars) -> Result<MountFlag> {
     let mut mount = MountFlag { text: text.to_owned(), ..MountFlag::default() };
     let mut pairs = fields.iter().filter_map(|field| field.split_once('='));
     let kind = pairs.rfind(|(key, _)| key.trim().eq_ignore_ascii_case("type"));
     let kind = match kind {
         None => Some(MountKind::Bind),
-        Some((_, kind)) if kind.contains('$') => None,
+        Some((_, kind)) if dollars.hide(kind) => None,
         Some((_, kind)) => Some(word(kind, &KINDS, "mount type")?),
     };
     mount.kind = kind.unwrap_or_default();
-    for field in &fields {
+    for field in fields {
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key, Some(value)),
             None => (field.as_str(), None),
         };
         let key = known(key.trim(), text, kind)?;
-        take(&mut mount, (key, value), field)?;
+        take(&mut mount, (key, value), (field, dollars))?;
     }
     if let Some(kind) = kind {
         check(&mount, kind)?;
@@ -116,11 +150,16 @@ fn known(key: &str, text: &str, kind: Option<MountKind>) -> Result<&'static str>
     Ok(name)
 }
 
-fn take(mount: &mut MountFlag, (key, value): (&str, Option<&str>), field: &str) -> Result<()> {
+fn take(
+    mount: &mut MountFlag,
+    (key, value): (&str, Option<&str>),
+    (field, dollars): (&str, Dollars),
+) -> Result<()> {
     if let "readonly" | "readwrite" | "required" = key {
-        let Some(value) = switch(value, key)? else {
+        if value.is_some_and(|value| dollars.hide(value)) {
             return Ok(());
-        };
+        }
+        let value = switch(value, key)?;
         match key {
             "required" => mount.is_required = value,
             _ if (key == "readonly") == value => mount.access = Some(MountAccess::ReadOnly),
@@ -138,7 +177,7 @@ fn take(mount: &mut MountFlag, (key, value): (&str, Option<&str>), field: &str) 
         "id" => mount.id = Some(value.to_owned()),
         "env" => mount.env = Some(value.to_owned()),
         "type" => {}
-        _ if value.contains('$') => {}
+        _ if dollars.hide(value) => {}
         "sharing" => mount.sharing = word(value, &SHARINGS, "sharing value")?,
         "size" => mount.size = Some(size(value)?),
         "mode" => mount.mode = Some(number(value, key, 8)?),
@@ -163,12 +202,10 @@ fn check(mount: &MountFlag, kind: MountKind) -> Result<()> {
     Ok(())
 }
 
-/// A switch; nothing when its value has a variable in it.
-fn switch(value: Option<&str>, key: &str) -> Result<Option<bool>> {
+fn switch(value: Option<&str>, key: &str) -> Result<bool> {
     match value {
-        None => Ok(Some(true)),
-        Some(value) if value.contains('$') => Ok(None),
-        Some(value) => boolean(value).map(Some).ok_or_else(|| {
+        None => Ok(true),
+        Some(value) => boolean(value).ok_or_else(|| {
             MountError::new(format!("invalid value for {key}: {value}: expected true or false"))
         }),
     }

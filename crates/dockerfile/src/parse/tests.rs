@@ -311,9 +311,25 @@ fn mounts_that_make_no_sense_are_refused() {
 fn mounts_with_variables_are_read_again() {
     let mount = run("RUN --mount=type=$T,target=/a,size=$S b").mounts.remove(0);
     assert_eq!(mount.size, None);
-    let expanded = mount.text.replace("$T", "tmpfs").replace("$S", "1k");
-    let mount = parse_mount(&expanded).unwrap();
+    let expand = |text: &str, value: &str| {
+        let mut expand = |word: &str| Ok(word.replace("$V", value).replace("$T", "tmpfs"));
+        expand_mount::<MountError>(text, &mut expand)
+    };
+    let mount = expand(&mount.text.replace("$S", "$V"), "1k").unwrap();
     assert_eq!((mount.kind, mount.size), (MountKind::Tmpfs, Some(1024)));
+    let id = expand("type=cache,target=/$V,id=$V", "a,uid=5").unwrap();
+    assert_eq!(
+        (id.target.as_deref(), id.id.as_deref(), id.uid),
+        (Some("/a,uid=5"), Some("a,uid=5"), None)
+    );
+    let refused = |text: &str, value: &str| expand(text, value).unwrap_err().to_string();
+    assert_eq!(
+        refused("type=$V,target=/a", "cahce"),
+        "unsupported mount type \"cahce\" (did you mean cache?)"
+    );
+    assert_eq!(refused("type=$T,target=/a,uid=1", ""), "uid not allowed for \"tmpfs\" type mounts");
+    assert_eq!(refused("type=$T,target=$V", ""), "mount target is required in 'type=$T,target=$V'");
+    assert_eq!(refused("type=cache,target=/a,mode=$V", "$x"), "invalid value $x for mode");
 }
 
 #[test]
