@@ -298,8 +298,11 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     for graph in &graphs {
         states.push(graph.run()?);
     }
-    running.outputs(&states, &mut built)?;
     let all: Vec<StageState> = graphs.iter().flat_map(Graph::states).collect();
+    if let Some(graph) = graphs.first() {
+        running.check_args(&graph.plan.globals, &all, &mut built);
+    }
+    running.outputs(&states, &mut built)?;
     running.write_caches(&all, &mut built)?;
     Ok(built)
 }

@@ -56,6 +56,13 @@ pub enum BuildError {
     /// Something that is named is not there.
     #[error("{0}")]
     NotFound(String),
+    /// There is no Dockerfile.
+    // BuildKit's words.
+    #[error("failed to read dockerfile: open {name}: no such file or directory")]
+    NoDockerfile {
+        /// The path in the context.
+        name: String,
+    },
     /// The client went away, or asked for it.
     #[error("build cancelled")]
     Cancelled,
@@ -199,7 +206,7 @@ impl BuildError {
             Self::Source { .. } => ErrorKind::System,
             Self::Invalid(_) | Self::Dockerfile { .. } => ErrorKind::InvalidParameter,
             Self::Unsupported(_) => ErrorKind::NotImplemented,
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoDockerfile { .. } => ErrorKind::NotFound,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Archive { source, .. } => source.kind(),
             Self::Files(source) => source.kind(),

@@ -23,6 +23,20 @@ pub enum Event {
         /// Which.
         step: u32,
     },
+    /// A step's process is about to run. For Docker's classic stream alone, which names a container here.
+    Running {
+        /// Which.
+        step: u32,
+        /// What the runner knows the process by.
+        process: String,
+    },
+    /// What a step that goes well came to; told before it ends, and for Docker's classic stream alone.
+    Made {
+        /// Which.
+        step: u32,
+        /// A digest over files and configuration: the same for the same. The image's id where that is what it is.
+        id: String,
+    },
     /// A step's process wrote something.
     Output {
         /// Which.

@@ -59,6 +59,16 @@ pub struct BuildRequest {
     pub purpose: Purpose,
 }
 
+impl BuildRequest {
+    /// Whether repositories that are contexts keep their `.git` (an argument of BuildKit's).
+    #[must_use]
+    pub fn keeps_git_folders(&self) -> bool {
+        let given = self.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+        let given = given.and_then(|value| value.as_deref());
+        given.is_some_and(|value| matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"))
+    }
+}
+
 /// What becomes of a step that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {

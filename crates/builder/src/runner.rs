@@ -54,6 +54,8 @@ impl Cancel {
 /// One process to run.
 #[derive(Clone, Debug, Default)]
 pub struct RunStep {
+    /// What this process is known by: 64 hexadecimal digits.
+    pub id: String,
     /// The mounted root file system.
     pub rootfs: PathBuf,
     /// The command and its arguments.

@@ -4,6 +4,7 @@ use super::graph::Graph;
 use super::state::StageState;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome};
+use crate::files::Tree;
 use crate::plan::Origin;
 use crate::sources::ImageWant;
 
@@ -16,20 +17,32 @@ impl Graph<'_> {
         let other = plan.base.stage();
         let ready = other.map(|other| self.slots.wait(other, running.cancel)).transpose()?;
         running.tell(Event::Started { step: number });
+        // Nothing has no id.
+        let mut id = String::new();
         let found = match (&plan.base, ready) {
-            (_, Some(below)) => Ok((StageState::on(&below), Outcome::Done)),
+            (_, Some(below)) => {
+                id = below.id().to_string();
+                Ok((StageState::on(&below), Outcome::Done))
+            }
             (Origin::Scratch | Origin::Stage(_), None) => {
                 let state = StageState::scratch(&plan.platform, &running.salt());
                 Ok(((state, Vec::new()), Outcome::Done))
             }
-            (Origin::Image(name), None) => self.image(stage, name, number),
-            (Origin::Folder(name, _) | Origin::Url(name), None) => Err(BuildError::Unsupported(
-                format!("a build context that is no image as a base ({name})"),
-            )),
+            (Origin::Image(name), None) => self.get_image(name, stage, number).map(|held| {
+                id = held.id.to_string();
+                (StageState::image(held, &running.salt()), Outcome::Done)
+            }),
+            (Origin::Folder(name, path), None) => {
+                self.folder_tree(name, path).and_then(|tree| self.context(stage, (name, &tree)))
+            }
+            (Origin::Url(url), None) => {
+                self.url_tree(url).and_then(|tree| self.context(stage, (url, &tree)))
+            }
         };
         let found = found.map_err(|error| running.source.at(line, error));
         match found {
             Ok((found, outcome)) => {
+                running.tell(Event::Made { step: number, id });
                 running.ended(number, outcome);
                 Ok(found)
             }
@@ -40,15 +53,14 @@ impl Graph<'_> {
         }
     }
 
-    fn image(
+    /// Files that are no image have no triggers.
+    fn context(
         &self,
         stage: usize,
-        name: &str,
-        number: u32,
+        files: (&str, &Tree),
     ) -> Result<((StageState, Vec<String>), Outcome)> {
-        let held = self.get_image(name, stage, number)?;
-        let state = StageState::image(held, &self.running.salt());
-        Ok((state, Outcome::Done))
+        let (state, outcome) = self.on_tree(stage, files)?;
+        Ok(((state, Vec::new()), outcome))
     }
 
     /// An image of the store, pulled when it has to be.

@@ -1,5 +1,7 @@
 //! Where a build's files come from, and its Dockerfile.
 
+use std::path::Path;
+
 use barge_dockerfile::ignore::Patterns;
 
 use super::Source;
@@ -32,11 +34,7 @@ impl Contexts {
             Some(text) => Some(text),
             None => optional(plain.as_ref(), ".dockerignore")?,
         };
-        let patterns = ignore.map(|text| Patterns::parse(&text)).transpose();
-        let patterns = patterns.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            BuildError::Invalid(format!("{error}{}", cause.unwrap_or_default()))
-        })?;
+        let patterns = ignore.map(|text| patterns(&text)).transpose()?;
         let main = folder.map(|folder| Tree::context(folder, patterns.as_ref(), memory, identity));
         let main = main.transpose()?.map(|main| main.until(cancel));
         Ok((source, Self { main, ignore: patterns }))
@@ -55,6 +53,21 @@ impl Contexts {
     }
 }
 
+/// A folder beside the main context: its own ignore file counts.
+pub(super) fn named(path: &Path, name: &str) -> Result<Tree> {
+    let plain = Tree::made(path, name)?;
+    let ignore = optional(Some(&plain), ".dockerignore")?;
+    let patterns = ignore.map(|text| patterns(&text)).transpose()?;
+    Ok(Tree::named(path, name, patterns.as_ref())?)
+}
+
+fn patterns(text: &str) -> Result<Patterns> {
+    Patterns::parse(text).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        BuildError::Invalid(format!("{error}{}", cause.unwrap_or_default()))
+    })
+}
+
 /// The Dockerfile, and the ignore file that belongs to it.
 fn read(dockerfile: &DockerfileSource, tree: Option<&Tree>) -> Result<(Source, Option<String>)> {
     match dockerfile {
@@ -62,12 +75,7 @@ fn read(dockerfile: &DockerfileSource, tree: Option<&Tree>) -> Result<(Source, O
             Ok((Source::parse(name.clone(), text.clone())?, ignore.clone()))
         }
         DockerfileSource::InContext(name) => {
-            // BuildKit's words.
-            let missing = || {
-                let text =
-                    format!("failed to read dockerfile: open {name}: no such file or directory");
-                BuildError::NotFound(text)
-            };
+            let missing = || BuildError::NoDockerfile { name: name.clone() };
             let text = optional(tree, name)?.ok_or_else(missing)?;
             let ignore = optional(tree, &format!("{name}.dockerignore"))?;
             Ok((Source::parse(name.clone(), text)?, ignore))

@@ -116,27 +116,32 @@ impl<'a> Graph<'a> {
         let stage = &self.running.source.parsed.stages[index];
         let first = self.first[index];
         let (mut state, triggers) = self.base(index, first)?;
-        for trigger in &triggers {
-            self.trigger(&mut state, index, trigger)?;
-        }
+        self.triggers(&mut state, index, &triggers)?;
         for (step, line) in (first + 1..).zip(&stage.instructions) {
             self.step(&mut state, index, (step, line))?;
         }
         Ok(state)
     }
 
-    /// Runs an `ONBUILD` of the base.
-    fn trigger(&self, state: &mut StageState, index: usize, trigger: &str) -> Result<()> {
-        let line: Located<Instruction> = super::text::parse_trigger(trigger)?;
-        let step = self.running.number(1);
-        self.running.announce(vec![StepLine {
+    /// Runs the `ONBUILD`s of the base.
+    fn triggers(&self, state: &mut StageState, index: usize, triggers: &[String]) -> Result<()> {
+        if triggers.is_empty() {
+            return Ok(());
+        }
+        let first = self.running.number(triggers.len());
+        let step = |(step, trigger): (u32, &String)| StepLine {
             step,
             stage: self.stage_name(index),
             position: 1,
             of: 1,
             text: format!("ONBUILD {trigger}"),
-        }]);
-        self.step(state, index, (step, &line))
+        };
+        self.running.announce((first..).zip(triggers).map(step).collect());
+        for (step, trigger) in (first..).zip(triggers) {
+            let line: Located<Instruction> = super::text::parse_trigger(trigger)?;
+            self.step(state, index, (step, &line))?;
+        }
+        Ok(())
     }
 }
 

@@ -23,6 +23,9 @@ impl Graph<'_> {
             true => Err(BuildError::Cancelled),
             false => self.apply(state, stage, (number, line)),
         };
+        if done.is_ok() {
+            self.running.tell(Event::Made { step: number, id: state.id().to_string() });
+        }
         if done.is_err()
             && let Some(image) = self.running.image_of_failure(state)
         {

@@ -1,6 +1,6 @@
 //! Files of stages and images: what `--from` names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barge_image::Held;
@@ -13,6 +13,7 @@ use super::state::StageState;
 use crate::cache::key::KeyMaker;
 use crate::cache::{HeldLayer, Reuse};
 use crate::error::{BuildError, Result};
+use crate::event::Outcome;
 use crate::files::{Placement, TransferRequest, Tree};
 use crate::plan::{self, Origin};
 
@@ -67,13 +68,8 @@ impl Graph<'_> {
                 let layer = held.top_layer.clone();
                 Ok(Files { layer, key, kept: Kept::Image(Box::new(held)) })
             }
-            Origin::Folder(name, path) => {
-                self.snapshot(&Tree::made(&path, &name)?.until(self.running.cancel), "/")
-            }
-            Origin::Url(url) => {
-                let folder = self.fetched(&url)?;
-                self.snapshot(&Tree::made(&folder, &url)?, "/")
-            }
+            Origin::Folder(name, path) => self.snapshot(&self.folder_tree(&name, &path)?, "/"),
+            Origin::Url(url) => self.snapshot(&self.url_tree(&url)?, "/"),
         }
     }
 
@@ -84,6 +80,17 @@ impl Graph<'_> {
 
     /// A part of a tree as it is now, in a layer: whatever happens to the tree meanwhile, and to what is mounted.
     fn snapshot(&self, tree: &Tree, source: &str) -> Result<Files> {
+        let (layer, key, _) = self.snapshot_layer(tree, (source, ""))?;
+        let id = layer.id.clone();
+        Ok(Files { layer: Some(id), key, kept: Kept::Layer(Arc::new(layer)) })
+    }
+
+    /// The same as a layer, with its key.
+    fn snapshot_layer(
+        &self,
+        tree: &Tree,
+        (source, salt): (&str, &str),
+    ) -> Result<(HeldLayer, Digest, Outcome)> {
         let path = crate::metadata::join("/", source);
         let sources = [path.clone()];
         // With its path, so that a mount's source finds it.
@@ -91,10 +98,11 @@ impl Graph<'_> {
         let request = TransferRequest { sources: &sources, parents, ..TransferRequest::default() };
         let selection = tree.select(&request)?;
         let digest = selection.digest()?;
-        let key = KeyMaker::new("files").word(&path).digest(&digest).finish();
+        let key = KeyMaker::new("files").word(&path).digest(&digest);
+        let key = if salt.is_empty() { key } else { key.word(salt) }.finish();
         let work =
             LayerWork { key, parent: None, description: "files of a context", reuse: Reuse::Yes };
-        let (layer, _) = self.running.layer(&work, &mut |root| {
+        let (layer, outcome) = self.running.layer(&work, &mut |root| {
             selection.copy(root, &Placement { destination: "/", ..Placement::default() })?;
             if selection.digest()? == digest {
                 return Ok(());
@@ -102,15 +110,43 @@ impl Graph<'_> {
             let text = "files of the build context changed while they were copied";
             Err(BuildError::Invalid(text.to_owned()))
         })?;
-        let id = layer.id.clone();
-        Ok(Files { layer: Some(id), key, kept: Kept::Layer(Arc::new(layer)) })
+        Ok((layer, key, outcome))
+    }
+
+    /// A stage on the files of a context, as BuildKit has it: one layer, and the configuration of `scratch`.
+    pub(crate) fn on_tree(
+        &self,
+        stage: usize,
+        (name, tree): (&str, &Tree),
+    ) -> Result<(StageState, Outcome)> {
+        let salt = self.running.salt();
+        let (layer, key, outcome) = self.snapshot_layer(tree, ("/", &salt))?;
+        let mut state = StageState::scratch(&self.plan.stages[stage].platform, &salt);
+        state.key = key;
+        state.made.push(Arc::new(layer));
+        state.record_layer(format!("FROM {name} # build context"));
+        Ok((state, outcome))
+    }
+
+    /// The files of a folder of the client.
+    pub(crate) fn folder_tree(&self, name: &str, path: &Path) -> Result<Tree> {
+        Ok(super::contexts::named(path, name)?.until(self.running.cancel))
+    }
+
+    /// The files of an archive or a repository of the network; owners are those of the archive.
+    pub(crate) fn url_tree(&self, url: &str) -> Result<Tree> {
+        let folder = self.fetched(url)?;
+        Ok(Tree::layer(&folder, url)?.until(self.running.cancel))
     }
 
     /// An archive or a repository of the network, as a folder.
     fn fetched(&self, url: &str) -> Result<PathBuf> {
         if let Some(git) = super::remote::Git::parse(url) {
             let (folder, _) = git.fetch(self.running, (url, None))?;
-            return Ok(folder.join(git.subfolder));
+            if !self.running.request.keeps_git_folders() {
+                super::remote::remove_git_folder(&folder)?;
+            }
+            return git.inside(&folder);
         }
         let file = super::remote::download(self.running, url)?;
         let folder = self.running.place.folder()?;

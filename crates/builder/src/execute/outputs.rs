@@ -14,6 +14,7 @@ use super::state::StageState;
 use crate::builder::{Built, ResultFile};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Warning};
+use crate::plan::scope::Globals;
 use crate::request::{Output, OutputKind};
 
 impl Running<'_> {
@@ -45,6 +46,25 @@ impl Running<'_> {
             return Err(BuildError::Invalid(text));
         }
         Ok(warnings)
+    }
+
+    /// Says which arguments nobody asked for.
+    pub(crate) fn check_args(&self, globals: &Globals, states: &[StageState], built: &mut Built) {
+        let declared = states.iter().flat_map(|state| &state.args).map(|(name, _)| name.as_str());
+        let unused = globals.unused(&declared.collect());
+        if !unused.is_empty() {
+            let names = unused.join(" ");
+            let warning = Warning {
+                rule: "UnusedBuildArg".to_owned(),
+                description: "Build arguments that no ARG declares have no effect".to_owned(),
+                // Docker's words.
+                detail: format!("One or more build-args [{names}] were not consumed"),
+                url: String::new(),
+                line: 0,
+            };
+            self.tell(Event::Warning(warning.clone()));
+            built.warnings.push(warning);
+        }
     }
 
     /// Makes everything that was asked for.

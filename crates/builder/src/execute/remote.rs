@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use barge_sys::openat2;
 use barge_types::Digest;
+use rustix::fs::OFlags;
 
 use super::Running;
 use crate::error::{BuildError, Result};
@@ -67,6 +70,12 @@ fn digest_of(path: &Path) -> Result<Digest> {
     }
 }
 
+/// Takes away what git keeps for itself in a checkout.
+pub(crate) fn remove_git_folder(checkout: &Path) -> Result<()> {
+    let path = checkout.join(".git");
+    std::fs::remove_dir_all(&path).map_err(BuildError::io("remove", &path))
+}
+
 /// A repository as `ADD` and contexts name it: `url#reference:subfolder`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Git {
@@ -96,6 +105,19 @@ impl Git {
             reference: Some(reference.to_owned()).filter(|reference| !reference.is_empty()),
             subfolder: PathBuf::from(inside.trim_start_matches('/')),
         })
+    }
+
+    /// The folder in a checkout that is meant. A link leads nowhere but within the repository.
+    pub(crate) fn inside(&self, checkout: &Path) -> Result<PathBuf> {
+        let missing = || {
+            let folder = self.subfolder.display();
+            BuildError::NotFound(format!("no folder {folder} in the repository {}", self.url))
+        };
+        let root = openat2::open_root(checkout).map_err(BuildError::io("open", checkout))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let found = openat2::open(&root, &self.subfolder, flags).map_err(|_| missing())?;
+        let link = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+        std::fs::read_link(&link).map_err(BuildError::io("read", &link))
     }
 
     /// Checks it out into a folder of the build, and says the commit. `source` is as it was written, with the commit that it has to be at.
@@ -137,5 +159,18 @@ mod tests {
     fn a_subfolder_does_not_leave_the_repository() {
         let git = Git::parse("git://example.com/a#:../../etc").unwrap();
         assert_eq!(git.subfolder, Path::new("etc"));
+        let checkout = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(checkout.path().join("etc/deep")).unwrap();
+        std::os::unix::fs::symlink("/etc", checkout.path().join("absolute")).unwrap();
+        std::os::unix::fs::symlink("../../../../etc/deep", checkout.path().join("up")).unwrap();
+        let inside = |fragment: &str| {
+            let git = Git::parse(&format!("git://example.com/a#:{fragment}")).unwrap();
+            git.inside(checkout.path())
+        };
+        assert_eq!(inside("absolute").unwrap(), checkout.path().join("etc"));
+        assert_eq!(inside("up").unwrap(), checkout.path().join("etc/deep"));
+        assert_eq!(inside("").unwrap(), checkout.path());
+        let missing = inside("none").unwrap_err().to_string();
+        assert_eq!(missing, "no folder none in the repository git://example.com/a");
     }
 }

@@ -129,6 +129,9 @@ impl Graph<'_> {
             let (index, shown) = if stream == Stream::Out { (0, 1) } else { (1, 2) };
             tell(shown, texts[index].push(bytes));
         };
+        step.id = barge_sys::random::hex::<32>()
+            .map_err(BuildError::io("read random bytes for", Path::new("a step")))?;
+        running.tell(Event::Running { step: number, process: step.id.clone() });
         barge_sys::fault::point("builder: step to run");
         let ended = running.shop.parts.runner.run(&step, &mut output, running.cancel);
         for (text, shown) in texts.iter_mut().zip([1, 2]) {

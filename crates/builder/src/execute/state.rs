@@ -66,6 +66,13 @@ impl StageState {
         (state, triggers)
     }
 
+    /// A digest over its files and its configuration, as people are shown one of an image.
+    pub(crate) fn id(&self) -> Digest {
+        // Without its configuration it is still told from others by its files.
+        let config = serde_json::to_string(&self.config).unwrap_or_default();
+        KeyMaker::new("state").digest(&self.key).word(&config).finish()
+    }
+
     /// The topmost layer.
     pub(crate) fn top(&self) -> Option<LayerId> {
         match self.made.last() {

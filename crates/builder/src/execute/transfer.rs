@@ -205,11 +205,10 @@ impl Graph<'_> {
         if let Some(git) = Git::parse(source) {
             let (folder, commit) = git.fetch(running, (source, checksum))?;
             if !transfer.keep_git_dir {
-                let path = folder.join(".git");
-                fs::remove_dir_all(&path).map_err(BuildError::io("remove", &path))?;
+                remote::remove_git_folder(&folder)?;
             }
-            let files =
-                all_of(&Tree::made(&folder.join(&git.subfolder), source)?.until(running.cancel))?;
+            let tree = Tree::made(&git.inside(&folder)?, source)?;
+            let files = all_of(&tree.until(running.cancel))?;
             // What git keeps for itself has times in it and is never the same twice.
             let known = KeyMaker::new("git").word(source).word(&commit).finish();
             let known = transfer.keep_git_dir.then_some(known);

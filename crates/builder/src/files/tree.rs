@@ -74,6 +74,14 @@ impl Tree {
         Self::open(folder, (name, Owners::Root), (None, None))
     }
 
+    /// A folder of the client beside the main context, with what it ignores: root's.
+    ///
+    /// # Errors
+    /// A folder that cannot be opened.
+    pub fn named(folder: &Path, name: &str, ignore: Option<&Patterns>) -> Result<Self> {
+        Self::open(folder, (name, Owners::Root), (ignore.cloned(), None))
+    }
+
     fn open(
         folder: &Path,
         (name, owners): (&str, Owners),

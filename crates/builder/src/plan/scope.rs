@@ -1,6 +1,6 @@
 //! Variables: those before the first `FROM`, and those of a stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use barge_dockerfile::ast::{ArgWord, Dockerfile, From};
 use barge_types::Platform;
@@ -116,6 +116,20 @@ impl Globals {
             Some(text) => self.words.one(text, lookup).map(Some),
             None => Ok(self.value(&arg.name)),
         }
+    }
+
+    /// Arguments that were given and that neither the file nor a stage declared, sorted: most likely misspelt.
+    pub(crate) fn unused<'a>(&'a self, declared: &HashSet<&str>) -> Vec<&'a str> {
+        let is_known = |name: &str| {
+            PROXIES.contains(&name)
+                || self.predefined.contains_key(name)
+                || self.args.iter().any(|(declared, _)| declared == name)
+                // For the builder itself.
+                || name == "SOURCE_DATE_EPOCH"
+                || name.starts_with("BUILDKIT_")
+        };
+        let given = self.given.keys().map(String::as_str);
+        given.filter(|name| !declared.contains(name) && !is_known(name)).collect()
     }
 
     /// Proxies that were given.

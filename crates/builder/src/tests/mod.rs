@@ -1,6 +1,7 @@
 //! Whole builds on a real storage driver, with steps that are real processes in a `chroot`.
 
 mod cache;
+mod contexts;
 mod copies;
 mod elsewhere;
 mod failures;

@@ -79,9 +79,11 @@ impl ContextFolder {
         sources.git(url, reference, &self.0, cancel).map_err(|source| {
             EngineError::Conflict(format!("unable to prepare context: {source}"))
         })?;
-        // What a repository says of itself is no part of the context, as in Docker.
-        let own = self.0.join(".git");
-        fs::remove_dir_all(&own).map_err(EngineError::io("remove", &own))?;
+        if !request.keeps_git_folders() {
+            // What a repository says of itself is no part of the context, as in Docker.
+            let own = self.0.join(".git");
+            fs::remove_dir_all(&own).map_err(EngineError::io("remove", &own))?;
+        }
         let path = self.inside(folder)?;
         request.context = self.context(&path);
         Ok(())
