@@ -108,6 +108,12 @@ pub enum EngineError {
     /// A build failed; all of its causes are in its text.
     #[error("{}", .0.chain())]
     Build(Box<barge_builder::BuildError>),
+    /// There is nothing to build by; the text and the class are dockerd's.
+    #[error("Cannot locate specified Dockerfile: {name}")]
+    NoDockerfile {
+        /// The path in the context.
+        name: String,
+    },
     /// The image store refused.
     #[error(transparent)]
     Image(#[from] barge_image::ImageError),
@@ -233,6 +239,7 @@ impl EngineError {
             | Self::ShimGone { .. }
             | Self::Io { .. }
             | Self::Record { .. }
+            | Self::NoDockerfile { .. }
             | Self::Task(_) => ErrorKind::System,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Shared(error) => error.kind(),
@@ -246,8 +253,8 @@ impl EngineError {
                 barge_logdriver::LogError::UnknownDriver(_)
                 | barge_logdriver::LogError::UnknownOption { .. }
                 | barge_logdriver::LogError::BadOption { .. } => ErrorKind::InvalidParameter,
-                barge_logdriver::LogError::NotReadable => ErrorKind::NotImplemented,
-                barge_logdriver::LogError::Io { .. } => ErrorKind::System,
+                barge_logdriver::LogError::Unreachable { .. }
+                | barge_logdriver::LogError::Io { .. } => ErrorKind::System,
             },
             Self::Seccomp(_) => ErrorKind::InvalidParameter,
         }

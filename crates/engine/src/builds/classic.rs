@@ -1,9 +1,15 @@
 //! A build as the lines of Docker's classic builder, which the stock client and docker-py read.
 //!
 //! Stages run side by side here; their lines come one step after the other as if they had not. What a later step says is
-//! kept until the earlier ones have ended. There are no intermediate images and containers, so no line names one.
+//! kept until the earlier ones have ended.
+//!
+//! `--->` names the image in the end, and bases; in between it names what a step came to, as Docker does, of which there
+//! is no image here. What a step ran in is always removed.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 
 use barge_api_types::{BuildResult, ProgressDetail, ProgressError, ProgressMessage};
 use barge_builder::event::{Event, Outcome, StepLine};
@@ -25,24 +31,58 @@ pub(super) enum Volume {
 #[derive(Debug)]
 pub(super) struct Classic {
     volume: Volume,
-    steps: BTreeMap<u32, Step>,
-    /// The step whose lines go out as they come.
-    current: Option<u32>,
+    steps: HashMap<u32, Step>,
+    /// The steps in the order in which they are told.
+    order: Vec<u32>,
+    /// The place in it of the step whose lines go out as they come.
+    current: Option<usize>,
+    /// Warnings that came while steps went on: told with the image.
+    late: Vec<ProgressMessage>,
     image: Option<String>,
 }
 
 /// A step and what it said before its turn.
 #[derive(Debug)]
 struct Step {
-    text: String,
+    /// What it begins with.
+    title: Title,
+    stage: String,
     kept: Vec<ProgressMessage>,
     bytes: usize,
-    is_done: bool,
+    /// The container, as Docker calls what a step runs in.
+    process: Option<String>,
+    made: Option<String>,
+    progress: StepProgress,
+}
+
+/// How far a step is. Until it has started, triggers may come before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StepProgress {
+    Waiting,
+    Started,
+    Done,
+}
+
+#[derive(Debug)]
+enum Title {
+    /// `Step 1/3 : …`
+    Instruction { text: String, number: usize },
+    /// The first one of so many triggers of a base.
+    Triggers(usize),
+    /// A trigger after the first one.
+    Trigger,
 }
 
 impl Classic {
     pub(super) fn new(volume: Volume) -> Self {
-        Self { volume, steps: BTreeMap::new(), current: None, image: None }
+        Self {
+            volume,
+            steps: HashMap::new(),
+            order: Vec::new(),
+            current: None,
+            late: Vec::new(),
+            image: None,
+        }
     }
 
     /// The lines of an event.
@@ -51,6 +91,12 @@ impl Classic {
         match event {
             Event::Planned { steps } => self.plan(steps),
             Event::Started { step } => self.advance(step, &mut out),
+            Event::Running { step, process } => {
+                let line = format!(" ---> Running in {}\n", short(&process));
+                self.say(step, ProgressMessage::stream(line), &mut out);
+                self.note(step, |step| step.process = Some(process));
+            }
+            Event::Made { step, id } => self.note(step, |step| step.made = Some(id)),
             Event::Output { step, stream, text } => {
                 // Docker's classic builder shows errors in red.
                 let text = if stream == 2 { format!("\u{1b}[91m{text}\u{1b}[0m") } else { text };
@@ -59,18 +105,10 @@ impl Classic {
             Event::Advanced { step, what, current, total } => {
                 self.say(step, bar(what, (current, total)), &mut out);
             }
-            Event::Ended { step, outcome } => {
-                if outcome == Outcome::Cached {
-                    self.say(step, ProgressMessage::stream(" ---> Using cache\n"), &mut out);
-                }
-                let is_good = matches!(outcome, Outcome::Done | Outcome::Cached);
-                if let Some(step) = self.steps.get_mut(&step) {
-                    step.is_done = is_good;
-                }
-                self.go_on(&mut out);
-            }
+            Event::Ended { step, outcome } => self.end(step, &outcome, &mut out),
             Event::Warning(warning) => {
-                out.push(ProgressMessage::stream(format!("[Warning] {}\n", warning.detail)));
+                let line = ProgressMessage::stream(format!("[Warning] {}\n", warning.detail));
+                if self.current.is_none() { out.push(line) } else { self.late.push(line) }
             }
             Event::Image { id, names } => out.extend(self.image(id, &names)),
             Event::Failed { message, code, .. } => {
@@ -96,78 +134,151 @@ impl Classic {
         (self.volume == Volume::Quiet).then(|| ProgressMessage::stream(format!("{id}\n")))
     }
 
-    fn plan(&mut self, steps: Vec<StepLine>) {
-        for line in steps {
-            let step = Step { text: line.text, kept: Vec::new(), bytes: 0, is_done: false };
-            self.steps.insert(line.step, step);
+    /// Steps that are told of once others are known are the triggers of a base.
+    fn plan(&mut self, lines: Vec<StepLine>) {
+        if self.order.is_empty() {
+            for (number, line) in (1..).zip(lines) {
+                let title = Title::Instruction { text: line.text, number };
+                self.add((self.order.len(), line.step), line.stage, title);
+            }
+            return;
+        }
+        let Some(stage) = lines.first().map(|line| line.stage.clone()) else { return };
+        let of_stage = |step: &u32| self.steps.get(step).is_some_and(|step| step.stage == stage);
+        // Right after `FROM`.
+        let first = self.order.iter().position(of_stage).unwrap_or_default() + 1;
+        let count = lines.len();
+        for (index, line) in lines.into_iter().enumerate() {
+            let title = if index == 0 { Title::Triggers(count) } else { Title::Trigger };
+            self.add((first + index, line.step), line.stage, title);
+        }
+        if let Some(current) = self.current.as_mut().filter(|current| **current >= first) {
+            *current += count;
         }
     }
 
-    /// Begins with the first step when nothing has begun.
-    fn advance(&mut self, step: u32, out: &mut Vec<ProgressMessage>) {
-        if self.current.is_none() {
-            let first = self.steps.keys().next().copied().unwrap_or(step);
-            self.begin(first, out);
-            self.go_on(out);
-        }
+    fn add(&mut self, (at, step): (usize, u32), stage: String, title: Title) {
+        self.order.insert(at, step);
+        let new = Step {
+            title,
+            stage,
+            kept: Vec::new(),
+            bytes: 0,
+            process: None,
+            made: None,
+            progress: StepProgress::Waiting,
+        };
+        self.steps.insert(step, new);
     }
 
-    fn begin(&mut self, step: u32, out: &mut Vec<ProgressMessage>) {
-        self.current = Some(step);
-        let position = self.steps.range(..=step).count();
-        let count = self.steps.len();
+    fn note(&mut self, step: u32, change: impl FnOnce(&mut Step)) {
         if let Some(step) = self.steps.get_mut(&step) {
-            out.push(ProgressMessage::stream(format!("Step {position}/{count} : {}", step.text)));
-            out.push(ProgressMessage::stream("\n"));
+            change(step);
+        }
+    }
+
+    /// A step starts, and is told of when its turn has come.
+    fn advance(&mut self, step: u32, out: &mut Vec<ProgressMessage>) {
+        self.note(step, |step| step.progress = StepProgress::Started);
+        self.go_on(out);
+    }
+
+    fn end(&mut self, number: u32, outcome: &Outcome, out: &mut Vec<ProgressMessage>) {
+        let is_good = matches!(outcome, Outcome::Done | Outcome::Cached);
+        let is_last = self.order.last() == Some(&number);
+        let Some(step) = self.steps.get_mut(&number) else { return };
+        let mut lines = Vec::new();
+        if *outcome == Outcome::Cached {
+            lines.push(" ---> Using cache\n".to_owned());
+        }
+        if is_good {
+            step.progress = StepProgress::Done;
+            if let Some(process) = step.process.take() {
+                let process = short(&process);
+                lines.push(format!("Removing intermediate container {process}\n"));
+            }
+            // The last one is the image, whose id is not known yet.
+            if let Some(made) = step.made.take_if(|_| !is_last) {
+                lines.push(arrow(&made));
+            }
+        }
+        for line in lines {
+            self.say(number, ProgressMessage::stream(line), out);
+        }
+        self.go_on(out);
+    }
+
+    fn begin(&mut self, place: usize, out: &mut Vec<ProgressMessage>) {
+        self.current = Some(place);
+        let count = self.steps.values().filter(|step| step.is_instruction()).count();
+        if let Some(step) = self.order.get(place).and_then(|step| self.steps.get_mut(step)) {
+            match &step.title {
+                Title::Instruction { text, number } => {
+                    out.push(ProgressMessage::stream(format!("Step {number}/{count} : {text}")));
+                    out.push(ProgressMessage::stream("\n"));
+                }
+                Title::Triggers(count) => {
+                    let plural = if *count == 1 { "" } else { "s" };
+                    let line = format!("# Executing {count} build trigger{plural}\n");
+                    out.push(ProgressMessage::stream(line));
+                }
+                Title::Trigger => {}
+            }
             out.append(&mut step.kept);
         }
     }
 
+    fn progress(&self, place: usize) -> Option<StepProgress> {
+        let step = self.order.get(place).and_then(|step| self.steps.get(step));
+        step.map(|step| step.progress)
+    }
+
     /// Shows those whose turn has come.
     fn go_on(&mut self, out: &mut Vec<ProgressMessage>) {
-        while let Some(current) = self.current
-            && self.steps.get(&current).is_none_or(|step| step.is_done)
-            && let Some(next) = self.steps.range(current.saturating_add(1)..).next()
-        {
-            let next = *next.0;
-            self.begin(next, out);
+        loop {
+            let next = match self.current {
+                None => 0,
+                Some(current) if self.progress(current) == Some(StepProgress::Done) => current + 1,
+                Some(_) => return,
+            };
+            match self.progress(next) {
+                None | Some(StepProgress::Waiting) => return,
+                Some(StepProgress::Started | StepProgress::Done) => self.begin(next, out),
+            }
         }
     }
 
     fn say(&mut self, step: u32, line: ProgressMessage, out: &mut Vec<ProgressMessage>) {
-        if self.current == Some(step) {
-            out.push(line);
-            return;
-        }
-        let is_past = self.current.is_some_and(|current| step < current);
+        let place = self.order.iter().position(|other| *other == step);
+        let is_told = place.zip(self.current).is_some_and(|(place, current)| place <= current);
         match self.steps.get_mut(&step) {
-            Some(step) if !is_past => step.keep(line),
+            Some(step) if !is_told => step.keep(line),
             Some(_) | None => out.push(line),
         }
     }
 
     /// A build that failed shows what its other steps said so far: the one that failed may be among them.
     fn flush(&mut self, out: &mut Vec<ProgressMessage>) {
-        let current = self.current.map_or(0, |current| current.saturating_add(1));
-        let said: Vec<u32> = self
-            .steps
-            .range(current..)
-            .filter(|(_, step)| !step.kept.is_empty())
-            .map(|(number, _)| *number)
-            .collect();
-        for step in said {
-            self.begin(step, out);
+        let next = self.current.map_or(0, |current| current + 1);
+        for place in next..self.order.len() {
+            if self.steps.get(&self.order[place]).is_some_and(|step| !step.kept.is_empty()) {
+                self.begin(place, out);
+            }
         }
     }
 
     fn image(&mut self, id: String, names: &[String]) -> Vec<ProgressMessage> {
         let mut lines = Vec::new();
-        let short: String = id.trim_start_matches("sha256:").chars().take(12).collect();
+        let last = self.order.last().and_then(|step| self.steps.get_mut(step));
+        if last.is_some_and(|step| step.made.take().is_some()) {
+            lines.push(ProgressMessage::stream(arrow(&id)));
+        }
         lines.push(ProgressMessage {
             aux: serde_json::to_value(BuildResult { id: id.clone() }).ok(),
             ..ProgressMessage::default()
         });
-        lines.push(ProgressMessage::stream(format!("Successfully built {short}\n")));
+        lines.append(&mut self.late);
+        lines.push(ProgressMessage::stream(format!("Successfully built {}\n", short(&id))));
         let tagged = names.iter().map(|name| format!("Successfully tagged {}\n", familiar(name)));
         lines.extend(tagged.map(ProgressMessage::stream));
         self.image = Some(id);
@@ -176,6 +287,10 @@ impl Classic {
 }
 
 impl Step {
+    fn is_instruction(&self) -> bool {
+        matches!(self.title, Title::Instruction { .. })
+    }
+
     fn keep(&mut self, line: ProgressMessage) {
         // A bar that nobody saw is of no use later.
         if line.progress_detail.is_some() {
@@ -187,6 +302,16 @@ impl Step {
             self.bytes -= self.kept.remove(0).stream.len();
         }
     }
+}
+
+fn arrow(id: &str) -> String {
+    format!(" ---> {}\n", short(id))
+}
+
+/// An id as people are shown it.
+fn short(id: &str) -> &str {
+    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+    digits.get(..12).unwrap_or(digits)
 }
 
 /// A name as people write it.
@@ -207,123 +332,4 @@ fn bar(id: String, (current, total): (u64, u64)) -> ProgressMessage {
 fn failure(message: String, code: Option<i32>) -> ProgressMessage {
     let detail = ProgressError { code: code.map_or(0, i64::from), message: message.clone() };
     ProgressMessage { error_detail: Some(detail), error: message, ..ProgressMessage::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(step: u32, text: &str) -> StepLine {
-        StepLine { step, stage: String::new(), position: 1, of: 1, text: text.to_owned() }
-    }
-
-    fn planned() -> Classic {
-        let mut classic = Classic::new(Volume::Normal);
-        let steps = vec![line(0, "FROM a"), line(1, "RUN b"), line(2, "FROM c"), line(3, "RUN d")];
-        assert!(classic.lines(Event::Planned { steps }).is_empty());
-        classic
-    }
-
-    fn text(classic: &mut Classic, events: Vec<Event>) -> String {
-        let lines = events.into_iter().flat_map(|event| classic.lines(event));
-        lines.map(|line| if line.error.is_empty() { line.stream } else { line.error }).collect()
-    }
-
-    fn output(step: u32, text: &str) -> Event {
-        Event::Output { step, stream: 1, text: text.to_owned() }
-    }
-
-    fn done(step: u32) -> Event {
-        Event::Ended { step, outcome: Outcome::Done }
-    }
-
-    #[test]
-    fn steps_that_run_side_by_side_are_told_one_after_the_other() {
-        let mut classic = planned();
-        let early = text(
-            &mut classic,
-            vec![
-                Event::Started { step: 2 },
-                Event::Started { step: 0 },
-                done(2),
-                Event::Started { step: 3 },
-                output(3, "late\n"),
-            ],
-        );
-        assert_eq!(early, "Step 1/4 : FROM a\n");
-        let rest = text(
-            &mut classic,
-            vec![done(0), Event::Ended { step: 1, outcome: Outcome::Cached }, done(3)],
-        );
-        assert_eq!(
-            rest,
-            "Step 2/4 : RUN b\n ---> Using cache\nStep 3/4 : FROM c\nStep 4/4 : RUN d\nlate\n"
-        );
-    }
-
-    #[test]
-    fn errors_are_red_and_a_failure_is_the_last_line() {
-        let mut classic = planned();
-        text(&mut classic, vec![Event::Started { step: 0 }, done(0), Event::Started { step: 1 }]);
-        let red = classic.lines(Event::Output { step: 1, stream: 2, text: "no\n".to_owned() });
-        assert_eq!(red[0].stream, "\u{1b}[91mno\n\u{1b}[0m");
-        let failed = Event::Failed {
-            message: "it failed".to_owned(),
-            code: Some(3),
-            excerpt: String::new(),
-            image: None,
-        };
-        let last = classic.lines(failed).pop().unwrap();
-        assert_eq!(
-            serde_json::to_string(&last).unwrap(),
-            r#"{"errorDetail":{"code":3,"message":"it failed"},"error":"it failed"}"#
-        );
-    }
-
-    #[test]
-    fn what_a_step_that_failed_out_of_turn_said_is_shown() {
-        let mut classic = planned();
-        let failed = Event::Failed {
-            message: "no".to_owned(),
-            code: Some(1),
-            excerpt: String::new(),
-            image: None,
-        };
-        let shown = text(
-            &mut classic,
-            vec![
-                Event::Started { step: 0 },
-                Event::Started { step: 3 },
-                output(3, "why\n"),
-                Event::Ended { step: 3, outcome: Outcome::Failed("no".to_owned()) },
-                failed,
-            ],
-        );
-        assert_eq!(shown, "Step 1/4 : FROM a\nStep 4/4 : RUN d\nwhy\nno");
-    }
-
-    #[test]
-    fn a_quiet_build_says_its_id_alone() {
-        let mut classic = Classic::new(Volume::Quiet);
-        let id = format!("sha256:{}", "ab".repeat(32));
-        let events = vec![
-            Event::Planned { steps: vec![line(0, "FROM a")] },
-            Event::Started { step: 0 },
-            done(0),
-            Event::Image { id: id.clone(), names: vec!["x:latest".to_owned()] },
-        ];
-        assert_eq!(text(&mut classic, events), "");
-        assert_eq!(classic.last().unwrap().stream, format!("{id}\n"));
-    }
-
-    #[test]
-    fn what_waits_for_its_turn_is_bounded() {
-        let mut classic = planned();
-        classic.lines(Event::Started { step: 0 });
-        let piece = "x".repeat(1000);
-        for _ in 0..3000 {
-            classic.lines(output(3, &piece));
-        }
-        assert!(classic.steps[&3].bytes <= KEPT);
-    }
 }

@@ -87,9 +87,7 @@ impl Teller {
         let ready = std::mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner));
         match &self.words {
             Words::Events => {
-                for event in ready {
-                    self.send(BuildMessage::Event(to_api(event)));
-                }
+                ready.into_iter().for_each(|event| self.send_event(event));
             }
             Words::Classic(classic) => {
                 let last = classic.lock().unwrap_or_else(PoisonError::into_inner).last();
@@ -104,12 +102,30 @@ impl Teller {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (&self.words, failed) {
             // It has the lines of the Dockerfile, which an error of the request has not.
-            (Words::Events, Some(failed)) => self.send(BuildMessage::Event(to_api(failed))),
+            (Words::Events, Some(failed)) => self.send_event(failed),
             (Words::Events | Words::Classic(_), _) => {
+                let error = self.in_words(error);
                 if let Err(Err(error)) = self.begin(Err(error)) {
                     self.fail_in_stream(&error);
                 }
             }
+        }
+    }
+
+    /// An error of the request as this client knows it.
+    fn in_words(&self, error: EngineError) -> EngineError {
+        if let Words::Classic(_) = &self.words
+            && let EngineError::Build(failed) = &error
+            && let BuildError::NoDockerfile { name } = failed.cause()
+        {
+            return EngineError::NoDockerfile { name: name.clone() };
+        }
+        error
+    }
+
+    fn send_event(&self, event: Event) {
+        if let Some(event) = to_api(event) {
+            self.send(BuildMessage::Event(event));
         }
     }
 
@@ -118,7 +134,7 @@ impl Teller {
             |message, code| Event::Failed { message, code, excerpt: String::new(), image: None };
         match &self.words {
             Words::Events => {
-                self.send(BuildMessage::Event(to_api(failed(error.message(), None))));
+                self.send_event(failed(error.message(), None));
             }
             Words::Classic(classic) => {
                 let (message, code) = classic_words(error);
@@ -162,7 +178,7 @@ impl Progress for Teller {
             return;
         }
         match &self.words {
-            Words::Events => self.send(BuildMessage::Event(to_api(event))),
+            Words::Events => self.send_event(event),
             Words::Classic(classic) => {
                 // Held while they are sent, so that lines of two threads do not mix.
                 let mut classic = classic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,13 +190,14 @@ impl Progress for Teller {
     }
 }
 
-/// The same in the words of the wire.
-fn to_api(event: Event) -> BuildEvent {
-    match event {
+/// The same in the words of the wire, if it is for clients that hear events.
+fn to_api(event: Event) -> Option<BuildEvent> {
+    Some(match event {
         Event::Planned { steps } => {
             BuildEvent::Planned { steps: steps.into_iter().map(step).collect() }
         }
         Event::Started { step } => BuildEvent::Started { step },
+        Event::Running { .. } | Event::Made { .. } => return None,
         Event::Output { step, stream, text } => BuildEvent::Output { step, stream, text },
         Event::Advanced { step, what, current, total } => {
             BuildEvent::Advanced { step, what, current, total }
@@ -202,7 +219,7 @@ fn to_api(event: Event) -> BuildEvent {
         Event::Failed { message, code, excerpt, image } => {
             BuildEvent::Failed { message, code, excerpt, image }
         }
-    }
+    })
 }
 
 fn step(line: StepLine) -> BuildStep {
@@ -252,7 +269,7 @@ mod tests {
             failed,
         ] {
             let ours = serde_json::to_value(&event).unwrap();
-            assert_eq!(serde_json::to_value(to_api(event)).unwrap(), ours);
+            assert_eq!(serde_json::to_value(to_api(event).unwrap()).unwrap(), ours);
         }
     }
 }

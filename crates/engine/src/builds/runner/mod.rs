@@ -31,7 +31,7 @@ use self::frames::Frames;
 use self::spec::{Place, Plan};
 use self::stubs::Stubs;
 use self::sweep::StepRecord;
-use crate::containers::{Containers, FileTexts, new_id};
+use crate::containers::{Containers, FileTexts};
 use crate::disk;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
@@ -104,7 +104,7 @@ impl StepRunner {
         if cancel.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
-        let id = new_id()?;
+        let id: ContainerId = step.id.parse().map_err(super::request::invalid)?;
         let plan = Plan::new(&id, step, (&self.containers.defaults, &self.containers.machine))?;
         let folder = self.folder.join(id.as_str());
         let cgroup = plan.cgroup(&self.containers.defaults);
@@ -191,6 +191,7 @@ impl StepRunner {
                 path: PathBuf::new(),
                 options: Default::default(),
                 attributes: Default::default(),
+                origin: Default::default(),
             },
             cgroup: CgroupConfig { path: going.cgroup.clone() },
             init: InitProcess::Command,
