@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use regex_lite::Regex;
 
+use crate::drivers::JsonFile;
 use crate::error::LogError;
 
 /// The container that a log belongs to.
@@ -26,8 +27,22 @@ pub struct LogSubject<'a> {
     pub env: &'a [String],
 }
 
-/// Works out the options `labels`, `labels-regex`, `env`, `env-regex` and `tag`.
+/// What a driver says when there is no option `tag`.
+const DEFAULT_TAG: &str = "{{.ID}}";
+
+/// Works out the option `tag`; without one it is the short id.
+pub fn tag(
+    options: &BTreeMap<String, String>,
+    subject: &LogSubject<'_>,
+) -> Result<String, LogError> {
+    let template = options.get("tag").filter(|template| !template.is_empty());
+    expand_tag(template.map_or(DEFAULT_TAG, String::as_str), subject)
+}
+
+/// Works out the options `labels`, `labels-regex`, `env` and `env-regex`, and for `json-file` also
+/// `tag`, which remote drivers have a place of their own for.
 pub fn attributes(
+    driver: &str,
     options: &BTreeMap<String, String>,
     subject: &LogSubject<'_>,
 ) -> Result<BTreeMap<String, String>, LogError> {
@@ -36,8 +51,8 @@ pub fn attributes(
     let env = || subject.env.iter().filter_map(|variable| variable.split_once('='));
     choose(options, "labels", labels(), &mut chosen)?;
     choose(options, "env", env(), &mut chosen)?;
-    if let Some(template) = options.get("tag").filter(|template| !template.is_empty()) {
-        chosen.insert("tag".to_owned(), expand_tag(template, subject)?);
+    if driver == JsonFile::NAME && options.get("tag").is_some_and(|tag| !tag.is_empty()) {
+        chosen.insert("tag".to_owned(), tag(options, subject)?);
     }
     Ok(chosen)
 }
@@ -53,7 +68,7 @@ pub(crate) fn check_attributes(options: &BTreeMap<String, String>) -> Result<(),
         labels: &BTreeMap::new(),
         env: &[],
     };
-    attributes(options, &nobody).map(drop)
+    attributes(JsonFile::NAME, options, &nobody).map(drop)
 }
 
 fn choose<'a>(
@@ -131,7 +146,7 @@ mod tests {
             labels: &labels,
             env: &env,
         };
-        attributes(&options.iter().map(owned).collect(), &subject)
+        attributes("json-file", &options.iter().map(owned).collect(), &subject)
             .map_err(|error| error.to_string())
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::copier::{Copier, MAX_LINE};
-use crate::driver::{LogDriver, LogTarget, Stream, is_readable, open, validate};
+use crate::driver::{LogDriver, LogOrigin, LogTarget, open, validate};
+use crate::file_names::LogFile;
+use crate::message::Stream;
 use crate::reader::{ReadOptions, Reader};
 
 struct Opened {
@@ -22,12 +24,11 @@ impl Opened {
 
     /// All that can be read back, when anything can.
     fn text(&self) -> Option<Vec<u8>> {
-        if !is_readable(self.name) {
+        let Some(file) = log_file(self.folder.path(), self.name) else {
             assert_eq!(std::fs::read_dir(&self.folder).unwrap().count(), 0, "unreadable leftovers");
             return None;
-        }
-        let path = log_path(self.folder.path());
-        let mut reader = Reader::open(&path, ReadOptions::default()).unwrap();
+        };
+        let mut reader = Reader::open(&file, ReadOptions::default()).unwrap();
         let mut text = Vec::new();
         while let Some(record) = reader.next_record().unwrap() {
             text.extend_from_slice(&record.line);
@@ -36,15 +37,22 @@ impl Opened {
     }
 }
 
-fn log_path(folder: &Path) -> PathBuf {
-    folder.join("x.log")
+fn log_file(folder: &Path, name: &str) -> Option<LogFile> {
+    LogFile::of(name, &BTreeMap::new(), folder, "0123")
 }
 
 fn open_in(folder: &Path, name: &str) -> Box<dyn LogDriver> {
     let (options, attributes) = (BTreeMap::new(), BTreeMap::new());
-    let path = log_path(folder);
-    open(&LogTarget { driver: name, path: &path, options: &options, attributes: &attributes })
-        .unwrap()
+    let path = log_file(folder, name).map_or_else(PathBuf::new, |file| file.path);
+    let origin = LogOrigin::default();
+    let target = LogTarget {
+        driver: name,
+        path: &path,
+        options: &options,
+        attributes: &attributes,
+        origin: &origin,
+    };
+    open(&target).unwrap()
 }
 
 fn says_its_name(name: &'static str) {
@@ -100,6 +108,7 @@ macro_rules! conformance {
 }
 
 conformance!(json_file, "json-file");
+conformance!(local, "local");
 conformance!(none, "none");
 
 #[test]

@@ -1,6 +1,7 @@
 //! Cuts one stream of bytes into messages.
 
-use crate::driver::{Completeness, LogDriver, Message, Stream};
+use crate::driver::LogDriver;
+use crate::message::{Completeness, Message, Part, Stream};
 
 /// A line longer than this becomes several messages, as in Docker.
 pub const MAX_LINE: usize = 16 * 1024;
@@ -17,12 +18,16 @@ pub struct Copier {
     pending: Vec<u8>,
     /// When the current line's first byte was read.
     begun: Option<i64>,
+    /// How many messages the current line has been so far.
+    parts: u32,
+    /// How many lines were more than one message.
+    long_lines: u32,
 }
 
 impl Copier {
     /// For one stream.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, pending: Vec::new(), begun: None }
+        Self { stream, pending: Vec::new(), begun: None, parts: 0, long_lines: 0 }
     }
 
     /// Logs the lines that end in `bytes`, which were read at `now`, and keeps the rest. Does not
@@ -31,7 +36,7 @@ impl Copier {
         let mut rest = bytes;
         while !rest.is_empty() {
             let window = rest.len().min(MAX_LINE - self.pending.len());
-            match rest[..window].iter().position(|&byte| byte == b'\n') {
+            match memchr::memchr(b'\n', &rest[..window]) {
                 Some(end) => {
                     self.emit(&rest[..end], Completeness::Complete, now, driver);
                     rest = &rest[end + 1..];
@@ -64,18 +69,34 @@ impl Copier {
         driver: &mut dyn LogDriver,
     ) {
         let time = *self.begun.get_or_insert(now);
+        let part = self.next_part(time, completeness);
         let line = if self.pending.is_empty() {
             tail
         } else {
             self.pending.extend_from_slice(tail);
             &self.pending
         };
-        driver.log(&Message { stream: self.stream, time, line, completeness });
+        driver.log(&Message { stream: self.stream, time, line, completeness, part });
         self.pending.clear();
         self.pending.shrink_to(KEEP);
         if completeness == Completeness::Complete {
             self.begun = None;
         }
+    }
+
+    /// None for a line that is one message.
+    fn next_part(&mut self, time: i64, completeness: Completeness) -> Option<Part> {
+        if completeness == Completeness::Complete && self.parts == 0 {
+            return None;
+        }
+        if self.parts == 0 {
+            self.long_lines = self.long_lines.wrapping_add(1);
+        }
+        let begun = time.cast_unsigned().wrapping_add(self.long_lines.into());
+        let line = begun << 1 | u64::from(self.stream == Stream::Stderr);
+        let ordinal = self.parts.saturating_add(1);
+        self.parts = if completeness == Completeness::Complete { 0 } else { ordinal };
+        Some(Part { line, ordinal })
     }
 }
 
@@ -132,6 +153,35 @@ mod tests {
         let expected =
             [(MAX_LINE, Partial, 1), (MAX_LINE, Partial, 1), (3, Complete, 1), (4, Complete, 3)];
         assert_eq!(lengths, expected);
+    }
+
+    #[test]
+    fn parts_are_counted_and_belong_to_one_line() {
+        #[derive(Debug, Default)]
+        struct Parts(Vec<Option<Part>>);
+        impl LogDriver for Parts {
+            fn name(&self) -> &'static str {
+                "parts"
+            }
+            fn log(&mut self, message: &Message<'_>) {
+                self.0.push(message.part);
+            }
+            fn flush(&mut self) -> Result<(), LogError> {
+                Ok(())
+            }
+        }
+        let (mut copier, mut seen) = (Copier::new(Stream::Stdout), Parts::default());
+        let long = vec![b'x'; MAX_LINE + 3];
+        for text in [&b"short\n"[..], &long, b"\n", &long, b"\n"] {
+            copier.copy(text, 7, &mut seen);
+        }
+        assert_eq!(seen.0[0], None);
+        let parts: Vec<Part> = seen.0[1..].iter().map(|part| part.unwrap()).collect();
+        let ordinals: Vec<u32> = parts.iter().map(|part| part.ordinal).collect();
+        assert_eq!(ordinals, [1, 2, 1, 2]);
+        assert_eq!(parts[0].line, parts[1].line);
+        assert_eq!(parts[2].line, parts[3].line);
+        assert_ne!(parts[0].line, parts[2].line);
     }
 
     #[test]

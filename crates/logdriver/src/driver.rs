@@ -1,54 +1,15 @@
-//! The family of log drivers, and the one place that knows its members' names.
+//! The family of log drivers.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::attributes::check_attributes;
-use crate::drivers::{JsonFile, JsonFileConfig, Nothing};
+use crate::drivers;
 use crate::error::LogError;
-
-/// Where a line was written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Standard output, or a terminal.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-impl Stream {
-    /// As it is written in a log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
-}
-
-/// Whether a message ends its line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completeness {
-    /// A line, or the last part of one.
-    Complete,
-    /// The line goes on in the stream's next message, or was never ended.
-    Partial,
-}
-
-/// One line of output, or a part of one that is too long to wait for its end.
-#[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
-    /// Where it was written to.
-    pub stream: Stream,
-    /// When its first byte was read: nanoseconds since 1970 in UTC. All parts of a line have the
-    /// same.
-    pub time: i64,
-    /// Without the line feed.
-    pub line: &'a [u8],
-    /// Whether a line feed followed.
-    pub completeness: Completeness,
-}
+use crate::message::Message;
 
 /// A place for messages.
 pub trait LogDriver: fmt::Debug {
@@ -62,6 +23,47 @@ pub trait LogDriver: fmt::Debug {
     /// the messages taken since the last flush are dropped and nothing of them is left half
     /// written; later ones are tried again.
     fn flush(&mut self) -> Result<(), LogError>;
+
+    /// What to wait for before more messages are given, when there is anything: the container is to
+    /// wait for a log that is slower. Who gives more all the same loses messages.
+    fn congestion(&self) -> Option<Congestion<'_>> {
+        None
+    }
+
+    /// The descriptor of a congestion has become readable.
+    fn woken(&mut self) {}
+
+    /// No more messages come. Waits, for some seconds at most, until what was taken is where it
+    /// belongs.
+    fn close(&mut self) {}
+}
+
+/// A log that is slower than its container.
+#[derive(Debug, Clone, Copy)]
+pub struct Congestion<'a> {
+    /// Becomes readable when this may be over.
+    pub fd: BorrowedFd<'a>,
+    /// Then nobody waits any more; messages are dropped until the log goes on.
+    pub until: Instant,
+}
+
+/// The container that a log belongs to, as remote drivers tell of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogOrigin {
+    /// The container's whole id.
+    pub id: String,
+    /// Its name, without `/`.
+    pub name: String,
+    /// Its image's whole id, with `sha256:`.
+    pub image_id: String,
+    /// The name by which the image was chosen.
+    pub image_name: String,
+    /// Its entry point and arguments.
+    pub command: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// What the option `tag` comes to, or its default.
+    pub tag: String,
 }
 
 /// Which log to open.
@@ -69,42 +71,23 @@ pub trait LogDriver: fmt::Debug {
 pub struct LogTarget<'a> {
     /// The driver's name.
     pub driver: &'a str,
-    /// The file, for a driver that writes one.
+    /// The file, for a driver that writes one, or that has a cache.
     pub path: &'a Path,
     /// The options as the user gave them.
     pub options: &'a BTreeMap<String, String>,
     /// What is written with every line.
     pub attributes: &'a BTreeMap<String, String>,
+    /// Whose log it is.
+    pub origin: &'a LogOrigin,
 }
 
-/// Opens a log for writing.
+/// Opens a log for writing. A remote driver is connected.
 pub fn open(target: &LogTarget<'_>) -> Result<Box<dyn LogDriver>, LogError> {
-    match target.driver {
-        JsonFile::NAME => {
-            let config = JsonFileConfig::parse(target.options)?;
-            Ok(Box::new(JsonFile::open(target.path, config, target.attributes)?))
-        }
-        Nothing::NAME => {
-            Nothing::check(target.options)?;
-            Ok(Box::new(Nothing))
-        }
-        other => Err(LogError::UnknownDriver(other.to_owned())),
-    }
+    drivers::open(target)
 }
 
 /// Checks a driver's name and options without opening anything.
 pub fn validate(driver: &str, options: &BTreeMap<String, String>) -> Result<(), LogError> {
-    match driver {
-        JsonFile::NAME => {
-            JsonFileConfig::parse(options)?;
-            check_attributes(options)
-        }
-        Nothing::NAME => Nothing::check(options),
-        other => Err(LogError::UnknownDriver(other.to_owned())),
-    }
-}
-
-/// Whether what the driver wrote can be read back with [`crate::Reader`].
-pub fn is_readable(driver: &str) -> bool {
-    driver == JsonFile::NAME
+    drivers::check(driver, options)?;
+    check_attributes(options)
 }

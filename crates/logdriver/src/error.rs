@@ -11,12 +11,10 @@ pub enum LogError {
     #[error("logger: no log driver named '{0}' is registered")]
     UnknownDriver(String),
     /// The driver has no such option.
-    #[error("unknown log opt '{option}' for {driver} log driver")]
+    #[error("{text}")]
     UnknownOption {
-        /// The driver's name.
-        driver: &'static str,
-        /// What was asked.
-        option: String,
+        /// Which driver, and which option.
+        text: String,
     },
     /// The option exists and the value is not one.
     #[error("{reason}")]
@@ -24,9 +22,14 @@ pub enum LogError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The driver keeps nothing that could be read.
-    #[error("configured logging driver does not support reading")]
-    NotReadable,
+    /// A remote log cannot be reached.
+    #[error("failed to initialize logging driver: {reason}")]
+    Unreachable {
+        /// Who was asked, and for what.
+        reason: String,
+        /// Why not.
+        source: Option<io::Error>,
+    },
     /// The file system refused.
     #[error("cannot {action} log {path}", path = .path.display())]
     Io {

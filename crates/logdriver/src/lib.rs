@@ -11,8 +11,14 @@ mod drivers;
 mod error;
 mod escape;
 mod file_names;
+mod files;
+mod format;
+mod message;
+mod options;
+mod packed;
 mod reader;
 mod record;
+mod rotating;
 mod tail;
 mod time;
 mod watch;
@@ -20,13 +26,15 @@ mod watch;
 #[cfg(test)]
 mod conformance;
 
-pub use attributes::{LogSubject, attributes};
+pub use attributes::{LogSubject, attributes, tag};
 pub use copier::{Copier, MAX_LINE};
-pub use driver::{
-    Completeness, LogDriver, LogTarget, Message, Stream, is_readable, open, validate,
-};
-pub use drivers::{JsonFile, JsonFileConfig, Nothing};
+pub use driver::{Congestion, LogDriver, LogOrigin, LogTarget, open, validate};
+pub use drivers::{JsonFile, Local, Nothing, driver_names, is_cache_option};
 pub use error::LogError;
+pub use file_names::LogFile;
+pub use format::Format;
+pub use message::{Completeness, Message, Part, Stream};
+pub use options::RotationConfig;
 pub use reader::{ReadOptions, Reader, TailLength};
 pub use record::Record;
 pub use time::{TimeError, format_fixed, format_rfc3339, parse_rfc3339};

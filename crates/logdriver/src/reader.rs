@@ -1,22 +1,17 @@
-//! Reads a `json-file` log from where the caller wants to begin, on over rotations, and further
+//! Reads a log from where the caller wants to begin, on over rotations, and further
 //! when it grows.
 //!
 //! Never blocks: at the end of what is there it says so, and may be asked again.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
 
 use crate::error::LogError;
-use crate::file_names::rotated;
+use crate::file_names::LogFile;
+use crate::files::{Fate, Files, Source, younger_than};
+use crate::format::Piece;
 use crate::record::Record;
-use crate::tail::tail_start;
-
-const BLOCK: usize = 64 * 1024;
-
-/// More rotated files than this are not looked for.
-const MAX_AGE: u32 = 1000;
 
 /// How much of a log is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,72 +37,63 @@ pub struct ReadOptions {
 /// Reads messages in the order in which they were written.
 #[derive(Debug)]
 pub struct Reader {
-    path: PathBuf,
+    log: LogFile,
     options: ReadOptions,
     /// None while there is no file yet.
-    file: Option<File>,
-    /// Of the next byte to read.
-    offset: u64,
+    source: Option<Source>,
     /// Rotated files that come before what is written now, the next one last.
-    older: Vec<File>,
+    older: Vec<Source>,
     bytes: Vec<u8>,
     taken: usize,
+    /// How many bytes behind `taken` are known not to end a message.
+    searched: usize,
     is_past_until: bool,
 }
 
 impl Reader {
     /// Begins to read. A log that is not there yet is empty.
-    pub fn open(path: &Path, options: ReadOptions) -> Result<Self, LogError> {
-        let mut reader = Self {
-            path: path.to_owned(),
-            options,
-            file: None,
-            offset: 0,
-            older: Vec::new(),
-            bytes: Vec::new(),
-            taken: 0,
-            is_past_until: false,
-        };
+    pub fn open(log: &LogFile, options: ReadOptions) -> Result<Self, LogError> {
         let mut wanted = match options.tail {
-            TailLength::All => u64::MAX,
-            TailLength::Last(lines) => lines,
+            TailLength::All => None,
+            TailLength::Last(messages) => Some(messages),
         };
         let mut files = Vec::new();
-        for file in Files::of(path) {
-            let file = file?;
-            let (offset, lines) = reader.start_of(&file, wanted)?;
-            reader.offset = offset;
-            files.push(file);
-            wanted -= lines;
-            if wanted == 0 {
+        for source in Files::of(&log.path) {
+            let mut source = source?;
+            if let Some(wanted) = &mut wanted {
+                *wanted -= source
+                    .seek_last(log.format, *wanted)
+                    .map_err(LogError::io("read", &log.path))?;
+            }
+            files.push(source);
+            if wanted == Some(0) {
                 break;
             }
         }
         // The oldest is read first.
-        reader.file = files.pop();
-        reader.older = files;
-        Ok(reader)
+        Ok(Self {
+            log: log.clone(),
+            options,
+            source: files.pop(),
+            older: files,
+            bytes: Vec::new(),
+            taken: 0,
+            searched: 0,
+            is_past_until: false,
+        })
     }
 
-    fn start_of(&self, file: &File, wanted: u64) -> Result<(u64, u64), LogError> {
-        if wanted == u64::MAX {
-            return Ok((0, 0));
-        }
-        let start = tail_start(file, wanted).map_err(LogError::io("read", &self.path))?;
-        Ok((start.offset, start.lines))
-    }
-
-    /// The next message that was asked for; none when there is no more at the moment. Lines that
-    /// are no messages are left out.
+    /// The next message that was asked for; none when there is no more at the moment. What is no
+    /// message is left out.
     pub fn next_record(&mut self) -> Result<Option<Record>, LogError> {
         loop {
             if self.is_past_until {
                 return Ok(None);
             }
-            let Some(line) = self.next_line()? else {
+            let Some(message) = self.next_message()? else {
                 return Ok(None);
             };
-            let Some(record) = Record::parse(&self.bytes[line]) else {
+            let Some(record) = self.log.format.parse(&self.bytes[message]) else {
                 continue;
             };
             if self.options.since.is_some_and(|since| record.time < since) {
@@ -127,20 +113,30 @@ impl Reader {
         self.is_past_until
     }
 
-    /// The next line without its end, as a place in `bytes`.
-    fn next_line(&mut self) -> Result<Option<std::ops::Range<usize>>, LogError> {
-        let mut searched = self.taken;
+    /// The next message, as a place in `bytes`.
+    fn next_message(&mut self) -> Result<Option<std::ops::Range<usize>>, LogError> {
         loop {
-            if let Some(end) = self.bytes[searched..].iter().position(|&byte| byte == b'\n') {
-                let line = self.taken..searched + end;
-                self.taken = line.end + 1;
-                return Ok(Some(line));
-            }
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-            searched = self.bytes.len();
-            if !self.read_more()? {
-                return Ok(None);
+            match self.log.format.piece(&self.bytes, self.taken, self.searched) {
+                Piece::Whole { message, end } => {
+                    self.taken = end;
+                    self.searched = 0;
+                    match self.source.as_mut().map(|source| &mut source.skip) {
+                        Some(skip) if *skip > 0 => *skip -= 1,
+                        Some(_) | None => return Ok(Some(message)),
+                    }
+                }
+                Piece::Broken => {
+                    self.taken += 1;
+                    self.searched = 0;
+                }
+                Piece::Unfinished => {
+                    self.bytes.drain(..self.taken);
+                    self.taken = 0;
+                    self.searched = self.bytes.len();
+                    if !self.read_more()? {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
@@ -148,27 +144,17 @@ impl Reader {
     /// Reads a block of this file or the beginning of the next one. False when there is nothing.
     fn read_more(&mut self) -> Result<bool, LogError> {
         loop {
-            if self.read_block()? {
+            if let Some(source) = &mut self.source
+                && source
+                    .read_block(&mut self.bytes)
+                    .map_err(LogError::io("read", &self.log.path))?
+            {
                 return Ok(true);
             }
             if !self.go_on()? {
                 return Ok(false);
             }
         }
-    }
-
-    fn read_block(&mut self) -> Result<bool, LogError> {
-        let Some(file) = &self.file else {
-            return Ok(false);
-        };
-        let old = self.bytes.len();
-        self.bytes.resize(old + BLOCK, 0);
-        let outcome = file.read_at(&mut self.bytes[old..], self.offset);
-        let length = *outcome.as_ref().unwrap_or(&0);
-        self.bytes.truncate(old + length);
-        self.offset += length as u64;
-        outcome.map_err(LogError::io("read", &self.path))?;
-        Ok(length > 0)
     }
 
     /// At the end of a file: goes on with the next one, or with its beginning when it was emptied.
@@ -178,33 +164,31 @@ impl Reader {
             self.begin(next);
             return Ok(true);
         }
-        let error = || LogError::io("examine", &self.path);
-        let Some(file) = &self.file else {
-            let Some(first) = open_file(&self.path)? else {
-                return Ok(false);
-            };
-            self.begin(first);
-            return Ok(true);
+        let path = &self.log.path;
+        let error = || LogError::io("examine", path);
+        let trace = match &mut self.source {
+            None => None,
+            Some(source) => {
+                if source.fate().map_err(error())? == Fate::Emptied {
+                    self.bytes.clear();
+                    self.searched = 0;
+                    return Ok(true);
+                }
+                match fs::metadata(path) {
+                    Ok(now) if (now.dev(), now.ino()) == source.identity => return Ok(false),
+                    Ok(_) => {}
+                    // Between the two steps of a rotation, or removed with its container.
+                    Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(false),
+                    Err(failure) => return Err(error()(failure)),
+                }
+                // Rotated. What was written to it before that and after the last read comes first.
+                if source.fate().map_err(error())? == Fate::Grown {
+                    return Ok(true);
+                }
+                Some(source.trace().map_err(error())?)
+            }
         };
-        let now = file.metadata().map_err(error())?;
-        if now.len() < self.offset {
-            self.offset = 0;
-            self.bytes.clear();
-            return Ok(true);
-        }
-        let inode = (now.dev(), now.ino());
-        match fs::metadata(&self.path) {
-            Ok(current) if (current.dev(), current.ino()) == inode => return Ok(false),
-            Ok(_) => {}
-            // Between the two steps of a rotation, or removed with its container.
-            Err(failure) if failure.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(failure) => return Err(error()(failure)),
-        }
-        // Rotated. What was written to it before that and after the last read comes first.
-        if now.len() > self.offset {
-            return Ok(true);
-        }
-        self.older = self.younger_than(inode)?;
+        self.older = younger_than(path, trace.as_ref())?;
         let Some(next) = self.older.pop() else {
             return Ok(false);
         };
@@ -212,82 +196,11 @@ impl Reader {
         Ok(true)
     }
 
-    /// The files that came after the one with this inode, the newest first; all of them when it is
-    /// not there any more.
-    fn younger_than(&self, inode: (u64, u64)) -> Result<Vec<File>, LogError> {
-        let mut files = Vec::new();
-        for file in Files::of(&self.path) {
-            let file = file?;
-            if inode_of(&file, &self.path)? == inode {
-                break;
-            }
-            files.push(file);
-        }
-        Ok(files)
-    }
-
-    fn begin(&mut self, file: File) {
-        self.file = Some(file);
-        self.offset = 0;
+    fn begin(&mut self, source: Source) {
+        self.source = Some(source);
         self.bytes.clear();
         self.taken = 0;
-    }
-}
-
-fn open_file(path: &Path) -> Result<Option<File>, LogError> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(LogError::io("open", path)(error)),
-    }
-}
-
-fn inode_of(file: &File, path: &Path) -> Result<(u64, u64), LogError> {
-    let metadata = file.metadata().map_err(LogError::io("examine", path))?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-/// The files of a log, the newest first. A rotation meanwhile renames from the oldest on: it shows
-/// a file a second time under its next name, which its inode tells, or leaves one name free for a
-/// moment.
-struct Files<'a> {
-    path: &'a Path,
-    age: u32,
-    is_after_gap: bool,
-    seen: Vec<(u64, u64)>,
-}
-
-impl<'a> Files<'a> {
-    fn of(path: &'a Path) -> Self {
-        Self { path, age: 0, is_after_gap: false, seen: Vec::new() }
-    }
-
-    fn step(&mut self) -> Result<Option<File>, LogError> {
-        while self.age < MAX_AGE {
-            let file = open_file(&rotated(self.path, self.age))?;
-            self.age += 1;
-            match file {
-                Some(file) => {
-                    self.is_after_gap = false;
-                    let inode = inode_of(&file, self.path)?;
-                    if !self.seen.contains(&inode) {
-                        self.seen.push(inode);
-                        return Ok(Some(file));
-                    }
-                }
-                None if self.is_after_gap => break,
-                None => self.is_after_gap = true,
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl Iterator for Files<'_> {
-    type Item = Result<File, LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        self.searched = 0;
     }
 }
 

@@ -1,11 +1,11 @@
-//! One line of a `json-file` log as it is read back.
+//! One message of a log as it is read back, and how a line of `json-file` becomes one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::driver::Stream;
+use crate::message::Stream;
 use crate::time;
 
 /// One message of a log.

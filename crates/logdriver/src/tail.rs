@@ -17,7 +17,7 @@ pub(crate) struct TailStart {
 
 /// Finds the last `lines` lines. An unfinished line at the end, which is still being written, does
 /// not count and comes after them.
-pub(crate) fn tail_start(file: &File, lines: u64) -> io::Result<TailStart> {
+pub(crate) fn tail_lines(file: &File, lines: u64) -> io::Result<TailStart> {
     let size = file.metadata()?.len();
     let mut block = vec![0; usize::try_from(BLOCK.min(size)).unwrap_or(0)];
     let mut found = 0;
@@ -45,7 +45,7 @@ mod tests {
     fn offset(text: &[u8], lines: u64) -> (u64, u64) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
-        let start = tail_start(&file, lines).unwrap();
+        let start = tail_lines(&file, lines).unwrap();
         (start.offset, start.lines)
     }
 

@@ -43,6 +43,24 @@ pub(crate) fn append_rfc3339(out: &mut Vec<u8>, nanos: i64) {
     out.push(b'Z');
 }
 
+/// The text of the last moment: all lines of one read have the same.
+#[derive(Debug, Default)]
+pub(crate) struct Stamp {
+    moment: i64,
+    text: Vec<u8>,
+}
+
+impl Stamp {
+    pub(crate) fn rfc3339(&mut self, nanos: i64) -> &[u8] {
+        if self.moment != nanos || self.text.is_empty() {
+            self.moment = nanos;
+            self.text.clear();
+            append_rfc3339(&mut self.text, nanos);
+        }
+        &self.text
+    }
+}
+
 fn ascii(out: Vec<u8>) -> String {
     out.into_iter().map(char::from).collect()
 }

@@ -185,9 +185,9 @@ pub struct ConsoleSize {
 /// What becomes of a container's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {
-    /// The driver's name: `json-file`, `none`.
+    /// The driver's name: `json-file`, `none`, `syslog` and so on.
     pub driver: String,
-    /// The file, for a driver that writes one.
+    /// The file, for a driver that writes one or has a cache.
     pub path: PathBuf,
     /// The driver's options, as the user gave them.
     #[serde(default)]
@@ -196,6 +196,28 @@ pub struct LogConfig {
     /// `env-regex` and `tag`, which the daemon works out (`barge_logdriver::attributes`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// Whose output it is, for drivers that tell others.
+    #[serde(default)]
+    pub origin: LogOrigin,
+}
+
+/// What remote log drivers tell of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LogOrigin {
+    /// The whole id.
+    pub id: String,
+    /// The name, without `/`.
+    pub name: String,
+    /// The image's whole id, with `sha256:`.
+    pub image_id: String,
+    /// The name by which the image was chosen.
+    pub image_name: String,
+    /// Entry point and arguments.
+    pub command: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// The outcome of the option `tag`, or its default.
+    pub tag: String,
 }
 
 /// Where a container's processes are counted.

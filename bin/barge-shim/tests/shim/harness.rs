@@ -206,6 +206,7 @@ impl Container {
                 path: self.log_path(),
                 options: BTreeMap::new(),
                 attributes: BTreeMap::new(),
+                origin: Default::default(),
             },
             cgroup: CgroupConfig { path: self.cgroup_path() },
             init: self.init,
@@ -284,7 +285,9 @@ impl Container {
     /// Everything logged: stream and line.
     pub(crate) fn log(&self) -> Vec<(&'static str, String)> {
         let options = barge_logdriver::ReadOptions::default();
-        let mut reader = barge_logdriver::Reader::open(&self.log_path(), options).unwrap();
+        let format = barge_logdriver::Format::JsonLines;
+        let log = barge_logdriver::LogFile { path: self.log_path(), format };
+        let mut reader = barge_logdriver::Reader::open(&log, options).unwrap();
         let mut lines = Vec::new();
         while let Some(record) = reader.next_record().unwrap() {
             lines.push((record.stream.name(), String::from_utf8_lossy(&record.line).into_owned()));

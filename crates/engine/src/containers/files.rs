@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use barge_api_types::LogConfig;
+use barge_logdriver::LogFile;
 use barge_network::{Endpoint, hosts_file, resolv_conf};
 use barge_sys::openat2;
 use barge_types::accounts;
@@ -96,8 +98,11 @@ impl Containers {
     }
 
     /// Where the container's log is.
-    pub(super) fn log_path(&self, container: &Container) -> PathBuf {
-        container.folder.join(format!("{}-json.log", container.id))
+    /// What can be read of a container's log; none when its driver keeps nothing here.
+    pub(super) fn log_file(&self, container: &Container) -> Option<LogFile> {
+        let record = container.record();
+        let LogConfig { kind, config } = &record.host_config.log_config;
+        LogFile::of(kind, config, &container.folder, container.id.as_str())
     }
 }
 

@@ -46,7 +46,9 @@ impl Containers {
             Size::Omit => (None, None),
             Size::Include => self.sizes(container).map(|(rw, root)| (Some(rw), Some(root)))?,
         };
-        let has_log = barge_logdriver::is_readable(&record.host_config.log_config.kind);
+        // Docker tells the path of `json-file` alone: the others' files are not for other programs.
+        let log =
+            self.log_file(container).filter(|log| log.format == barge_logdriver::Format::JsonLines);
         Ok(ContainerInspect {
             id: record.id.to_string(),
             created: record.created.clone(),
@@ -57,11 +59,7 @@ impl Containers {
             resolv_conf_path: file("resolv.conf"),
             hostname_path: file("hostname"),
             hosts_path: file("hosts"),
-            log_path: if has_log {
-                self.log_path(container).display().to_string()
-            } else {
-                String::new()
-            },
+            log_path: log.map(|log| log.path.display().to_string()).unwrap_or_default(),
             name: format!("/{}", record.name),
             restart_count: i64::from(restarts),
             driver: record.driver.clone(),

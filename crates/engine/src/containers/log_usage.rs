@@ -17,11 +17,8 @@ impl Containers {
         for container in self.choose(&ListOptions { all: true, ..ListOptions::default() })? {
             let record = container.record();
             let driver = record.host_config.log_config.kind.clone();
-            if !barge_logdriver::is_readable(&driver) {
-                continue;
-            }
-            let path = self.log_path(&container);
-            let Some(size) = size_with_rotated(&path)? else { continue };
+            let Some(log) = self.log_file(&container) else { continue };
+            let Some(size) = size_with_rotated(&log.path)? else { continue };
             usage.total_count += 1;
             usage.total_size += size;
             if container.state().running().is_some() {

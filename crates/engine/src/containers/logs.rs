@@ -5,9 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use barge_logdriver::{
-    ReadOptions, Reader, Record, Stream, TailLength, Watch, format_fixed, is_readable,
-};
+use barge_logdriver::{ReadOptions, Reader, Record, Stream, TailLength, Watch, format_fixed};
 use bytes::Bytes;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
@@ -68,19 +66,18 @@ impl Containers {
         }
         let record = container.record();
         let driver = &record.host_config.log_config.kind;
-        if !is_readable(driver) {
+        let Some(log) = self.log_file(&container) else {
             return Err(EngineError::NotImplemented(format!(
                 "configured logging driver does not support reading: {driver}"
             )));
-        }
+        };
         let read = read_options(&options)?;
-        let path = self.log_path(&container);
         let (sender, chunks) = mpsc::channel(4);
         let tty = record.config.tty;
         let source = blocking::run(move || {
             // Watched before it is read: what is written in between wakes the reader.
-            let follow = if options.follow { Follow::start(&path) } else { Follow::No };
-            Ok(Source { reader: Reader::open(&path, read)?, follow, options, tty })
+            let follow = if options.follow { Follow::start(&log.path) } else { Follow::No };
+            Ok(Source { reader: Reader::open(&log, read)?, follow, options, tty })
         })
         .await?;
         tokio::spawn(async move {

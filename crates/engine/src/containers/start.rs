@@ -321,9 +321,19 @@ impl Containers {
         };
         Ok(barge_shim_api::LogConfig {
             driver: log.kind.clone(),
-            path: self.log_path(container),
+            // A driver that writes no file does not look at it.
+            path: self.log_file(container).map(|log| log.path).unwrap_or_default(),
             options: log.config.clone(),
-            attributes: barge_logdriver::attributes(&log.config, &subject)?,
+            attributes: barge_logdriver::attributes(&log.kind, &log.config, &subject)?,
+            origin: barge_shim_api::LogOrigin {
+                id: container.id.to_string(),
+                tag: barge_logdriver::tag(&log.config, &subject)?,
+                command: subject.command.to_owned(),
+                created: record.created.clone(),
+                image_id: image.clone(),
+                image_name: record.config.image.clone(),
+                name: name.clone(),
+            },
         })
     }
 

@@ -1,9 +1,8 @@
 //! `none`: output goes to attached streams only.
 
-use std::collections::BTreeMap;
-
-use crate::driver::{LogDriver, Message};
+use crate::driver::LogDriver;
 use crate::error::LogError;
+use crate::message::Message;
 
 /// The driver `none`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,12 +10,6 @@ pub struct Nothing;
 
 impl Nothing {
     pub(crate) const NAME: &'static str = "none";
-
-    /// `none` takes any option, as in Docker: people set `max-size` for every container in
-    /// `daemon.json`.
-    pub(crate) fn check(_options: &BTreeMap<String, String>) -> Result<(), LogError> {
-        Ok(())
-    }
 }
 
 impl LogDriver for Nothing {

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use barge_logdriver::{LogTarget, ReadOptions, Reader};
+use barge_logdriver::{Format, LogFile, LogOrigin, LogTarget, ReadOptions, Reader};
 use barge_shim_api::{ConsoleSize, StdinMode};
 use rustix::event::{PollFd, Timespec, poll};
 
@@ -76,12 +76,14 @@ fn log_in(folder: &Path) -> Option<Box<dyn LogDriver>> {
         path: &folder.join("x.log"),
         options: &BTreeMap::new(),
         attributes: &BTreeMap::new(),
+        origin: &LogOrigin::default(),
     };
     Some(barge_logdriver::open(&target).unwrap())
 }
 
 fn logged(folder: &Path) -> Vec<(String, String)> {
-    let mut reader = Reader::open(&folder.join("x.log"), ReadOptions::default()).unwrap();
+    let log = LogFile { path: folder.join("x.log"), format: Format::JsonLines };
+    let mut reader = Reader::open(&log, ReadOptions::default()).unwrap();
     let mut lines = Vec::new();
     while let Some(record) = reader.next_record().unwrap() {
         let line = String::from_utf8(record.line).unwrap();

@@ -1,7 +1,11 @@
 //! The file that `json-file` writes.
 
+use std::fs::{self, OpenOptions};
+
 use super::*;
-use crate::driver::Stream;
+use crate::message::Stream;
+
+const UNBOUNDED: RotationConfig = RotationConfig { max_size: None, max_files: 1, compress: false };
 
 fn message(line: &[u8]) -> Message<'_> {
     Message {
@@ -9,11 +13,12 @@ fn message(line: &[u8]) -> Message<'_> {
         time: 5_000_000_000,
         line,
         completeness: Completeness::Complete,
+        part: None,
     }
 }
 
 fn open(folder: &Path, max_size: Option<u64>, max_files: u32) -> JsonFile {
-    let config = JsonFileConfig { max_size, max_files };
+    let config = RotationConfig { max_size, max_files, compress: false };
     JsonFile::open(&folder.join("x.log"), config, &BTreeMap::new()).unwrap()
 }
 
@@ -48,7 +53,7 @@ fn attributes_stand_between_stream_and_time() {
     let path = folder.path().join("x.log");
     let attributes =
         BTreeMap::from([("b".to_owned(), "2\"".to_owned()), ("a".to_owned(), "1".to_owned())]);
-    let mut log = JsonFile::open(&path, JsonFileConfig::default(), &attributes).unwrap();
+    let mut log = JsonFile::open(&path, UNBOUNDED, &attributes).unwrap();
     log.log(&message(b"x"));
     log.flush().unwrap();
     assert_eq!(
@@ -131,14 +136,12 @@ fn a_failed_write_leaves_no_half_line_and_the_log_goes_on() {
     let mut log = open(folder.path(), None, 1);
     log.log(&message(b"one"));
     log.flush().unwrap();
-    let good = std::mem::replace(
-        &mut log.file,
-        OpenOptions::new().append(true).open("/dev/full").unwrap(),
-    );
+    let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let good = log.file.replace_file(full);
     log.log(&message(b"lost"));
     let error = log.flush().unwrap_err();
     assert!(error.to_string().starts_with("cannot write log "), "{error}");
-    log.file = good;
+    log.file.replace_file(good);
     log.log(&message(b"two"));
     log.flush().unwrap();
     let lines = text(folder.path(), "x.log");
