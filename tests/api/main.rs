@@ -16,6 +16,7 @@ mod errors;
 mod events;
 mod full_disk;
 mod images;
+mod namespaces;
 mod registry;
 mod stats;
 mod storage;

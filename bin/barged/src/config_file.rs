@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::flags::{Flags, NOT_SUPPORTED};
+use crate::isolation::{self, IsolationFlags};
 
 /// Where it is when no flag says otherwise; it need not exist there.
 pub(crate) const DEFAULT_PATH: &str = "/etc/barge/daemon.json";
@@ -56,6 +57,8 @@ pub(crate) struct ConfigFile {
     pub(crate) log_driver: Option<String>,
     pub(crate) log_opts: Option<BTreeMap<String, String>>,
     pub(crate) shutdown_timeout: Option<u64>,
+    #[serde(flatten)]
+    pub(crate) isolation: IsolationFlags,
 }
 
 /// The proxies; an object of its own in the file, flags of their own on the command line.
@@ -202,6 +205,7 @@ impl ConfigFile {
             log_driver: self.log_driver,
             log_opts: options.map(|(key, value)| format!("{key}={value}")).collect(),
             shutdown_timeout: self.shutdown_timeout,
+            isolation: self.isolation,
             ..Flags::default()
         }
     }
@@ -214,7 +218,7 @@ impl ConfigFile {
         }
         let values: Map<String, Value> = serde_json::from_str(text).map_err(malformed)?;
         let others: Vec<&str> =
-            values.keys().map(String::as_str).filter(|key| !KEYS.contains(key)).collect();
+            values.keys().map(String::as_str).filter(|key| !is_known(key)).collect();
         let (known, unknown): (Vec<&str>, Vec<&str>) =
             others.into_iter().partition(|key| is_dockerds(key));
         if !unknown.is_empty() {
@@ -225,6 +229,10 @@ impl ConfigFile {
         }
         serde_json::from_value(Value::Object(values)).map_err(malformed)
     }
+}
+
+fn is_known(key: &str) -> bool {
+    KEYS.contains(&key) || isolation::KEYS.contains(&key)
 }
 
 /// Whether dockerd has this key: that of a flag, most of them in the plural where the flag is a list.
@@ -252,8 +260,11 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let values: Map<String, Value> =
-            KEYS.iter().map(|key| ((*key).to_owned(), Value::Null)).collect();
+        let values: Map<String, Value> = KEYS
+            .iter()
+            .chain(&isolation::KEYS)
+            .map(|key| ((*key).to_owned(), Value::Null))
+            .collect();
         let text = serde_json::to_string(&values).unwrap();
         assert_eq!(parse(&text).unwrap(), ConfigFile::default());
         let file = parse(

@@ -24,6 +24,8 @@ pub(crate) fn from(settings: &Settings) -> anyhow::Result<EngineConfig> {
         dns_search: containers.dns_search,
         dns_options: containers.dns_opts,
         shm_size: containers.shm_size,
+        ipc_mode: settings.isolation.ipc_mode.clone(),
+        cgroupns_mode: settings.isolation.cgroupns_mode.clone(),
     };
     config.storage_driver.clone_from(&settings.storage_driver);
     config.storage_options.clone_from(&settings.storage_opts);

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser};
 
+use crate::isolation::IsolationFlags;
+
 /// A self-sufficient daemon for containers.
 #[derive(Clone, Debug, Default, PartialEq, Parser)]
 #[command(
@@ -146,6 +148,8 @@ pub(crate) struct Flags {
     /// Seconds that requests under way get when the daemon stops (default 15)
     #[arg(long, value_name = "SECONDS")]
     pub(crate) shutdown_timeout: Option<u64>,
+    #[command(flatten)]
+    pub(crate) isolation: IsolationFlags,
     /// Check flags and configuration file and leave
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) validate: bool,
@@ -155,7 +159,7 @@ pub(crate) struct Flags {
 }
 
 /// Flags of dockerd that barge does not have. All of them are for things of later versions, or that it will not do.
-pub(crate) const NOT_SUPPORTED: [&str; 51] = [
+pub(crate) const NOT_SUPPORTED: [&str; 49] = [
     "add-runtime",
     "allow-direct-routing",
     "allow-nondistributable-artifacts",
@@ -171,9 +175,7 @@ pub(crate) const NOT_SUPPORTED: [&str; 51] = [
     "cpu-rt-runtime",
     "cri-containerd",
     "default-address-pool",
-    "default-cgroupns-mode",
     "default-gateway-v6",
-    "default-ipc-mode",
     "default-network-opt",
     "default-runtime",
     "experimental",

@@ -6,6 +6,7 @@ mod engine_config;
 mod flags;
 mod group;
 mod idle;
+mod isolation;
 mod logging;
 mod pidfile;
 mod settings;

@@ -14,6 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config_file::{ConfigFile, ConfigFileError, DEFAULT_PATH};
 use crate::flags::Flags;
+use crate::isolation::IsolationSettings;
 use crate::{group, logging, ulimit};
 
 const DATA_ROOT: &str = "/var/lib/barge";
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) labels: Vec<String>,
     pub(crate) network: NetworkSettings,
     pub(crate) containers: ContainerSettings,
+    pub(crate) isolation: IsolationSettings,
 }
 
 /// What of it is about the default network; `None` is the network's own default.
@@ -147,6 +149,7 @@ impl Settings {
             registries: registry_options(&flags)?,
             labels: flags.labels.clone(),
             containers: container_settings(&flags)?,
+            isolation: flags.isolation.check()?,
             network: NetworkSettings {
                 bridge: flags.bridge,
                 bip: flags.bip,
@@ -182,7 +185,7 @@ impl Settings {
     }
 }
 
-fn invalid(text: impl Into<String>) -> SettingsError {
+pub(crate) fn invalid(text: impl Into<String>) -> SettingsError {
     SettingsError::Invalid(text.into())
 }
 
@@ -290,10 +293,10 @@ fn container_settings(flags: &Flags) -> Result<ContainerSettings, SettingsError>
 
 /// Notes what both places say.
 #[derive(Default)]
-struct Conflicts(Vec<String>);
+pub(crate) struct Conflicts(Vec<String>);
 
 impl Conflicts {
-    fn one<T: Display>(&mut self, key: &str, flag: &mut Option<T>, file: Option<T>) {
+    pub(crate) fn one<T: Display>(&mut self, key: &str, flag: &mut Option<T>, file: Option<T>) {
         match (&flag, file) {
             (Some(flag), Some(file)) => self.note(key, flag, &file),
             (None, file) => *flag = file,
@@ -337,6 +340,7 @@ fn merge(mut flags: Flags, file: Flags) -> Result<Flags, Vec<String>> {
         max_download_attempts = "max-download-attempts", no_proxy = "no-proxy",
         live_restore = "live-restore", log_driver = "log-driver",
         shutdown_timeout = "shutdown-timeout");
+    flags.isolation.merge(file.isolation, &mut conflicts);
     if conflicts.0.is_empty() { Ok(flags) } else { Err(conflicts.0) }
 }
 

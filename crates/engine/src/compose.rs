@@ -65,6 +65,8 @@ impl EngineConfig {
                 dns_search: Vec::new(),
                 dns_options: Vec::new(),
                 shm_size: containers::SHM_SIZE,
+                ipc_mode: "private".to_owned(),
+                cgroupns_mode: String::new(),
             },
             data_root,
             exec_root,

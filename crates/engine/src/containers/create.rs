@@ -14,7 +14,9 @@ use barge_types::{ContainerId, ContainerName, ErrorKind, Platform};
 use super::container::{Container, Presence};
 use super::record::{ContainerRecord, StateRecord, StoppedBy};
 use super::registry::ReservedName;
-use super::settings::{IpcMode, NetworkMode, Settings, UtsMode, invalid, parse_mounts};
+use super::settings::{
+    CgroupMode, IpcMode, NetworkMode, PidMode, Settings, UtsMode, invalid, parse_mounts,
+};
 use super::state::State;
 use super::{Containers, command, spec, to_the_end};
 use crate::error::{EngineError, Result};
@@ -73,9 +75,9 @@ impl Containers {
             return Err(invalid("no command specified"));
         }
         self.add_defaults(&mut host_config);
-        let settings = Settings::parse_request(&config, &host_config, &self.machine)?;
+        let mut settings = Settings::parse_request(&config, &host_config, &self.machine)?;
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
-        self.check_partners(&settings)?;
+        self.find_partners(&mut settings, &mut host_config)?;
         let size = ReadWriteOptions::parse(&host_config.storage_opt)?;
         let wanted = parse_mounts(&config, &host_config)?;
 
@@ -190,7 +192,13 @@ impl Containers {
         if host.network_mode == "default" {
             "bridge".clone_into(&mut host.network_mode);
         }
-        or(&mut host.ipc_mode, "private");
+        or(&mut host.ipc_mode, &defaults.ipc_mode);
+        if host.cgroupns_mode.is_empty() {
+            let own = if host.privileged { "" } else { defaults.cgroupns_mode.as_str() };
+            or(&mut host.cgroupns_mode, own);
+            let usual = CgroupMode::default_for(host, &self.machine);
+            or(&mut host.cgroupns_mode, usual);
+        }
         or(&mut host.runtime, "barge");
         or(&mut host.restart_policy.name, "no");
         if host.shm_size == 0 {
@@ -217,27 +225,31 @@ impl Containers {
         }
     }
 
-    /// The containers and networks that the settings name exist. That they do not is the request's fault: a client
-    /// takes "not found" of a creation for a missing image, and pulls.
-    fn check_partners(&self, settings: &Settings) -> Result<()> {
-        self.find_partners(settings).map_err(|error| {
+    /// The containers and networks that the settings name exist; from here on the containers are named by their ids,
+    /// which no `rename` changes. That they do not exist is the request's fault: a client takes "not found" of a
+    /// creation for a missing image, and pulls.
+    fn find_partners(&self, settings: &mut Settings, host: &mut HostConfig) -> Result<()> {
+        let missing = |error: EngineError| {
             let is_missing = error.kind() == ErrorKind::NotFound;
             if is_missing { invalid(error.message()) } else { error }
-        })
-    }
-
-    fn find_partners(&self, settings: &Settings) -> Result<()> {
-        if let NetworkMode::Container(name) = &settings.network {
-            self.registry.find(name)?;
+        };
+        let identify = |name: &mut String, mode: &mut String| {
+            *name = self.registry.find(name).map_err(missing)?.id.to_string();
+            *mode = format!("container:{name}");
+            Ok::<(), EngineError>(())
+        };
+        match &mut settings.network {
+            NetworkMode::Container(name) => identify(name, &mut host.network_mode)?,
+            NetworkMode::Named(name) => {
+                self.network.inspect(name).map_err(|error| missing(error.into()))?;
+            }
+            NetworkMode::Host => {}
         }
-        if let NetworkMode::Named(name) = &settings.network {
-            self.network.inspect(name)?;
+        if let PidMode::Container(name) = &mut settings.pid {
+            identify(name, &mut host.pid_mode)?;
         }
-        if let super::settings::PidMode::Container(name) = &settings.pid {
-            self.registry.find(name)?;
-        }
-        if let IpcMode::Container(name) = &settings.ipc {
-            self.registry.find(name)?;
+        if let IpcMode::Container(name) = &mut settings.ipc {
+            identify(name, &mut host.ipc_mode)?;
         }
         Ok(())
     }

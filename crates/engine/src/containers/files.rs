@@ -60,7 +60,7 @@ impl Containers {
     ) -> Result<PathBuf> {
         let (record, settings) = (container.record(), container.settings());
         if let NetworkMode::Container(name) = &settings.network {
-            return Ok(self.registry.find(name)?.folder.clone());
+            return Ok(self.network_owner(name)?.folder.clone());
         }
         let folder = container.folder.clone();
         FileTexts::new(&record, &settings, (endpoint, &self.defaults))?.write(&folder)?;

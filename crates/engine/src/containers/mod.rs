@@ -92,6 +92,10 @@ pub struct ContainerDefaults {
     pub dns_options: Vec<String>,
     /// The size of /dev/shm in bytes.
     pub shm_size: i64,
+    /// `private` or `shareable`.
+    pub ipc_mode: String,
+    /// `private`, `host`, or empty: barge's own choice.
+    pub cgroupns_mode: String,
 }
 
 /// The service that has the containers.

@@ -9,6 +9,7 @@ use super::Containers;
 use super::container::Container;
 use super::settings::{IpcMode, NetworkMode, PidMode, endpoint_settings};
 use super::spec::Joins;
+use super::state::State;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
 
@@ -57,38 +58,88 @@ impl Containers {
     /// The first processes of the containers whose namespaces are joined; they have to run.
     pub(super) fn joins(&self, container: &Container) -> Result<Joins> {
         let settings = container.settings();
-        let pid_of = |name: &str| {
-            let partner = self.registry.find(name)?;
-            let running = partner.state().running();
-            running.map(|running| running.pid).ok_or_else(|| {
-                EngineError::Conflict(format!(
-                    "cannot join the namespaces of container {}: it is not running",
-                    partner.name()
-                ))
-            })
-        };
         let network = match &settings.network {
-            NetworkMode::Container(name) => Some(pid_of(name)?),
+            NetworkMode::Container(name) => {
+                let partner = self.partner(name, "joining network namespace of container")?;
+                Some(pid_of(&partner, |id| {
+                    format!("cannot join network of a non running container: {id}")
+                })?)
+            }
             NetworkMode::Named(_) | NetworkMode::Host => None,
         };
         let pid = match &settings.pid {
-            PidMode::Container(name) => Some(pid_of(name)?),
+            PidMode::Container(name) => {
+                let partner = self.partner(name, "joining PID namespace of container")?;
+                Some(pid_of(&partner, |id| format!("container {id} is not running"))?)
+            }
             PidMode::Private | PidMode::Host => None,
         };
         let ipc = match &settings.ipc {
             IpcMode::Container(name) => {
-                let partner = self.registry.find(name)?;
-                if partner.settings().ipc != IpcMode::Shareable {
-                    return Err(EngineError::Invalid(format!(
-                        "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
-                        partner.id
-                    )));
-                }
-                Some(pid_of(name)?)
+                let partner = self.ipc_donor(name)?;
+                Some(pid_of(&partner, |id| {
+                    format!("can't join IPC of container {id}: container {id} is not running")
+                })?)
             }
             IpcMode::Private | IpcMode::Without | IpcMode::Shareable | IpcMode::Host => None,
         };
         Ok(Joins { network, pid, ipc })
+    }
+
+    /// A partner is gone when it was removed after the container was made: not the fault of the container's name.
+    fn partner(&self, name: &str, action: &str) -> Result<Arc<Container>> {
+        self.registry
+            .find(name)
+            .map_err(|error| EngineError::Invalid(format!("{action}: {}", error.message())))
+    }
+
+    /// Whose IPC namespace and /dev/shm are really shared: a partner may share another's.
+    pub(super) fn ipc_donor(&self, name: &str) -> Result<Arc<Container>> {
+        let mut partner = self.partner(name, &format!("can't join IPC of container {name}"))?;
+        for _ in 0..LONGEST_CHAIN {
+            let settings = partner.settings();
+            match &settings.ipc {
+                IpcMode::Shareable | IpcMode::Host => return Ok(partner),
+                IpcMode::Container(next) => {
+                    let action = format!("can't join IPC of container {}", partner.id);
+                    partner = self.partner(next, &action)?;
+                }
+                IpcMode::Private | IpcMode::Without => break,
+            }
+        }
+        Err(EngineError::Invalid(format!(
+            "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+            partner.id
+        )))
+    }
+
+    /// Whose files of /etc are shared with the network.
+    pub(super) fn network_owner(&self, name: &str) -> Result<Arc<Container>> {
+        let mut partner = self.registry.find(name)?;
+        for _ in 0..LONGEST_CHAIN {
+            match &partner.settings().network {
+                NetworkMode::Container(next) => partner = self.registry.find(next)?,
+                NetworkMode::Named(_) | NetworkMode::Host => return Ok(partner),
+            }
+        }
+        Err(EngineError::Invalid(format!("the network of container {name} is its own partner's")))
+    }
+}
+
+/// Partners of partners that are followed: names of old records may lead in a circle.
+const LONGEST_CHAIN: usize = 64;
+
+/// The first process of a container, which has to run.
+fn pid_of(partner: &Container, not_running: impl Fn(&str) -> String) -> Result<u32> {
+    let id = partner.id.as_str();
+    match partner.state() {
+        State::Running(running) => Ok(running.pid),
+        State::Restarting(_) => Err(EngineError::Conflict(format!(
+            "container {id} is restarting, wait until the container is running"
+        ))),
+        State::Created(_) | State::Exited(_) | State::Removing(_) => {
+            Err(EngineError::Conflict(not_running(id)))
+        }
     }
 }
 

@@ -216,7 +216,10 @@ impl Containers {
                 Ok(Some(path))
             }
             IpcMode::Container(name) => {
-                Ok(Some(self.registry.find(name)?.run_folder.join(SHARED_MEMORY)))
+                let donor = self.ipc_donor(name)?;
+                let is_hosts = donor.settings().ipc == IpcMode::Host;
+                let own = || donor.run_folder.join(SHARED_MEMORY);
+                Ok(Some(if is_hosts { PathBuf::from("/dev/shm") } else { own() }))
             }
             IpcMode::Private | IpcMode::Without | IpcMode::Host => Ok(None),
         }

@@ -58,9 +58,9 @@ impl Settings {
         host: &HostConfig,
         machine: &Host,
     ) -> Result<Self> {
-        refuse_unsupported(config, host)?;
         modes::check_network(&NetworkMode::parse(&host.network_mode)?, config, host)?;
         modes::check_hostname(&host.uts_mode, config)?;
+        refuse_unsupported(config, host)?;
         Self::parse(config, host, machine)
     }
 
@@ -81,6 +81,7 @@ impl Settings {
         let network = NetworkMode::parse(&host.network_mode)?;
         let uts = UtsMode::parse(&host.uts_mode)?;
         check_paths(config, host)?;
+        modes::check_user_namespace(&host.userns_mode)?;
         Ok(Self {
             stop_signal: stop_signal(config)?,
             stop_timeout: stop_timeout(config),
@@ -88,7 +89,11 @@ impl Settings {
             pid: PidMode::parse(&host.pid_mode)?,
             ipc: IpcMode::parse(&host.ipc_mode)?,
             uts,
-            cgroup: CgroupMode::parse(&host.cgroupns_mode, host.privileged, machine)?,
+            // Records of before have no mode.
+            cgroup: CgroupMode::parse(match host.cgroupns_mode.as_str() {
+                "" => CgroupMode::default_for(host, machine),
+                mode => mode,
+            })?,
             ports: ports::parse(config, host, &network)?,
             network,
             resources: resources::parse(&host.resources, machine)?,
@@ -172,7 +177,6 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()>
         (has_health_times, "--health-interval and the like"),
         (!host.links.is_empty(), "--link"),
         (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
-        (!matches!(host.userns_mode.as_str(), "" | "host"), "--userns"),
         (!host.resources.device_requests.is_empty(), "--gpus"),
         (config.network_disabled, "NetworkDisabled"),
         (!host.cgroup.is_empty(), "Cgroup"),

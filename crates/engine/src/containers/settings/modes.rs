@@ -19,15 +19,15 @@ pub(crate) enum NetworkMode {
 impl NetworkMode {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         match text.split_once(':') {
-            Some(("container", "")) => Err(invalid(format!(
-                "invalid network mode: {text}: expected container:<name or id>"
-            ))),
-            Some(("container", name)) => Ok(Self::Container(name.to_owned())),
-            Some(_) | None => Ok(match text {
-                "" | "default" | "bridge" => Self::Named("bridge".to_owned()),
-                "host" => Self::Host,
-                name => Self::Named(name.to_owned()),
-            }),
+            Some(("container", name)) if !name.is_empty() => Ok(Self::Container(name.to_owned())),
+            Some(_) | None => match text {
+                "" | "default" | "bridge" => Ok(Self::Named("bridge".to_owned())),
+                "host" => Ok(Self::Host),
+                "container" | "container:" => Err(invalid(
+                    "invalid network mode: invalid container format container:<name|id>",
+                )),
+                name => Ok(Self::Named(name.to_owned())),
+            },
         }
     }
 
@@ -58,6 +58,11 @@ pub(crate) fn check_network(
             if !config.hostname.is_empty() {
                 return conflict("hostname and the network mode");
             }
+            if !host.links.is_empty() {
+                return conflict(
+                    "container type network can't be used with links. This would result in undefined behavior",
+                );
+            }
             if !host.dns.is_empty() {
                 return conflict("dns and the network mode");
             }
@@ -75,6 +80,9 @@ pub(crate) fn check_network(
             }
             Ok(())
         }
+        NetworkMode::Host if !host.links.is_empty() => conflict(
+            "host type networking can't be used with links. This would result in undefined behavior",
+        ),
         NetworkMode::Host if !config.mac_address.is_empty() => {
             conflict("mac-address and the network mode")
         }
@@ -90,6 +98,14 @@ pub(crate) fn check_hostname(uts_mode: &str, config: &ContainerConfig) -> Result
     Ok(())
 }
 
+/// `host` opts out of what the daemon may do to all containers.
+pub(crate) fn check_user_namespace(text: &str) -> Result<()> {
+    match text {
+        "" | "host" => Ok(()),
+        _ => Err(invalid(format!("invalid USER mode: {text}"))),
+    }
+}
+
 /// Whose process ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PidMode {
@@ -101,7 +117,7 @@ pub(crate) enum PidMode {
 impl PidMode {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         match (text, text.strip_prefix("container:")) {
-            ("" | "private", _) => Ok(Self::Private),
+            ("", _) => Ok(Self::Private),
             ("host", _) => Ok(Self::Host),
             (_, Some(name)) if !name.is_empty() => Ok(Self::Container(name.to_owned())),
             _ => Err(invalid(format!("invalid PID mode: {text}"))),
@@ -160,12 +176,16 @@ pub(crate) enum CgroupMode {
 }
 
 impl CgroupMode {
-    /// Docker's default is private on cgroup v2 and host on v1; barge's is private on both, as nothing inside needs
-    /// to see the host's tree. A privileged container gets the host's on v1, as its tools expect.
-    pub(crate) fn parse(text: &str, is_privileged: bool, machine: &Host) -> Result<Self> {
+    /// What a container gets that says nothing. Docker's default is private on cgroup v2 and host on v1; barge's is
+    /// private on both, as nothing inside needs to see the host's tree. A privileged container gets the host's on v1,
+    /// as its tools expect.
+    pub(crate) fn default_for(host: &HostConfig, machine: &Host) -> &'static str {
+        if host.privileged && machine.has_cgroup_v1 { "host" } else { "private" }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         match text {
-            "" if is_privileged && machine.has_cgroup_v1 => Ok(Self::Host),
-            "" | "private" => Ok(Self::Private),
+            "private" => Ok(Self::Private),
             "host" => Ok(Self::Host),
             _ => Err(invalid(format!("invalid cgroup namespace mode: {text}"))),
         }
