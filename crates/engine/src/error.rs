@@ -253,8 +253,8 @@ impl EngineError {
                 barge_logdriver::LogError::UnknownDriver(_)
                 | barge_logdriver::LogError::UnknownOption { .. }
                 | barge_logdriver::LogError::BadOption { .. } => ErrorKind::InvalidParameter,
-                barge_logdriver::LogError::NotReadable => ErrorKind::NotImplemented,
-                barge_logdriver::LogError::Io { .. } => ErrorKind::System,
+                barge_logdriver::LogError::Unreachable { .. }
+                | barge_logdriver::LogError::Io { .. } => ErrorKind::System,
             },
             Self::Seccomp(_) => ErrorKind::InvalidParameter,
         }

@@ -191,6 +191,7 @@ impl StepRunner {
                 path: PathBuf::new(),
                 options: Default::default(),
                 attributes: Default::default(),
+                origin: Default::default(),
             },
             cgroup: CgroupConfig { path: going.cgroup.clone() },
             init: InitProcess::Command,
