@@ -12,6 +12,7 @@ mod attack;
 mod bad_input;
 mod basics;
 mod builds;
+mod builds_from;
 mod commit;
 mod debian;
 mod exhaustion;

@@ -102,6 +102,17 @@ pub enum NamedBuildContext {
         /// The stage's name.
         stage: String,
     },
+    /// `oci-layout://…`: an image of an OCI layout.
+    Layout {
+        /// The client's descriptor of the layout's folder.
+        fd: i32,
+        /// A tag, `latest` when there is neither.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tag: Option<String>,
+        /// A digest, which counts before the tag.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+    },
 }
 
 /// A secret's bytes in base64 (the usual alphabet, padded); never shown.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use barge_image::LayoutName;
 use barge_types::{Platform, Reference};
 
 use crate::runner::StepNetwork;
@@ -137,6 +138,13 @@ pub enum NamedContext {
     Url(String),
     /// `target:…`: another stage.
     Stage(String),
+    /// `oci-layout://…`: an image of an OCI layout.
+    Layout {
+        /// The layout.
+        folder: PathBuf,
+        /// Which one.
+        image: LayoutName,
+    },
 }
 
 /// What of the cache is used.

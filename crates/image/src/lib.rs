@@ -47,7 +47,7 @@ pub use image::Image;
 pub use import::ImportOptions;
 pub use ingest::{Ingest, LayerSpec, LayerTicket, ManifestBytes, OpenLayer, Publication};
 pub use layers::{BlobFormat, Layer, LayerBlob, LayerSource, chain_id, chain_ids};
-pub use load::{LoadProgress, Loaded};
+pub use load::{LayoutName, LoadProgress, Loaded};
 pub use manifests::{KeptIndex, KeptManifest, PushBlob, PushImage};
 pub use platforms::PushIndex;
 pub use remove::{ImageUsage, Parents, Removal, Removed, UnusedImages, User, UserState};

@@ -14,7 +14,7 @@ use crate::registry::server::{Registry, RegistryOptions};
 static HOST: Sharing = Sharing::new();
 
 /// Serves files over http in a host's network; returns where. It ends with the test program.
-fn web(host: &TestHost, files: BTreeMap<&'static str, Vec<u8>>) -> String {
+pub(super) fn web(host: &TestHost, files: BTreeMap<&'static str, Vec<u8>>) -> String {
     let listener = host.in_netns(|| TcpListener::bind("127.0.0.1:0").unwrap());
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -119,6 +119,25 @@ fn a_repository_is_a_context() {
     assert!(said(&whole).contains("/all/sub/Dockerfile\n"), "{}", whole.text());
     assert!(!said(&whole).contains(".git/"), "{}", whole.text());
     assert!(said(&remote("#v1:sub").is(200)).contains("\ninside of sub\n"));
+    let named = |fragment: &str, argument: &str| {
+        let text = "FROM there AS files\nFROM busybox\nCOPY --from=files / /all\nRUN ls -A /all\n";
+        let inputs = json!({
+            "context": {"kind": "none"},
+            "dockerfile": {"name": "Dockerfile", "text": text},
+            "named_contexts":
+                {"there": {"kind": "url", "url": format!("git://127.0.0.1:{port}/repo{fragment}")}},
+        });
+        let arguments = encoded(&json!({ argument: "1" }).to_string());
+        let query = format!("networkmode=none&nocache=1&buildargs={arguments}");
+        events(&host, &query, &prepared(&host, inputs)).is(200).text()
+    };
+    let whole = named("", "NOTHING");
+    assert!(whole.contains("Dockerfile\\nout\\nsub") && !whole.contains(".git"), "{whole}");
+    assert!(named("", "BUILDKIT_CONTEXT_KEEP_GIT_DIR").contains(".git\\nDockerfile"));
+    let below = named("#main:sub", "NOTHING");
+    assert!(below.contains("\"text\":\"Dockerfile\\n\"") && !below.contains("sub\\n"), "{below}");
+    let outside = named("#main:out", "NOTHING");
+    assert!(outside.contains("no folder out in the repository"), "{outside}");
     for wrong in ["#none", "#main:out", "#main:..", "#main:nowhere"] {
         let refused = remote(wrong);
         assert!(refused.status >= 400, "{wrong}: {}", refused.text());

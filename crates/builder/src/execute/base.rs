@@ -1,5 +1,9 @@
 //! What a stage stands on.
 
+use std::path::Path;
+
+use barge_image::{Held, LayoutName, LoadProgress};
+
 use super::graph::Graph;
 use super::state::StageState;
 use crate::error::{BuildError, Result};
@@ -32,6 +36,13 @@ impl Graph<'_> {
                 id = held.id.to_string();
                 (StageState::image(held, &running.salt()), Outcome::Done)
             }),
+            (Origin::Layout { name, folder, image }, None) => {
+                let held = self.get_layout((stage, number), name, (folder, image));
+                held.map(|held| {
+                    id = held.id.to_string();
+                    (StageState::image(held, &running.salt()), Outcome::Done)
+                })
+            }
             (Origin::Folder(name, path), None) => {
                 self.folder_tree(name, path).and_then(|tree| self.context(stage, (name, &tree)))
             }
@@ -63,13 +74,29 @@ impl Graph<'_> {
         Ok(((state, Vec::new()), outcome))
     }
 
-    /// An image of the store, pulled when it has to be.
-    pub(crate) fn get_image(
+    /// An image of an OCI layout, loaded when it is not here.
+    pub(crate) fn get_layout(
         &self,
+        (stage, number): (usize, u32),
         name: &str,
-        stage: usize,
-        number: u32,
-    ) -> Result<barge_image::Held> {
+        (folder, image): (&Path, &LayoutName),
+    ) -> Result<Held> {
+        let running = self.running;
+        let mut told = |progress: LoadProgress| {
+            if let LoadProgress::Unpacking { diff_id, current, total } = progress {
+                let what = diff_id.map_or_else(|| name.to_owned(), |id| id.to_string());
+                running.tell(Event::Advanced { step: number, what, current, total });
+            }
+        };
+        let platform = &self.plan.stages[stage].platform;
+        let images = &running.shop.parts.images;
+        images.load_layout(folder, (image, platform), &mut told).map_err(|error| {
+            BuildError::Source { what: format!("the OCI layout {name}"), source: error.into() }
+        })
+    }
+
+    /// An image of the store, pulled when it has to be.
+    pub(crate) fn get_image(&self, name: &str, stage: usize, number: u32) -> Result<Held> {
         let running = self.running;
         let platform = &self.plan.stages[stage].platform;
         let is_asked = !running.request.platforms.is_empty()

@@ -36,6 +36,12 @@ enum Kept {
 }
 
 impl Files {
+    fn of_image(held: Held) -> Self {
+        let key = held.chain_ids.last().copied().unwrap_or_else(|| held.id.digest());
+        let layer = held.top_layer.clone();
+        Self { layer, key, kept: Kept::Image(Box::new(held)) }
+    }
+
     /// The topmost layer; absent for nothing.
     pub(crate) fn layer(&self) -> Option<&LayerId> {
         self.layer.as_ref()
@@ -62,11 +68,10 @@ impl Graph<'_> {
                 let (layer, key) = (state.top(), state.key);
                 Ok(Files { layer, key, kept: Kept::Stage(Box::new(state)) })
             }
-            Origin::Image(name) => {
-                let held = self.get_image(&name, stage, number)?;
-                let key = held.chain_ids.last().copied().unwrap_or_else(|| held.id.digest());
-                let layer = held.top_layer.clone();
-                Ok(Files { layer, key, kept: Kept::Image(Box::new(held)) })
+            Origin::Image(name) => Ok(Files::of_image(self.get_image(&name, stage, number)?)),
+            Origin::Layout { name, folder, image } => {
+                let held = self.get_layout((stage, number), &name, (&folder, &image))?;
+                Ok(Files::of_image(held))
             }
             Origin::Folder(name, path) => self.snapshot(&self.folder_tree(&name, &path)?, "/"),
             Origin::Url(url) => self.snapshot(&self.url_tree(&url)?, "/"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use barge_dockerfile::ast::Stage;
+use barge_image::LayoutName;
 use barge_types::Reference;
 
 use crate::error::{BuildError, Result};
@@ -22,6 +23,15 @@ pub(crate) enum Origin {
     Folder(String, PathBuf),
     /// An archive or a repository.
     Url(String),
+    /// An image of an OCI layout.
+    Layout {
+        /// The context's name.
+        name: String,
+        /// The layout.
+        folder: PathBuf,
+        /// Which one.
+        image: LayoutName,
+    },
 }
 
 impl Origin {
@@ -92,6 +102,11 @@ impl Names<'_> {
             NamedContext::Folder(path) => Origin::Folder(word.to_owned(), path.clone()),
             NamedContext::Image(reference) => Origin::Image(reference.clone()),
             NamedContext::Url(url) => Origin::Url(url.clone()),
+            NamedContext::Layout { folder, image } => Origin::Layout {
+                name: word.to_owned(),
+                folder: folder.clone(),
+                image: image.clone(),
+            },
             NamedContext::Stage(name) => match self.stage(self.stages.len(), name) {
                 Some(index) => Origin::Stage(index),
                 None => {

@@ -74,3 +74,43 @@ fn a_folder_with_a_fixed_time_is_another_layer() {
     request.epoch = None;
     assert_eq!(workshop.image(&request), now);
 }
+
+#[test]
+fn an_image_of_an_oci_layout_is_a_base_and_has_files() {
+    let workshop = workshop();
+    let request = workshop.request("FROM busybox\nENV OF=layout\nRUN echo a >/a\n");
+    let made = workshop.image(&request);
+    let folder = tempfile::tempdir().unwrap();
+    let options = barge_image::ExportOptions {
+        form: barge_image::ArchiveForm::Oci,
+        references: vec!["made:1".parse().unwrap()],
+        ..barge_image::ExportOptions::default()
+    };
+    let mut archive = Vec::new();
+    workshop.images.export(&[made], &options).unwrap().write(&mut archive).unwrap();
+    let into = barge_archive::extract::ApplyOptions::default();
+    barge_archive::extract::apply(folder.path(), &archive[..], &into).unwrap();
+    drop(workshop);
+
+    let workshop = crate::tests::workshop();
+    let text = "FROM kept\nRUN echo $OF >/seen\nCOPY --from=kept /a /copied\n\
+                RUN --mount=from=kept,target=/m cat /m/a >/mounted\n";
+    let mut request = workshop.request(text);
+    let mut name = |tag: &str| {
+        let image = barge_image::LayoutName { tag: Some(tag.to_owned()), digest: None };
+        let context = NamedContext::Layout { folder: folder.path().to_owned(), image };
+        request.named_contexts.insert("kept".to_owned(), context);
+        request.clone()
+    };
+    let image = workshop.image(&name("1"));
+    assert_eq!(workshop.text(&image, "seen"), "layout\n");
+    assert_eq!(workshop.text(&image, "copied"), "a\n");
+    assert_eq!(workshop.text(&image, "mounted"), "a\n");
+    workshop.runs();
+    assert_eq!(workshop.image(&name("1")), image);
+    assert_eq!(workshop.runs(), 0);
+    let index = folder.path().join("index.json");
+    fs::write(&index, r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+    let missing = workshop.build(&name("1")).unwrap_err().chain();
+    assert!(missing.starts_with("cannot get the OCI layout kept: invalid archive"), "{missing}");
+}

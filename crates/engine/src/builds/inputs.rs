@@ -19,6 +19,7 @@ use barge_builder::request::{
     CacheRemote, Context, DockerfileSource, NamedContext, OnFailure, Output, OutputKind, Purpose,
     Secret,
 };
+use barge_image::LayoutName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
@@ -88,7 +89,7 @@ impl Prepared {
             wanted.push(*fd);
         }
         wanted.extend(inputs.named_contexts.values().filter_map(|context| match context {
-            NamedBuildContext::Folder { fd } => Some(*fd),
+            NamedBuildContext::Folder { fd } | NamedBuildContext::Layout { fd, .. } => Some(*fd),
             NamedBuildContext::Image { .. }
             | NamedBuildContext::Url { .. }
             | NamedBuildContext::Stage { .. } => None,
@@ -202,6 +203,13 @@ fn named(context: NamedBuildContext, folders: &BTreeMap<i32, Folder>) -> Result<
         NamedBuildContext::Image { reference } => NamedContext::Image(reference),
         NamedBuildContext::Url { url } => NamedContext::Url(url),
         NamedBuildContext::Stage { stage } => NamedContext::Stage(stage),
+        NamedBuildContext::Layout { fd, tag, digest } => NamedContext::Layout {
+            folder: path_of(folders, fd)?,
+            image: LayoutName {
+                tag,
+                digest: digest.map(|text| text.parse().map_err(invalid)).transpose()?,
+            },
+        },
     })
 }
 

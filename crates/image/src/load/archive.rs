@@ -1,16 +1,20 @@
-//! The outer archive: spooled to a file, indexed by name, read by place.
+//! What images are loaded from: an archive, spooled to a file, indexed by name, read by place; or a folder as it is.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use barge_archive::compression::Decoder;
 use barge_archive::path;
 use barge_archive::tar::{EntryKind, Reader};
 use barge_archive::{ArchiveError, Digester};
+use barge_sys::openat2;
 use barge_types::Digest;
+use rustix::fs::OFlags;
 
 use crate::error::{ImageError, Result};
 
@@ -21,21 +25,40 @@ const DOCUMENT: u64 = 16 << 20;
 /// Links to links, further than anyone goes.
 const LINKS: usize = 8;
 
+/// Where a name of an archive leads.
 #[derive(Clone, Debug)]
-enum Entry {
+pub(super) enum Entry {
+    /// Bytes of the archive.
     File {
+        /// The first.
         offset: u64,
+        /// How many.
         size: u64,
     },
     /// Another name, made clean.
     Link(Vec<u8>),
 }
 
-/// A spooled archive.
+/// Files with names.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(super) enum Archive {
+    /// A spooled archive.
+    Spooled {
+        /// All of it, plain.
+        file: Arc<File>,
+        /// What is in it.
+        entries: HashMap<Vec<u8>, Entry>,
+    },
+    /// An open folder; no link in it leads out.
+    Folder(OwnedFd),
+}
+
+/// Where a file is.
+#[derive(Debug)]
+struct Found {
     file: Arc<File>,
-    entries: HashMap<Vec<u8>, Entry>,
+    offset: u64,
+    size: u64,
 }
 
 impl Archive {
@@ -46,35 +69,37 @@ impl Archive {
             .map_err(|source| ImageError::ReadArchive(ArchiveError::Read { offset: 0, source }))?;
         let file = Arc::new(file);
         let whole = Section { file: Arc::clone(&file), offset: 0, left: u64::MAX };
-        Ok(Self { entries: index(whole)?, file })
+        Ok(Self::Spooled { entries: index(whole)?, file })
+    }
+
+    /// A folder, read in place.
+    pub(super) fn folder(path: &Path) -> Result<Self> {
+        openat2::open_root(path).map(Self::Folder).map_err(ImageError::io("open", path))
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
         self.find(name).is_ok()
     }
 
-    /// Follows links; what an archive of images links is a layer that several of its images share.
-    fn find(&self, name: &str) -> Result<(u64, u64)> {
-        let mut clean = path::clean(name.as_bytes()).map_err(ImageError::ReadArchive)?;
-        for _ in 0..LINKS {
-            match self.entries.get(&clean) {
-                Some(Entry::File { offset, size }) => return Ok((*offset, *size)),
-                Some(Entry::Link(target)) => clean.clone_from(target),
-                None => return Err(ImageError::archive(format!("{name} is not in it"))),
+    fn find(&self, name: &str) -> Result<Found> {
+        match self {
+            Self::Spooled { file, entries } => {
+                let (offset, size) = find_entry(entries, name)?;
+                Ok(Found { file: Arc::clone(file), offset, size })
             }
+            Self::Folder(root) => find_file(root, name),
         }
-        Err(ImageError::archive(format!("{name} is a link that leads nowhere")))
     }
 
     /// The size of a file.
     pub(super) fn size(&self, name: &str) -> Result<u64> {
-        Ok(self.find(name)?.1)
+        Ok(self.find(name)?.size)
     }
 
     /// A file as a stream, and its size.
     pub(super) fn open(&self, name: &str) -> Result<(Section, u64)> {
-        let (offset, size) = self.find(name)?;
-        Ok((Section { file: Arc::clone(&self.file), offset, left: size }, size))
+        let Found { file, offset, size } = self.find(name)?;
+        Ok((Section { file, offset, left: size }, size))
     }
 
     /// A document as a whole, checked against the digest that names it.
@@ -96,6 +121,36 @@ impl Archive {
             _ => Ok(bytes),
         }
     }
+}
+
+/// Follows links; what an archive of images links is a layer that several of its images share.
+fn find_entry(entries: &HashMap<Vec<u8>, Entry>, name: &str) -> Result<(u64, u64)> {
+    let mut clean = path::clean(name.as_bytes()).map_err(ImageError::ReadArchive)?;
+    for _ in 0..LINKS {
+        match entries.get(&clean) {
+            Some(Entry::File { offset, size }) => return Ok((*offset, *size)),
+            Some(Entry::Link(target)) => clean.clone_from(target),
+            None => return Err(ImageError::archive(format!("{name} is not in it"))),
+        }
+    }
+    Err(ImageError::archive(format!("{name} is a link that leads nowhere")))
+}
+
+/// A regular file; nothing waits for a pipe that stands in its place.
+fn find_file(root: &OwnedFd, name: &str) -> Result<Found> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match openat2::open(root, Path::new(name), flags) {
+        Ok(fd) => File::from(fd),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(ImageError::archive(format!("{name} is not in it")));
+        }
+        Err(error) => return Err(ImageError::io("open", Path::new(name))(error)),
+    };
+    let metadata = file.metadata().map_err(ImageError::io("look at", Path::new(name)))?;
+    if !metadata.is_file() {
+        return Err(ImageError::archive(format!("{name:?} is not a file")));
+    }
+    Ok(Found { file: Arc::new(file), offset: 0, size: metadata.len() })
 }
 
 /// Names and places. Devices, pipes and names that lead out have no business in an archive of

@@ -10,18 +10,21 @@ mod oci_layout;
 mod v1;
 
 use std::io::Read;
+use std::path::Path;
 
+use barge_archive::Digester;
 use barge_oci::image::ImageConfig;
-use barge_types::{Digest, ImageId, Reference};
+use barge_types::{Digest, ImageId, Platform, Reference};
 
 use crate::durable;
 use crate::error::{ImageError, Result};
 use crate::ingest::ManifestBytes;
 use crate::layers::chain_id;
 use crate::manifests::KeptManifest;
-use crate::store::{ImageStore, Known, Pin, Prepared};
+use crate::store::{Held, ImageStore, Known, Pin, Prepared};
 use crate::unpack::{Expected, Unpacked};
 use archive::Archive;
+pub use oci_layout::LayoutName;
 
 /// How far a load is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +109,41 @@ impl ImageStore {
         if plans.is_empty() {
             return Err(ImageError::archive("no image is in it"));
         }
+        self.load_all(&archive, plans, progress)
+    }
+
+    /// An image of an OCI layout that is a folder, by its tag or digest: the one that is here, or loaded from there
+    /// without any name. Nothing is copied but what is unpacked.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_layout(
+        &self,
+        folder: &Path,
+        (name, platform): (&LayoutName, &Platform),
+        progress: Progress<'_>,
+    ) -> Result<Held> {
+        let archive = Archive::folder(folder)?;
+        let plan = oci_layout::plan_named(&archive, name, platform)?;
+        if let PlannedConfig::Bytes(bytes) = &plan.config
+            && let Ok(held) = self.hold(&Digester::of(bytes).to_string())
+        {
+            return Ok(held);
+        }
+        let loaded = self.load_all(&archive, vec![plan], progress)?;
+        let loaded = loaded.first().ok_or_else(|| ImageError::archive("no image is in it"))?;
+        self.hold(&loaded.id.to_string())
+    }
+
+    /// Loads everything or nothing.
+    fn load_all(
+        &self,
+        archive: &Archive,
+        plans: Vec<Plan>,
+        progress: Progress<'_>,
+    ) -> Result<Vec<Loaded>> {
         let mut made = Made::default();
-        let loaded = self.load_plans(&archive, plans, (&mut made, progress));
+        let loaded = self.load_plans(archive, plans, (&mut made, progress));
         drop(made.pins);
         if loaded.is_err() {
             made.layers.reverse();

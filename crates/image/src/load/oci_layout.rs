@@ -16,16 +16,89 @@ const NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 pub(super) fn plan(archive: &Archive) -> Result<Vec<Plan>> {
-    let text = archive.read("index.json", None)?;
-    let index: Index = serde_json::from_slice(&text).map_err(ImageError::json("index.json"))?;
+    let index = index(archive)?;
+    let host = Platform::host();
     let mut plans: Vec<Plan> = Vec::new();
     for descriptor in index.manifests.iter().filter(|descriptor| is_image(descriptor)) {
         let reference = name_of(descriptor);
-        let mut plan = plan_one(archive, descriptor, DEPTH)?;
+        let mut plan = plan_one(archive, descriptor, (&host, DEPTH))?;
         plan.references.extend(reference);
         plans.push(plan);
     }
     Ok(plans)
+}
+
+fn index(archive: &Archive) -> Result<Index> {
+    let text = archive.read("index.json", None)?;
+    serde_json::from_slice(&text).map_err(ImageError::json("index.json"))
+}
+
+/// Which image of a layout is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayoutName {
+    /// A tag, or a whole name; `latest` when there is no digest either.
+    pub tag: Option<String>,
+    /// Of a manifest or an index, which counts before the tag.
+    pub digest: Option<Digest>,
+}
+
+/// One image of a layout, for a platform; it gets no name.
+pub(super) fn plan_named(
+    archive: &Archive,
+    name: &LayoutName,
+    platform: &Platform,
+) -> Result<Plan> {
+    let index = index(archive)?;
+    let descriptor = match name.digest {
+        Some(digest) => by_digest(archive, &index, digest)?,
+        None => by_tag(&index, name.tag.as_deref().unwrap_or("latest"))?,
+    };
+    plan_one(archive, &descriptor, (platform, DEPTH))
+}
+
+/// By the tag, which a layout with one image alone need not have.
+fn by_tag(index: &Index, tag: &str) -> Result<Descriptor> {
+    let mut images = index.manifests.iter().filter(|descriptor| is_image(descriptor));
+    let is_named = |descriptor: &&Descriptor| {
+        [REF_NAME, NAME].iter().any(|key| {
+            descriptor.annotations.get(*key).is_some_and(|name| {
+                name == tag || name.rsplit_once(':').is_some_and(|(_, last)| last == tag)
+            })
+        })
+    };
+    if let Some(found) = images.clone().find(is_named) {
+        return Ok(found.clone());
+    }
+    match (images.next(), images.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        _ => Err(ImageError::archive(format!("no image with the tag {tag} is in it"))),
+    }
+}
+
+/// By the digest, also of what is only within an index.
+fn by_digest(archive: &Archive, index: &Index, digest: Digest) -> Result<Descriptor> {
+    let text = digest.to_string();
+    if let Some(found) = index.manifests.iter().find(|descriptor| descriptor.digest == text) {
+        return Ok(found.clone());
+    }
+    let entry = format!("blobs/sha256/{}", digest.hex());
+    let bytes = archive.read(&entry, Some(digest))?;
+    let is_index =
+        serde_json::from_slice::<Manifests>(&bytes).is_ok_and(|it| it.manifests.is_some());
+    let media_type = if is_index { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST };
+    let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    Ok(Descriptor {
+        media_type: media_type.to_owned(),
+        digest: text,
+        size,
+        ..Descriptor::default()
+    })
+}
+
+/// What an index has and a manifest has not.
+#[derive(serde::Deserialize)]
+struct Manifests {
+    manifests: Option<serde_json::Value>,
 }
 
 /// A name, when the annotations have a whole one: a tag alone names nothing.
@@ -43,7 +116,11 @@ fn is_image(descriptor: &Descriptor) -> bool {
         && !descriptor.platform.as_ref().is_some_and(is_unknown)
 }
 
-fn plan_one(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<Plan> {
+fn plan_one(
+    archive: &Archive,
+    descriptor: &Descriptor,
+    (platform, depth): (&Platform, usize),
+) -> Result<Plan> {
     let bytes = read_blob(archive, descriptor)?;
     if !media_type::is_index(&descriptor.media_type) {
         return plan_manifest(archive, bytes, &descriptor.media_type);
@@ -53,8 +130,8 @@ fn plan_one(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<
     let Some(depth) = depth.checked_sub(1) else {
         return Err(ImageError::archive("its indexes are nested too deep"));
     };
-    let chosen = choose(archive, &index)?;
-    let mut plan = plan_one(archive, chosen, depth)?;
+    let chosen = choose(archive, &index, platform)?;
+    let mut plan = plan_one(archive, chosen, (platform, depth))?;
     plan.index = Some(ManifestBytes { bytes, media_type: descriptor.media_type.clone() });
     Ok(plan)
 }
@@ -82,23 +159,26 @@ pub(super) fn add_manifests(archive: &Archive, plans: &mut [Plan]) {
     }
 }
 
-/// The image for this machine, among those that are in the archive; the only one whatever it is
-/// for.
-fn choose<'a>(archive: &Archive, index: &'a Index) -> Result<&'a Descriptor> {
+/// The image for a platform, among those that are in the archive; the only one whatever it is for.
+fn choose<'a>(archive: &Archive, index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor> {
     let is_there = |descriptor: &&Descriptor| {
         is_image(descriptor)
             && entry_of(descriptor).is_ok_and(|(entry, _)| archive.contains(&entry))
     };
     let there: Vec<&Descriptor> = index.manifests.iter().filter(is_there).collect();
-    let host = Platform::host();
     let fits = |descriptor: &&&Descriptor| {
         descriptor.platform.as_ref().is_some_and(|platform| {
-            platform.os == host.os() && platform.architecture == host.architecture()
+            platform.os == wanted.os() && platform.architecture == wanted.architecture()
         })
     };
-    match (there.iter().find(fits), there.as_slice()) {
+    let fits_whole = |descriptor: &&&Descriptor| {
+        let variant = descriptor.platform.as_ref().map(|platform| platform.variant.as_str());
+        fits(descriptor) && variant.unwrap_or_default() == wanted.variant().unwrap_or_default()
+    };
+    let best = there.iter().find(fits_whole).or_else(|| there.iter().find(fits));
+    match (best, there.as_slice()) {
         (Some(descriptor), _) | (None, [descriptor]) => Ok(descriptor),
-        _ => Err(ImageError::archive(format!("no image for {host} is in it"))),
+        _ => Err(ImageError::archive(format!("no image for {wanted} is in it"))),
     }
 }
 

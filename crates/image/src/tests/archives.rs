@@ -102,6 +102,15 @@ impl Layout {
         self.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes())
     }
 
+    /// The same as a folder.
+    pub(super) fn unpacked(self, manifests: &[Value]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let options = barge_archive::extract::ApplyOptions::default();
+        let archive = self.finish(manifests);
+        barge_archive::extract::apply(folder.path(), &archive[..], &options).unwrap();
+        folder
+    }
+
     pub(super) fn finish(mut self, manifests: &[Value]) -> Vec<u8> {
         let index = json!({"schemaVersion": 2, "manifests": manifests}).to_string();
         file(&mut self.tar, "index.json", index.as_bytes());

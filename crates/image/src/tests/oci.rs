@@ -143,3 +143,79 @@ fn indexes_that_contain_themselves_or_artifacts_are_refused() {
     let error = ground.load(&layout.finish(&[manifest])).unwrap_err().to_string();
     assert!(error.contains("no configuration of an image"), "{error}");
 }
+
+/// Two images with tags, one of them for two platforms.
+fn layout_with_tags() -> (tempfile::TempDir, [Value; 2]) {
+    let layers = ["one", "mine", "other"].map(|text| tar(&[("what", text.as_bytes())]));
+    let mut layout = Layout::new();
+    let one = layout.image(&[&layers[0]], &[&layers[0]]);
+    let host = Platform::host();
+    let mine = layout.image(&[&layers[1]], &[&layers[1]]);
+    let mine = on(mine, host.os(), host.architecture());
+    let other = on(layout.image(&[&layers[2]], &[&layers[2]]), "linux", "s390x");
+    let index = json!({"schemaVersion": 2, "manifests": [other, mine]}).to_string();
+    let index = layout.blob(INDEX, index.as_bytes());
+    let named = [named(one.clone(), REF_NAME, "v1"), named(index, REF_NAME, "me/box:v2")];
+    (layout.unpacked(&named), [one, other])
+}
+
+#[test]
+fn an_image_of_a_layout_in_a_folder_is_found_by_tag_platform_or_digest() {
+    let (folder, [one, other]) = layout_with_tags();
+    let ground = ground();
+    let load = |tag: Option<&str>, digest: Option<&Value>, platform: &str| {
+        let name = LayoutName {
+            tag: tag.map(str::to_owned),
+            digest: digest.map(|found| found["digest"].as_str().unwrap().parse().unwrap()),
+        };
+        let platform = match platform {
+            "" => Platform::host(),
+            other => other.parse().unwrap(),
+        };
+        let held = ground.store.load_layout(folder.path(), (&name, &platform), &mut |_| {})?;
+        Ok::<_, ImageError>(ground.text(&held.id.to_string(), "what"))
+    };
+    assert_eq!(load(Some("v1"), None, "").unwrap(), "one");
+    assert_eq!(load(Some("v2"), None, "").unwrap(), "mine");
+    assert_eq!(load(Some("me/box:v2"), None, "linux/s390x").unwrap(), "other");
+    assert_eq!(load(Some("v2"), Some(&one), "").unwrap(), "one");
+    assert_eq!(load(None, Some(&other), "").unwrap(), "other");
+    let images = ground.store.list();
+    assert_eq!(images.len(), 3);
+    assert!(images.iter().all(|image| image.references.is_empty()), "{images:?}");
+    let error = |tag, platform: &str| load(tag, None, platform).unwrap_err().to_string();
+    assert!(error(None, "").contains("no image with the tag latest is in it"));
+    assert!(error(Some("v2"), "linux/ppc64le").contains("no image for linux/ppc64le is in it"));
+}
+
+#[test]
+fn a_layout_in_a_folder_is_not_trusted() {
+    let ground = ground();
+    let load = |folder: &tempfile::TempDir| {
+        let name = LayoutName { tag: Some("v1".to_owned()), digest: None };
+        let loaded =
+            ground.store.load_layout(folder.path(), (&name, &Platform::host()), &mut |_| {});
+        loaded.map(|held| held.id)
+    };
+    let before = ground.everything();
+    let (spoiled, [one, _]) = layout_with_tags();
+    let hex = one["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    let manifest = spoiled.path().join("blobs/sha256").join(hex);
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"schemaVersion\":2", "\"schemaVersion\":3")).unwrap();
+    assert!(load(&spoiled).unwrap_err().to_string().starts_with("wrong digest of blobs/sha256/"));
+    // Neither a link out of it nor a pipe is read.
+    let (linked, _) = layout_with_tags();
+    let aside = linked.path().with_extension("aside");
+    let index = linked.path().join("index.json");
+    fs::rename(&index, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &index).unwrap();
+    let outside = load(&linked).unwrap_err().to_string();
+    fs::remove_file(&aside).unwrap();
+    assert!(outside.contains("index.json is not in it"), "{outside}");
+    fs::remove_file(&index).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &index, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    assert!(load(&linked).unwrap_err().to_string().contains("is not a file"));
+    assert_eq!(ground.everything(), before);
+}

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use barge_api_types::{BuildCacheRemote, NamedBuildContext};
+use barge_types::Digest;
 
 use super::context::is_url;
 use super::fields::{self, wrong};
@@ -110,10 +111,8 @@ fn named_context(value: &str, folders: &mut Folders) -> Result<NamedBuildContext
     if let Some(stage) = value.strip_prefix("target:") {
         return Ok(NamedBuildContext::Stage { stage: stage.to_owned() });
     }
-    if value.starts_with("oci-layout://") {
-        return Err(wrong(format!(
-            "--build-context {value}: OCI layouts are not supported: load it and use docker-image://"
-        )));
+    if let Some(layout) = value.strip_prefix("oci-layout://") {
+        return oci_layout(layout, folders);
     }
     let path = Path::new(value);
     if path.is_dir() {
@@ -123,6 +122,32 @@ fn named_context(value: &str, folders: &mut Folders) -> Result<NamedBuildContext
         return Ok(NamedBuildContext::Url { url: value.to_owned() });
     }
     Err(wrong(format!("failed to get build context path {value:?}: no such folder")))
+}
+
+/// `path[:tag][@digest]`, as buildx has it.
+fn oci_layout(text: &str, folders: &mut Folders) -> Result<NamedBuildContext> {
+    let (rest, digest) = match text.rsplit_once('@') {
+        Some((rest, digest)) => {
+            let digest: Digest = digest.parse().map_err(|error| {
+                wrong(format!("--build-context oci-layout://{text}: invalid digest: {error}"))
+            })?;
+            (rest, Some(digest.to_string()))
+        }
+        None => (text, None),
+    };
+    // A folder may have a colon in its name, a tag no slash.
+    let (path, tag) = match rest.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') => (path, Some(tag.to_owned())),
+        Some(_) | None => (rest, None),
+    };
+    let folder = Path::new(path);
+    if !folder.join("index.json").is_file() {
+        return Err(wrong(format!(
+            "--build-context oci-layout://{text}: {path} is no OCI layout: it has no index.json"
+        )));
+    }
+    let tag = tag.filter(|tag| !tag.is_empty());
+    Ok(NamedBuildContext::Layout { fd: folders.open(folder, "--build-context")?, tag, digest })
 }
 
 #[cfg(test)]
@@ -174,6 +199,22 @@ mod tests {
         for text in ["x", "=y", "x=", "x=/nonexist/folder", "x=oci-layout://y"] {
             assert!(named_contexts(&[text.to_owned()], &mut folders).is_err(), "{text}");
         }
+        fs::write(folder.path().join("index.json"), "{}").unwrap();
+        let digest = format!("sha256:{}", "1".repeat(64));
+        for (end, tag, wanted) in [
+            (String::new(), None, None),
+            (":v1".to_owned(), Some("v1"), None),
+            (format!("@{digest}"), None, Some(&digest)),
+            (format!(":v1@{digest}"), Some("v1"), Some(&digest)),
+        ] {
+            let all = named_contexts(&[format!("l=oci-layout://{path}{end}")], &mut folders);
+            let NamedBuildContext::Layout { tag: found, digest, .. } = &all.unwrap()["l"] else {
+                panic!("{end}")
+            };
+            assert_eq!((found.as_deref(), digest.as_ref()), (tag, wanted), "{end}");
+        }
+        let wrong = named_contexts(&[format!("l=oci-layout://{path}@sha256:1")], &mut folders);
+        assert!(wrong.unwrap_err().to_string().contains("invalid digest"));
         let mut far = Folders::new(Reach::Archives);
         let error = named_contexts(&[format!("f={path}")], &mut far).unwrap_err().to_string();
         assert!(error.contains("--build-context") && error.contains("same machine"), "{error}");

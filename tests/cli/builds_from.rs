@@ -1,0 +1,65 @@
+//! What `barge build` takes beside its main context: named contexts of every kind as bases.
+
+use std::fs;
+
+use barge_testkit::{Outcome, Sharing, TestHost};
+
+static HOST: Sharing = Sharing::new();
+
+fn folder(host: &TestHost, stem: &str) -> String {
+    let folder = host.scratch().join(host.unique(stem));
+    fs::create_dir_all(&folder).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+/// A context with this Dockerfile alone.
+fn context(host: &TestHost, dockerfile: &str) -> String {
+    let folder = folder(host, "context");
+    fs::write(format!("{folder}/Dockerfile"), dockerfile).unwrap();
+    folder
+}
+
+fn build(host: &TestHost, arguments: &[&str]) -> Outcome {
+    host.busybox();
+    let all: Vec<&str> = ["build"].iter().chain(arguments).copied().collect();
+    host.barge(&all)
+}
+
+#[test]
+fn a_folder_stands_for_an_image() {
+    let host = HOST.host();
+    let files = folder(&host, "files");
+    fs::write(format!("{files}/kept"), "of the folder").unwrap();
+    fs::write(format!("{files}/left"), "out").unwrap();
+    fs::write(format!("{files}/.dockerignore"), "left\n.dockerignore\n").unwrap();
+    let into = folder(&host, "into");
+    // The name of an image that is there: the folder takes its place.
+    let file = context(&host, "FROM busybox\nENV X=1\n");
+    let named = format!("busybox={files}");
+    build(&host, &["-o", &into, "--build-context", &named, &file]).ok();
+    assert_eq!(fs::read_to_string(format!("{into}/kept")).unwrap(), "of the folder");
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 1);
+}
+
+#[test]
+fn an_oci_layout_is_a_base_by_its_tag() {
+    let host = HOST.host();
+    let layout = folder(&host, "layout");
+    let name = format!("{}:v1", host.unique("layout"));
+    let file = context(&host, "FROM busybox\nRUN echo of the layout > /which\n");
+    let output = format!("type=oci,dest={layout},tar=false");
+    build(&host, &["-t", &name, "-o", &output, &file]).ok();
+    let file = context(&host, "FROM there\nRUN cat /which\n");
+    let text = |end: &str| {
+        let named = format!("there=oci-layout://{layout}{end}");
+        build(&host, &["--progress=plain", "--no-cache", "--build-context", &named, &file])
+    };
+    for end in ["", ":v1"] {
+        let built = text(end);
+        built.ok();
+        assert!(built.stderr.contains(" of the layout\n"), "{}", built.stderr);
+    }
+    text(&format!("@sha256:{}", "0".repeat(64))).fails_saying(1, "cannot get the OCI layout there");
+    let named = format!("there=oci-layout://{}", folder(&host, "empty"));
+    build(&host, &["--build-context", &named, &file]).fails_saying(1, "is no OCI layout");
+}
