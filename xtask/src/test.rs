@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::{build, packages, vm_test};
 
 /// What the tests use besides Rust.
-const PACKAGES: [&str; 18] = [
+const PACKAGES: [&str; 19] = [
     "btrfs-progs",
     "busybox-static",
     "bzip2",
@@ -18,6 +18,7 @@ const PACKAGES: [&str; 18] = [
     "iproute2",
     "nftables",
     "procps",
+    "python3-docker",
     "skopeo",
     "tmux",
     "qemu-system-x86",

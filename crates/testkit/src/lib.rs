@@ -29,7 +29,7 @@ pub use cgroup::controller_file;
 pub use debian::debian_rootfs;
 pub use docker_archive::{ArchiveImage, Layout};
 pub use host::{HostOptions, SharedHost, Sharing, TestHost};
-pub use need::{Verdict, check};
+pub use need::{Verdict, check, check_python};
 pub use process::{Outcome, Process, command};
 pub use programs::{program, target_folder};
 pub use rootfs::{BUSYBOX, busybox_rootfs, busybox_tar};

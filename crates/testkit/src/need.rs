@@ -20,6 +20,26 @@ pub fn check(tool: &'static str) -> Verdict {
     if folders.map(|folder| folder.join(tool)).any(|program| program.is_file()) {
         return Verdict::Present;
     }
+    absent(tool)
+}
+
+/// The same for a module of Python 3.
+///
+/// # Panics
+/// In CI.
+#[must_use]
+pub fn check_python(module: &'static str) -> Verdict {
+    if check("python3") == Verdict::Present {
+        let mut python = crate::command("python3");
+        if crate::Process::start(python.arg("-c").arg(format!("import {module}"))).wait().code == 0
+        {
+            return Verdict::Present;
+        }
+    }
+    absent(module)
+}
+
+fn absent(tool: &'static str) -> Verdict {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{tool} has to be there in CI");
     eprintln!("skipped: there is no {tool} on this machine");
     Verdict::Absent(tool)

@@ -1,6 +1,6 @@
 //! Docker's classic stream, line by line, and its clients.
 
-use barge_testkit::{Client, Process, Sharing, TarBuilder, need};
+use barge_testkit::{Client, Process, Sharing, TarBuilder, Verdict, check_python, command, need};
 use serde_json::json;
 
 use super::{build, dockerfile, encoded, failure, lines, post, said};
@@ -20,16 +20,21 @@ fn the_lines_are_those_of_dockerd() {
     let id = aux["aux"]["ID"].as_str().unwrap();
     let short = &id["sha256:".len()..][..12];
     assert_eq!(
-        said(&reply),
-        format!(
-            "Step 1/8 : FROM busybox AS one\nStep 2/8 : ARG X\nStep 3/8 : RUN echo hi\nhi\n\
-             Step 4/8 : FROM busybox\nStep 5/8 : ENV A=b\n\
-             Step 6/8 : COPY --from=one /bin/busybox /x\n\
-             Step 7/8 : RUN echo two >&2\n\u{1b}[91mtwo\n\u{1b}[0mStep 8/8 : CMD [\"true\"]\n\
-             Successfully built {short}\nSuccessfully tagged lines:1\n\
-             Successfully tagged other:latest\n"
-        )
+        shapes(&said(&reply)),
+        "Step 1/8 : FROM busybox AS one\n ---> ID\nStep 2/8 : ARG X\n ---> ID\n\
+         Step 3/8 : RUN echo hi\n ---> Running in ID\nhi\n\
+         Removing intermediate container ID\n ---> ID\n\
+         Step 4/8 : FROM busybox\n ---> ID\nStep 5/8 : ENV A=b\n ---> ID\n\
+         Step 6/8 : COPY --from=one /bin/busybox /x\n ---> ID\n\
+         Step 7/8 : RUN echo two >&2\n ---> Running in ID\n\u{1b}[91mtwo\n\u{1b}[0m\
+         Removing intermediate container ID\n ---> ID\nStep 8/8 : CMD [\"true\"]\n ---> ID\n\
+         Successfully built ID\nSuccessfully tagged lines:1\nSuccessfully tagged other:latest\n"
     );
+    let base = host.api().get("/images/busybox/json").is(200).json();
+    let base = &base["Id"].as_str().unwrap()["sha256:".len()..][..12];
+    let text_of = said(&reply);
+    let named: Vec<&str> = text_of.lines().filter_map(|line| line.strip_prefix(" ---> ")).collect();
+    assert_eq!((named[0], named[named.len() - 1]), (base, short));
     let image = host.api().get("/images/lines:1/json").is(200).json();
     assert_eq!(image["Id"], id);
     assert_eq!(image["Config"]["Cmd"], json!(["true"]));
@@ -37,6 +42,70 @@ fn the_lines_are_those_of_dockerd() {
     assert_eq!(again.matches(" ---> Using cache\n").count(), 3, "{again}");
     let quiet = post(&host, "q=1&networkmode=none", &dockerfile(text)).is(200);
     assert_eq!(lines(&quiet), [json!({"stream": format!("{id}\n")})]);
+}
+
+/// The same with each short id as `ID`.
+fn shapes(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let line = |line: &str| {
+        let words: Vec<&str> =
+            line.split(' ').map(|word| if is_id(word) { "ID" } else { word }).collect();
+        words.join(" ")
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn arguments_that_nobody_declares_and_triggers_are_told_as_by_dockerd() {
+    let host = HOST.host();
+    host.busybox();
+    let arguments = encoded(r#"{"zed":"1","used":"2","early":"3","abc":"4","HTTP_PROXY":"x"}"#);
+    let text =
+        "ARG early\nFROM busybox\nARG used\nONBUILD RUN echo from the base\nONBUILD ARG later\n";
+    let query = format!("t=triggers&networkmode=none&buildargs={arguments}");
+    let said = build(&host, &query, &dockerfile(text));
+    let end = " ---> ID\n[Warning] One or more build-args [abc zed] were not consumed\n\
+               Successfully built ID\nSuccessfully tagged triggers:latest\n";
+    assert!(shapes(&said).ends_with(end), "{said}");
+    let arguments = encoded(r#"{"later":"1"}"#);
+    let query = format!("networkmode=none&buildargs={arguments}");
+    let said = build(&host, &query, &dockerfile("FROM triggers\nENV A=b\n"));
+    assert_eq!(
+        shapes(&said),
+        "Step 1/2 : FROM triggers\n ---> ID\n# Executing 2 build triggers\n ---> Running in ID\n\
+         from the base\nRemoving intermediate container ID\n ---> ID\n ---> ID\n\
+         Step 2/2 : ENV A=b\n ---> ID\nSuccessfully built ID\n"
+    );
+}
+
+#[test]
+fn docker_py_builds() {
+    if check_python("docker") != Verdict::Present {
+        return;
+    }
+    let host = HOST.host();
+    host.busybox();
+    let script = r#"
+import io, sys, docker
+client = docker.DockerClient(base_url="unix://" + sys.argv[1])
+text = b"FROM busybox\nARG WHO\nRUN echo hello $WHO > /who\nCMD [\"cat\", \"/who\"]\n"
+image, lines = client.images.build(
+    fileobj=io.BytesIO(text), tag="py:1", buildargs={"WHO": "py"}, network_mode="none", rm=True)
+streams = "".join(line.get("stream", "") for line in lines)
+assert "Step 3/4 : RUN" in streams and " ---> Running in " in streams, streams
+assert image.tags == ["py:1"], image.tags
+again, _ = client.images.build(fileobj=io.BytesIO(text), buildargs={"WHO": "py"}, network_mode="none")
+assert again.id == image.id
+try:
+    client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN exit 5\n"), network_mode="none")
+    sys.exit("built what cannot be")
+except docker.errors.BuildError as error:
+    assert "returned a non-zero code: 5" in str(error), error
+"#;
+    let socket = host.socket();
+    Process::start(command("python3").args(["-c", script]).arg(socket)).wait().ok();
+    let ran = host.barge(&["run", "--rm", "--network", "none", "py:1"]);
+    assert_eq!(ran.text(), "hello py");
 }
 
 #[test]
@@ -64,7 +133,7 @@ fn what_is_wrong_before_the_first_step_is_an_error_of_the_request() {
     assert!(error("buildargs=%7B", &fine, 400).starts_with("error reading buildargs"));
     assert!(error("networkmode=container:x", &fine, 501).contains("container:x"));
     assert!(error("target=nope", &fine, 400).contains("nope"));
-    assert!(error("dockerfile=None", &fine, 404).contains("None"));
+    assert_eq!(error("dockerfile=None", &fine, 500), "Cannot locate specified Dockerfile: None");
     assert!(error("inputs=none", &fine, 404).contains("no inputs"));
     assert!(error("remote=file%3A%2F%2F%2Fetc", &[], 400).contains("invalid remote context"));
     let text = error("t=a%40sha256%3A", &fine, 400);
