@@ -4,6 +4,7 @@
 //! other crates; here is what it lacks (`clone3`, `mount_setattr`, `seccomp`, `signalfd`, `execve`), and what carries a
 //! rule of ours (looking up paths inside a container's root, changing namespaces only on a thread of its own).
 
+pub mod assembly;
 pub mod bpf;
 pub mod btrfs;
 pub mod caps;

@@ -73,6 +73,20 @@ pub fn unshare(kinds: ThreadNameSpaceType) -> io::Result<()> {
     Ok(result?)
 }
 
+/// The root of the mount namespace that a process (a pidfd) lives in, whatever that process took for its own root. It is
+/// for looking up (`O_PATH`), and what is mounted below it is there as long as the namespace is.
+pub fn root_of(pidfd: impl AsFd) -> io::Result<OwnedFd> {
+    let pidfd = pidfd.as_fd();
+    on_own_thread(move || {
+        // SAFETY: CLONE_FS gives this thread a root and a working folder of its own, without which setns(2) refuses;
+        // what makes unshare(2) unsafe is CLONE_FILES.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }?;
+        join(pidfd, Kinds::MOUNT)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(CWD, "/", flags, Mode::empty())?)
+    })?
+}
+
 /// Runs `work` on a new thread that has this working folder: relative names there are shorter than any absolute ones.
 /// The rest of the process stays where it is.
 pub fn in_folder<T, F>(folder: impl AsFd, work: F) -> io::Result<T>
@@ -109,6 +123,26 @@ mod tests {
         assert_ne!(there, before);
         assert_eq!(links, 1);
         assert_eq!(own(), before);
+    }
+
+    #[test]
+    fn the_root_of_a_namespace_is_not_that_of_its_process() {
+        let mut child = std::process::Command::new("/usr/sbin/chroot")
+            .args(["/usr", "bin/busybox", "cat"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It answers, so it has changed its root.
+        io::Write::write_all(child.stdin.as_mut().unwrap(), b"x").unwrap();
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let process = crate::pidfd::open(child.id().try_into().unwrap()).unwrap();
+        let root = rustix::fs::fstat(root_of(process).unwrap()).unwrap();
+        let (host, usr) = (rustix::fs::stat("/").unwrap(), rustix::fs::stat("/usr").unwrap());
+        drop(child.stdin.take());
+        assert_eq!((root.st_dev, root.st_ino), (host.st_dev, host.st_ino));
+        assert_ne!((root.st_dev, root.st_ino), (usr.st_dev, usr.st_ino));
+        child.wait().unwrap();
     }
 
     #[test]
