@@ -59,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) output: Output,
     /// Keys that end the session, for a terminal.
     pub(crate) detach: Option<DetachKeys>,
+    /// What is done when they were typed.
+    pub(crate) leaving: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// The two forms of output.
@@ -136,6 +138,15 @@ struct Client {
     late: Vec<u8>,
 }
 
+/// How a session ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The container's output ended, or its client went away.
+    Over,
+    /// The client typed the detach keys.
+    Detached,
+}
+
 /// How the client's input ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Input {
@@ -165,7 +176,7 @@ impl Client {
             return self.stream.shutdown().await;
         };
         let scanner = session.detach.as_ref().map(DetachKeys::scanner);
-        match &mut self.stream {
+        let end = match &mut self.stream {
             Stream::Unix(stream) => {
                 let (input, output) = stream.split();
                 join((input, self.early), output, (container, session.end), scanner).await
@@ -174,7 +185,11 @@ impl Client {
                 let (input, output) = stream.split();
                 join((input, self.early), output, (container, session.end), scanner).await
             }
+        };
+        if let (Ok(End::Detached), Some(leaving)) = (&end, session.leaving) {
+            leaving();
         }
+        end.map(drop)
     }
 }
 
@@ -184,7 +199,7 @@ async fn join(
     mut client_output: impl AsyncWrite + Unpin + Send,
     (mut container, end): (UnixStream, Option<BoxFuture<'static, ()>>),
     scanner: Option<Scanner>,
-) -> io::Result<()> {
+) -> io::Result<End> {
     let (from_container, to_container) = container.split();
     {
         let output = copy_output(from_container, &mut client_output);
@@ -193,7 +208,8 @@ async fn join(
         tokio::select! {
             ended = &mut output => ended?,
             end = input => match end {
-                Ok(Input::Detached | Input::Gone) => return Ok(()),
+                Ok(Input::Detached) => return Ok(End::Detached),
+                Ok(Input::Gone) => return Ok(End::Over),
                 // A container that takes no more input may still have output.
                 Ok(Input::HalfClosed) | Err(_) => output.await?,
             },
@@ -202,7 +218,8 @@ async fn join(
     if let Some(end) = end {
         end.await;
     }
-    client_output.shutdown().await
+    client_output.shutdown().await?;
+    Ok(End::Over)
 }
 
 async fn copy_output(

@@ -177,7 +177,7 @@ impl Engine {
             registries: Arc::clone(&registries),
             events: Arc::clone(&events),
         });
-        let networks = Arc::new(Networks { controller });
+        let networks = Arc::new(Networks { controller, events: Arc::clone(&events) });
         let lock = Arc::new(lock);
         Ok(Self {
             containers,

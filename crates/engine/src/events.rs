@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use barge_api_types::{EventActor, EventMessage, Filters};
+use barge_types::Reference;
 use tokio::sync::broadcast;
 
 use crate::error::{EngineError, Result};
@@ -42,23 +43,11 @@ pub struct EventStream {
     filters: Filters,
 }
 
-const FILTERS: [&str; 15] = [
-    "config",
-    "container",
-    "daemon",
-    "event",
-    "image",
-    "label",
-    "network",
-    "node",
-    "plugin",
-    "scope",
-    "secret",
-    "service",
-    "type",
-    "volume",
-    "pod",
-];
+/// Kinds of objects, each of which is a filter too.
+const KINDS: [&str; 9] =
+    ["config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"];
+/// The other filters.
+const OTHERS: [&str; 5] = ["event", "image", "label", "scope", "type"];
 
 impl Events {
     /// With nothing kept.
@@ -105,7 +94,7 @@ impl Events {
     pub fn subscribe(&self, options: EventsOptions) -> Result<EventStream> {
         options
             .filters
-            .check_keys(&FILTERS)
+            .check_keys(&[&KINDS[..], &OTHERS[..]].concat())
             .map_err(|error| EngineError::Invalid(error.to_string()))?;
         let moment = |text: &Option<String>| match text.as_deref() {
             None | Some("") => Ok(None),
@@ -117,6 +106,15 @@ impl Events {
         };
         let since = moment(&options.since)?;
         let until = moment(&options.until)?;
+        if let (Some(from), Some(to)) = (since, until)
+            && from > to
+        {
+            return Err(EngineError::Invalid(format!(
+                "`since` time ({}) cannot be after `until` time ({})",
+                options.since.unwrap_or_default(),
+                options.until.unwrap_or_default()
+            )));
+        }
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // `until` alone means: all that is kept, up to then.
         let past = match (since, until) {
@@ -167,28 +165,41 @@ impl EventStream {
 }
 
 fn is_wanted(event: &EventMessage, filters: &Filters) -> bool {
-    let object = |key: &str| {
-        !filters.contains(key)
-            || filters.values(key).any(|wanted| {
-                event.kind == key
-                    && (event.actor.id == wanted
-                        || event.actor.id.starts_with(wanted)
-                        || event.actor.attributes.get("name").is_some_and(|name| name == wanted))
-            })
+    let name = event.actor.attributes.get("name").map_or("", String::as_str);
+    // By id or name, or the beginning of one, as dockerd.
+    let is_object = |kind: &str| {
+        !filters.contains(kind)
+            || (event.kind == kind
+                && filters
+                    .values(kind)
+                    .any(|wanted| event.actor.id.starts_with(wanted) || name.starts_with(wanted)))
     };
     // An action with an argument (`exec_create: ls`) is named by the part before the colon.
     let action = event.action.split(':').next().unwrap_or_default();
-    let image = !filters.contains("image")
-        || filters.values("image").any(|wanted| {
-            [event.actor.id.as_str(), event.from.as_str()].contains(&wanted)
-                || event.actor.attributes.get("name").is_some_and(|name| name == wanted)
-        });
     (filters.matches("event", &event.action) || filters.matches("event", action))
         && filters.matches("type", &event.kind)
         && filters.matches("scope", &event.scope)
         && filters.matches_labels("label", &event.actor.attributes)
-        && ["container", "network", "volume", "plugin", "daemon"].into_iter().all(object)
-        && image
+        && KINDS.into_iter().all(is_object)
+        && is_of_image(event, filters)
+}
+
+/// Whether an event is of an image that is asked for, or of a container of it: by id or name, with or without the tag.
+fn is_of_image(event: &EventMessage, filters: &Filters) -> bool {
+    if !filters.contains("image") {
+        return true;
+    }
+    let attribute = if event.kind == "image" { "name" } else { "image" };
+    let name = event.actor.attributes.get(attribute).map_or("", String::as_str);
+    let id = event.actor.id.as_str();
+    filters.values("image").any(|wanted| {
+        [id, name].contains(&wanted)
+            || [id, name].into_iter().any(|text| without_tag(text).as_deref() == Some(wanted))
+    })
+}
+
+fn without_tag(name: &str) -> Option<String> {
+    name.parse::<Reference>().ok().map(|reference| reference.familiar_name())
 }
 
 #[cfg(test)]
@@ -229,6 +240,40 @@ mod tests {
         assert!(is_wanted(&event, &filters(r#"{"container":["ab"],"type":["container"]}"#)));
         assert!(!is_wanted(&event, &filters(r#"{"container":["db"]}"#)));
         assert!(!is_wanted(&event, &filters(r#"{"type":["image"]}"#)));
+        assert!(is_wanted(&event, &filters(r#"{"container":["we"]}"#)));
+        assert!(!is_wanted(&event, &filters(r#"{"network":["web"]}"#)));
+        assert!(!is_wanted(&event, &filters(r#"{"service":["web"]}"#)));
+    }
+
+    #[test]
+    fn an_image_is_meant_with_its_tag_and_without_and_with_its_containers() {
+        let events = Events::new();
+        let attribute = |key: &str| BTreeMap::from([(key.to_owned(), "registry/app:1".to_owned())]);
+        events.tell("image", "tag", "sha256:ab", attribute("name"));
+        events.tell("container", "start", "cd", attribute("image"));
+        events.tell("volume", "create", "registry/app:1", BTreeMap::new());
+        let kept = events.kept.lock().unwrap();
+        let told = |text: &str| {
+            let filters = filters(text);
+            kept.iter().map(|event| is_wanted(event, &filters)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(r#"{"image":["registry/app:1"]}"#)[..2], [true, true]);
+        assert_eq!(told(r#"{"image":["registry/app"]}"#)[..2], [true, true]);
+        assert_eq!(told(r#"{"image":["sha256:ab"]}"#), [true, false, false]);
+        assert_eq!(told(r#"{"image":["app"]}"#), [false, false, false]);
+    }
+
+    #[test]
+    fn what_would_end_before_it_began_is_refused() {
+        let options = EventsOptions {
+            since: Some("20".to_owned()),
+            until: Some("10".to_owned()),
+            ..EventsOptions::default()
+        };
+        assert_eq!(
+            Events::new().subscribe(options).unwrap_err().to_string(),
+            "`since` time (20) cannot be after `until` time (10)"
+        );
     }
 
     #[test]

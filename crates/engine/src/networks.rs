@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use barge_api_types::{EndpointResource, Filters, Ipam, IpamConfig, Network};
+use barge_api_types::{
+    EndpointResource, Filters, Ipam, IpamConfig, Network, NetworksPruneResponse,
+};
 use barge_network::{Controller, Endpoint, NetworkView};
 
+use crate::containers::time_filter;
 use crate::error::{EngineError, Result};
+use crate::events::Events;
 use crate::time;
 
 /// The service that has the networks.
 #[derive(Debug)]
 pub struct Networks {
     pub(crate) controller: Arc<Controller>,
+    pub(crate) events: Arc<Events>,
 }
 
 impl Networks {
@@ -47,6 +52,17 @@ impl Networks {
     /// Everything that is known of a network.
     pub async fn inspect(&self, name: &str) -> Result<Network> {
         Ok(to_wire(&self.controller.inspect(name)?))
+    }
+
+    /// Removes networks of users, of which there are none.
+    pub async fn prune(&self, filters: Filters) -> Result<NetworksPruneResponse> {
+        filters
+            .check_keys(&["label", "label!", "until"])
+            .map_err(|error| EngineError::Invalid(error.to_string()))?;
+        time_filter(&filters)?;
+        let facts = [("reclaimed".to_owned(), "0".to_owned())];
+        self.events.tell("network", "prune", "", facts.into());
+        Ok(NetworksPruneResponse::default())
     }
 }
 

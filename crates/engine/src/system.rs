@@ -48,6 +48,10 @@ impl System {
         let list = |texts: &[String]| serde_json::to_string(texts).unwrap_or_default();
         let attributes = BTreeMap::from([
             ("name".to_owned(), rustix::system::uname().nodename().to_string_lossy().into_owned()),
+            ("debug".to_owned(), self.config.debug.to_string()),
+            ("default-shm-size".to_owned(), self.containers.defaults.shm_size.to_string()),
+            ("labels".to_owned(), list(&self.config.labels)),
+            ("live-restore".to_owned(), true.to_string()),
             ("insecure-registries".to_owned(), list(&registries.insecure)),
             ("max-concurrent-downloads".to_owned(), registries.downloads.to_string()),
             ("max-concurrent-uploads".to_owned(), registries.uploads.to_string()),

@@ -153,6 +153,11 @@ impl ImageStore {
 }
 
 impl Save<'_> {
+    /// What is written, by its ids.
+    pub fn ids(&self) -> impl Iterator<Item = &ImageId> {
+        self.images.iter().map(|saved| &saved.image.id)
+    }
+
     /// Writes the archive.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut tar = Writer::new(out);

@@ -144,6 +144,13 @@ impl Controller {
         found.ok_or_else(|| NetworkError::NoSuchNetwork(id.to_string()))
     }
 
+    /// The driver of the network that an endpoint is in.
+    #[must_use]
+    pub fn driver_of(&self, endpoint: &Endpoint) -> Option<String> {
+        let network = self.by_id(&endpoint.network).ok()?;
+        Some(network.record.driver.clone())
+    }
+
     /// The network of this name, id, or beginning of an id.
     fn resolve(&self, name: &str) -> Result<&Network> {
         let whole = self

@@ -289,5 +289,8 @@ pub(super) fn session(attached: Attached, keys: DetachKeys) -> Session {
         end: attached.end.map(|end| end.recorded().boxed()),
         output: if attached.tty { Output::Raw } else { Output::Multiplexed },
         detach: attached.tty.then_some(keys),
+        leaving: attached
+            .leaving
+            .map(|leaving| -> Box<dyn FnOnce() + Send> { Box::new(move || leaving.tell()) }),
     }
 }

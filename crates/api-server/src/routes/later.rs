@@ -1,6 +1,5 @@
 //! Endpoints of Docker's that barge knows and does not serve yet: a clear answer instead of "page not found".
 
-use barge_api_types::NetworksPruneResponse;
 use barge_types::ErrorKind;
 use http::{Method, StatusCode};
 
@@ -43,10 +42,6 @@ pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
             )))
         });
     }
-    // There are no networks of users: `docker system prune`, which asks for them, goes on.
-    router.post("/networks/prune", |_| async {
-        reply::json(StatusCode::OK, &NetworksPruneResponse::default())
-    });
     // There are no plugins, and that can be said.
     router.get("/plugins", |_| async { reply::json(StatusCode::OK, &[(); 0]) });
     router.get("/plugins/{name}/json", |call| async move { Err(no_plugin(&call.name)) });

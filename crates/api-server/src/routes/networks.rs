@@ -15,6 +15,7 @@ pub(super) fn add(router: &mut Router<Engine>) {
     router.get("/networks", list);
     router.get("/networks/", list);
     router.get("/networks/{name}", inspect);
+    router.post("/networks/prune", prune);
     router.delete("/networks/{name}", remove);
 }
 
@@ -25,6 +26,11 @@ async fn list(call: Call<Engine>) -> Result {
 
 async fn inspect(call: Call<Engine>) -> Result {
     reply::json(StatusCode::OK, &call.state.networks.inspect(&call.name).await?)
+}
+
+async fn prune(call: Call<Engine>) -> Result {
+    let filters = call.query.filters()?;
+    reply::json(StatusCode::OK, &call.state.networks.prune(filters).await?)
 }
 
 /// Those that there are cannot be removed; others there are none yet.

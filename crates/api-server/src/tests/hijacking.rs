@@ -37,7 +37,14 @@ async fn replaying(
             let hijack = Hijack::prepare(&mut call)?;
             assert!(container.is_some());
             let replay = replay.map(|text| stream::iter([Ok(Bytes::from(text))]).boxed());
-            Ok(hijack.start(Session { replay, container, end: None, output, detach }))
+            Ok(hijack.start(Session {
+                replay,
+                container,
+                end: None,
+                output,
+                detach,
+                leaving: None,
+            }))
         }
     });
     (Server::start(router).await, ours)

@@ -53,12 +53,15 @@ pub(crate) fn go_time(seconds: i64) -> String {
 /// As Docker prints a history's time: `2024-05-01T12:00:00+02:00`.
 pub(crate) fn rfc3339(seconds: i64) -> String {
     local(seconds).map_or_else(String::new, |time| {
-        let text = time.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
-        match text.strip_suffix("+00:00") {
-            Some(utc) => format!("{utc}Z"),
-            None => text,
-        }
+        utc_as_z(time.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
     })
+}
+
+fn utc_as_z(text: String) -> String {
+    match text.strip_suffix("+00:00") {
+        Some(utc) => format!("{utc}Z"),
+        None => text,
+    }
 }
 
 /// The same with nanoseconds, as `events` prints it.
@@ -67,7 +70,7 @@ pub(crate) fn rfc3339_nano(nanoseconds: i64) -> String {
         |_| String::new(),
         |time| {
             let time = time.to_zoned(TimeZone::system());
-            time.strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string()
+            utc_as_z(time.strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string())
         },
     )
 }

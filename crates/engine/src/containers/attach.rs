@@ -48,9 +48,38 @@ pub struct Attached {
     pub end: Option<ExecEnd>,
     /// The keys as the user or the daemon chose them.
     pub detach_keys: String,
+    /// For who leaves by these keys.
+    pub leaving: Option<Leaving>,
+}
+
+/// That somebody leaves a container or an exec which goes on.
+#[derive(Debug)]
+pub struct Leaving {
+    containers: Arc<Containers>,
+    container: Arc<Container>,
+    exec_id: Option<String>,
+}
+
+impl Leaving {
+    /// Tells of it.
+    pub fn tell(self) {
+        match self.exec_id {
+            None => self.containers.tell(&self.container, "detach"),
+            Some(id) => self.containers.tell_exec(&self.container, "exec_detach", &id),
+        }
+    }
 }
 
 impl Containers {
+    /// What to tell when a client leaves.
+    pub(super) fn leaving(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        exec_id: Option<String>,
+    ) -> Leaving {
+        Leaving { containers: Arc::clone(self), container: Arc::clone(container), exec_id }
+    }
+
     /// Attaches to a container that runs, or that is about to be started.
     pub async fn attach(self: &Arc<Self>, name: &str, options: AttachOptions) -> Result<Attached> {
         let container = self.registry.find(name)?;
@@ -74,7 +103,14 @@ impl Containers {
             None
         };
         self.tell(&container, "attach");
-        Ok(Attached { tty, stream, replay, end: None, detach_keys: options.detach_keys })
+        Ok(Attached {
+            tty,
+            stream,
+            replay,
+            end: None,
+            detach_keys: options.detach_keys,
+            leaving: Some(self.leaving(&container, None)),
+        })
     }
 
     /// The stream, and the moment from which on it gets what the container writes.

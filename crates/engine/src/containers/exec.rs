@@ -75,6 +75,14 @@ pub enum ExecStarted {
 }
 
 impl Exec {
+    /// As dockerd writes it: the program, a blank, its arguments.
+    fn command(&self) -> String {
+        match self.request.cmd.split_first() {
+            Some((program, arguments)) => format!("{program} {}", arguments.join(" ")),
+            None => String::new(),
+        }
+    }
+
     fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
@@ -135,13 +143,12 @@ impl Containers {
             }
         }
         let id = new_id()?.to_string();
-        let command = request.cmd.join(" ");
         let exec =
             Arc::new(Exec { id: id.clone(), request, phase: watch::Sender::new(Phase::Created) });
         self.forget_old_execs(&container);
-        container.inner().execs.insert(id.clone(), exec);
+        container.inner().execs.insert(id.clone(), Arc::clone(&exec));
         self.execs().insert(id.clone(), Arc::downgrade(&container));
-        self.tell_with(&container, &format!("exec_create: {command}"), &[("execID", id.clone())]);
+        self.tell_exec(&container, &format!("exec_create: {}", exec.command()), &exec.id);
         Ok(ExecCreateResponse { id })
     }
 
@@ -199,6 +206,8 @@ impl Containers {
             }
         };
         let process = spec::exec_process(&record, &container.settings(), &groups, wanted);
+        // Before its end can be told.
+        self.tell_exec(container, &format!("exec_start: {}", exec.command()), &exec.id);
         let order =
             ExecRequest { exec_id: exec.id.clone(), process: Box::new(process), stdio, streams };
         let answer = shim.send(&Request::Exec(Box::new(order)), &descriptors).await?;
@@ -221,12 +230,6 @@ impl Containers {
                 return Err(EngineError::Exec { message: failure.message, kind: failure.kind });
             }
         }
-        let command = wanted.cmd.join(" ");
-        self.tell_with(
-            container,
-            &format!("exec_start: {command}"),
-            &[("execID", exec.id.clone())],
-        );
         Ok(match stream {
             None => ExecStarted::Detached,
             Some(stream) => ExecStarted::Attached(Attached {
@@ -235,6 +238,7 @@ impl Containers {
                 replay: None,
                 end: Some(exec.end()),
                 detach_keys: wanted.detach_keys.clone(),
+                leaving: Some(self.leaving(container, Some(exec.id.clone()))),
             }),
         })
     }
@@ -258,6 +262,7 @@ impl Containers {
             replay: None,
             end: None,
             detach_keys: String::new(),
+            leaving: None,
         }))
     }
 

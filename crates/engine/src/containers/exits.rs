@@ -193,8 +193,12 @@ impl Containers {
         let report = |what: &str, error: &dyn std::fmt::Display| {
             tracing::warn!(container = %container.id, error = %error, "cannot {what}");
         };
+        let endpoint = self.network.endpoint(&container.id);
         if let Err(error) = self.network.release(&container.id) {
             report("release the network", &error);
+        }
+        if let Some(endpoint) = endpoint {
+            self.tell_endpoint("disconnect", &endpoint);
         }
         if let Err(error) = self.storage.unmount(&container.layer) {
             report("unmount the root file system", &error);

@@ -32,8 +32,8 @@ impl Containers {
                     container.id
                 )));
             };
-            this.signal(&container, signal, SignalTarget::Init).await?;
             this.tell_kill(&container, signal);
+            this.signal(&container, signal, SignalTarget::Init).await?;
             if signal == Signal::KILL {
                 if running.freeze == super::state::Freeze::Frozen {
                     this.resume_now(&container).await?;

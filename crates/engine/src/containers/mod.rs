@@ -15,6 +15,7 @@ mod kill;
 mod list;
 mod log_usage;
 mod logs;
+mod news;
 mod partners;
 mod pause;
 mod prune;
@@ -49,7 +50,7 @@ use barge_storage::StorageDriver;
 use barge_types::ContainerId;
 use barge_volume::VolumeStore;
 
-pub use attach::{AttachOptions, Attached};
+pub use attach::{AttachOptions, Attached, Leaving};
 pub use exec::{ExecEnd, ExecStarted};
 pub use inspect::Size;
 pub use list::ListOptions;
@@ -131,16 +132,6 @@ impl Containers {
             run: self.run_folder.join(id.as_str()),
             shim_socket: self.shim_folder.join(format!("{id}.sock")),
         })
-    }
-
-    fn tell(&self, container: &Container, action: &str) {
-        self.events.tell("container", action, container.id.as_str(), container.attributes());
-    }
-
-    fn tell_with(&self, container: &Container, action: &str, more: &[(&str, String)]) {
-        let mut attributes = container.attributes();
-        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        self.events.tell("container", action, container.id.as_str(), attributes);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::rollback::Rollback;
 impl Containers {
     /// An address and ports, in memory and as a record; the kernel work comes later.
     pub(super) fn allocate(
-        &self,
+        self: &Arc<Self>,
         container: &Arc<Container>,
         undo: &mut Rollback,
     ) -> Result<Option<Endpoint>> {
@@ -45,11 +45,14 @@ impl Containers {
             ));
         }
         let endpoint = self.network.allocate(&mode, options)?;
-        let (network, id) = (Arc::clone(&self.network), container.id.clone());
+        self.tell_endpoint("connect", &endpoint);
+        let (this, taken) = (Arc::clone(self), endpoint.clone());
         undo.push(move || {
-            if let Err(error) = network.release(&id) {
+            let id = &taken.container;
+            if let Err(error) = this.network.release(id) {
                 tracing::warn!(container = %id, %error, "cannot release the network");
             }
+            this.tell_endpoint("disconnect", &taken);
         });
         container.inner().endpoint = Some(endpoint.clone());
         Ok(Some(endpoint))

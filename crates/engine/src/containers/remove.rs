@@ -164,11 +164,15 @@ impl Containers {
                 Ok(name) => self.volumes.release(&name, &container.id),
                 Err(_) => continue,
             }
-            if volumes
-                && *origin == Origin::Anonymous
-                && let Err(error) = self.volumes.remove(name)
-            {
-                tracing::warn!(volume = name, %error, "cannot remove the volume of a removed container");
+            if !volumes || *origin != Origin::Anonymous {
+                continue;
+            }
+            let driver = self.driver_of_volume(name);
+            match self.volumes.remove(name) {
+                Ok(()) => self.tell_volume("destroy", (name, &driver)),
+                Err(error) => {
+                    tracing::warn!(volume = name, %error, "cannot remove the volume of a removed container");
+                }
             }
         }
     }

@@ -14,6 +14,9 @@ impl Containers {
             return Err(not_running(&container));
         }
         let request = Request::Resize { exec_id: None, size: ConsoleSize { height, width } };
-        self.ask(&container, "resize the container's terminal", &request).await
+        self.ask(&container, "resize the container's terminal", &request).await?;
+        let size = [("height", height.to_string()), ("width", width.to_string())];
+        self.tell_with(&container, "resize", &size);
+        Ok(())
     }
 }

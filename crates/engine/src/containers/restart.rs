@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::stop::StopOptions;
+use super::stop::{StopOptions, Stopped};
 use super::{Containers, to_the_end};
 use crate::error::Result;
 
@@ -13,7 +13,9 @@ impl Containers {
         let this = Arc::clone(self);
         to_the_end(async move {
             let _verb = container.verb.lock().await;
-            this.stop_locked(&container, &options).await?;
+            if this.stop_locked(&container, &options).await? == Stopped::Now {
+                this.tell(&container, "stop");
+            }
             this.start_locked(&container).await?;
             this.tell(&container, "restart");
             Ok(())

@@ -197,7 +197,7 @@ impl Containers {
     }
 
     /// Everything that blocks and that the shim's first request needs.
-    fn prepare(&self, container: &Arc<Container>, joins: Joins) -> Result<Prepared> {
+    fn prepare(self: &Arc<Self>, container: &Arc<Container>, joins: Joins) -> Result<Prepared> {
         let mut undo = Rollback::default();
         let (control, mut child) = shims::spawn(&self.programs.shim, container.id.as_str())?;
         let prepared = self.prepare_rest(container, joins, &mut undo);
@@ -216,7 +216,7 @@ impl Containers {
 
     #[expect(clippy::type_complexity, reason = "the parts of Prepared that can fail")]
     fn prepare_rest(
-        &self,
+        self: &Arc<Self>,
         container: &Arc<Container>,
         joins: Joins,
         undo: &mut Rollback,

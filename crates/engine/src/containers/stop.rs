@@ -65,8 +65,8 @@ impl Containers {
         let Some(running) = container.end_by_user() else {
             return Ok(keep_stopped(container));
         };
-        self.signal(container, signal, SignalTarget::Init).await?;
         self.tell_kill(container, signal);
+        self.signal(container, signal, SignalTarget::Init).await?;
         if running.freeze == Freeze::Frozen {
             self.resume_now(container).await?;
         }
@@ -90,8 +90,8 @@ impl Containers {
         if container.state().running().is_none() {
             return Ok(());
         }
-        self.signal(container, Signal::KILL, SignalTarget::All).await?;
         self.tell_kill(container, Signal::KILL);
+        self.signal(container, Signal::KILL, SignalTarget::All).await?;
         if tokio::time::timeout(KILL_DEADLINE, container.ended_after(exits)).await.is_ok() {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl Containers {
         )))
     }
 
-    /// As dockerd, which tells every signal that it sends.
+    /// As dockerd, which tells every signal that it sends, and before the end that comes of it.
     pub(super) fn tell_kill(&self, container: &Container, signal: Signal) {
         self.tell_with(container, "kill", &[("signal", signal.number().to_string())]);
     }

@@ -39,7 +39,9 @@ impl Containers {
             let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(invalid(format!("ps: {text}")));
         }
-        parse(&String::from_utf8_lossy(&output.stdout), &pids)
+        let processes = parse(&String::from_utf8_lossy(&output.stdout), &pids)?;
+        self.tell(&container, "top");
+        Ok(processes)
     }
 }
 

@@ -1,6 +1,5 @@
 //! A container's mounts: made when it is created, looked up when it starts, let go when it ends.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use barge_storage::MountOptions;
 use barge_types::ContainerId;
 use barge_volume::{CreateOptions, VolumeName};
 
-use super::container::Container;
+use super::container::{Container, Rest};
 use super::record::{Access, CopyUp, MountRecord, MountSource, Origin};
 use super::settings::{IpcMode, MissingSource, WantedMount, invalid};
 use super::{Containers, spec};
@@ -74,12 +73,7 @@ impl Containers {
                 let volume = self.volumes.create(&options)?;
                 let name = volume.name.to_string();
                 if is_new {
-                    self.events.tell(
-                        "volume",
-                        "create",
-                        &name,
-                        BTreeMap::from([("driver".into(), "local".into())]),
-                    );
+                    self.tell_volume("create", (&name, &volume.driver));
                 }
                 if origin == Origin::Anonymous {
                     let (volumes, name) = (Arc::clone(&self.volumes), name.clone());
@@ -170,8 +164,8 @@ impl Containers {
 
     /// Where each mount of a starting container comes from on the host.
     pub(super) fn resolve_mounts(
-        &self,
-        container: &Container,
+        self: &Arc<Self>,
+        container: &Arc<Container>,
         undo: &mut Rollback,
     ) -> Result<Vec<(MountRecord, PathBuf)>> {
         let mut resolved = Vec::new();
@@ -182,11 +176,13 @@ impl Containers {
                 MountSource::Volume { name, subpath, .. } => {
                     let name: VolumeName = name.parse()?;
                     let path = self.volumes.mount(&name, &container.id)?;
-                    let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
+                    self.tell_mount(container, name.as_str(), mount);
+                    let (this, target) = (Arc::clone(self), Arc::clone(container));
                     undo.push(move || {
-                        if let Err(error) = volumes.unmount(&name, &id) {
+                        if let Err(error) = this.volumes.unmount(&name, &target.id) {
                             tracing::warn!(volume = %name, %error, "cannot unmount a volume");
                         }
+                        this.tell_unmount(&target, name.as_str());
                     });
                     below(path, subpath)?
                 }
@@ -230,9 +226,14 @@ impl Containers {
         if container.settings().ipc == IpcMode::Shareable {
             unmount(&container.run_folder.join(SHARED_MEMORY));
         }
+        // Of a container that ended while no daemon ran nothing is mounted any more.
+        let was_mounted = container.watch().borrow().rest == Rest::InUse;
         for mount in &container.record().mounts {
             if let MountSource::Volume { name, .. } = &mount.source {
                 self.volumes.unmount(&name.parse()?, &container.id)?;
+                if was_mounted {
+                    self.tell_unmount(container, name);
+                }
             }
         }
         Ok(())

@@ -29,7 +29,10 @@ impl Images {
             let written = this
                 .store
                 .save(&names)
-                .and_then(|save| save.write(&mut writer))
+                .and_then(|save| {
+                    save.ids().for_each(|id| this.tell("save", id, &id.to_string()));
+                    save.write(&mut writer)
+                })
                 .map_err(EngineError::from);
             let written = written
                 .and_then(|()| writer.flush().map_err(EngineError::io("send", "the archive")));
