@@ -14,6 +14,7 @@ mod crash;
 mod df;
 mod errors;
 mod events;
+mod events_of_dockerd;
 mod full_disk;
 mod images;
 mod namespaces;

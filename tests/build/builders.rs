@@ -6,11 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use barge_testkit::{ArchiveImage, Client, Layout, Process, TestHost, busybox_tar, command};
+use barge_testkit::{
+    ArchiveImage, Client, Dockerd, Layout, Process, TestHost, busybox_tar, command,
+};
 use serde_json::json;
 
 use crate::case::{Case, Peers};
-use crate::dockerd::Dockerd;
 use crate::facts::Facts;
 use crate::saved;
 

@@ -16,7 +16,6 @@ mod case;
 mod compare;
 mod coverage;
 mod differences;
-mod dockerd;
 mod errors;
 mod facts;
 mod files;

@@ -3,20 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use barge_testkit::{Process, TestHost, command, eventually};
+use crate::api::Api;
+use crate::{Outcome, Process, TestHost, command, eventually};
 
 /// Debian's; another `docker` may come first in `PATH`.
 const CLIENT: &str = "/usr/bin/docker";
 
 /// Runs in the host's network, with its data in memory: what it writes is to be read once.
 #[derive(Debug)]
-pub(crate) struct Dockerd {
+pub struct Dockerd {
     process: Option<Process>,
     root: PathBuf,
 }
 
 impl Dockerd {
-    pub(crate) fn start(host: &TestHost) -> Self {
+    /// Starts it without a network of its own: its containers have none, or the host's.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(host: &TestHost) -> Self {
         let root = host.scratch().join("dockerd");
         std::fs::create_dir_all(&root).unwrap();
         run(command("mount").args(["-t", "tmpfs", "-o", "size=4g", "dockerd"]).arg(&root));
@@ -34,10 +40,24 @@ impl Dockerd {
         dockerd
     }
 
-    pub(crate) fn client(&self) -> Command {
+    /// Its client's command line, to be completed.
+    #[must_use]
+    pub fn client(&self) -> Command {
         let mut line = command(CLIENT);
         line.env("HOME", &self.root).arg("-H").arg(self.socket());
         line
+    }
+
+    /// Runs its client to its end.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        Process::start(self.client().args(arguments)).wait()
+    }
+
+    /// Its API, without a client.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        Api::new(self.root.join("d.sock"))
     }
 
     fn socket(&self) -> String {
@@ -45,12 +65,19 @@ impl Dockerd {
     }
 
     /// Loads an archive of images.
-    pub(crate) fn load(&self, archive: &Path) {
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub fn load(&self, archive: &Path) {
         run(self.client().args(["load", "-i"]).arg(archive));
     }
 
     /// Saves images into one archive.
-    pub(crate) fn save(&self, names: &[String]) -> Vec<u8> {
+    ///
+    /// # Panics
+    /// When they cannot be saved.
+    #[must_use]
+    pub fn save(&self, names: &[String]) -> Vec<u8> {
         let archive = self.root.join("saved.tar");
         run(self.client().args(["save", "-o"]).arg(&archive).args(names));
         std::fs::read(&archive).unwrap()
