@@ -66,6 +66,18 @@ pub enum ArchiveError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder is in the way of something else, or the other way round.
+    #[error("cannot overwrite {old} {path:?} with {new} {place:?}")]
+    Clash {
+        /// What is there: `directory` or `non-directory`.
+        old: &'static str,
+        /// Where.
+        path: String,
+        /// What the archive has.
+        new: &'static str,
+        /// Where the archive is extracted to.
+        place: String,
+    },
     /// The archive is larger than whoever extracts it allows.
     #[error("archive holds more than {limit} {what}")]
     TooLarge {
@@ -110,6 +122,14 @@ impl ArchiveError {
         move |source| Self::Io { action, path, source: source.into() }
     }
 
+    /// Whether something that was there when its folder was read is not (any more): a running container may do that.
+    pub(crate) fn is_absence(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::Io { source, .. } = self else { return false };
+        let is = |errno: Errno| source.raw_os_error() == Some(errno.raw_os_error());
+        is(Errno::NOENT) || is(Errno::NOTDIR) || is(Errno::LOOP)
+    }
+
     /// Makes an [`ArchiveError::InvalidHeader`].
     pub(crate) fn header(offset: u64, reason: impl Into<String>) -> Self {
         Self::InvalidHeader { offset, reason: reason.into() }
@@ -136,6 +156,7 @@ impl ArchiveError {
             | Self::TooLong { .. }
             | Self::Breakout { .. }
             | Self::InvalidEntry { .. }
+            | Self::Clash { .. }
             | Self::TooLarge { .. }
             | Self::Compression { .. } => ErrorKind::InvalidParameter,
             // What was read cannot be decompressed, or becomes too large.

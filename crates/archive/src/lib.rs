@@ -15,6 +15,7 @@ pub mod pack;
 pub mod path;
 mod read_ahead;
 pub mod remove;
+pub mod resource;
 pub mod tar;
 mod tree;
 

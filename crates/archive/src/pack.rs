@@ -1,17 +1,18 @@
 //! Writes layers: trees, upper folders of overlays and lists of changes as tar.
 //!
 //! The same tree gives the same bytes: names are sorted, times are whole seconds and owners are numbers, as in Docker's
-//! layers. A removed name becomes `.wh.NAME`, a folder that hides what is below it holds `.wh..wh..opq`. Sockets are left
+//! layers. What goes or shrinks while it is read (a container may run) is left out or filled with zeros. A removed name becomes `.wh.NAME`, a folder that hides what is below it holds `.wh..wh..opq`. Sockets are left
 //! out. The folder itself has no entry.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use crate::changes::{Change, ChangeKind};
 use crate::error::{ArchiveError, Result};
@@ -116,21 +117,29 @@ pub fn changes(
     packer.finish()
 }
 
-struct Packer<W: Write> {
+pub(crate) struct Packer<W: Write> {
     writer: Writer<W>,
     options: PackOptions,
     packed: Packed,
+    /// What the archive calls the root; nothing where names begin below it.
+    name: Vec<u8>,
     /// First names of files with several.
     links: HashMap<(u64, u64), Vec<u8>>,
 }
 
 impl<W: Write> Packer<W> {
     fn new(options: &PackOptions, out: W) -> Self {
-        let (writer, links) = (Writer::new(out), HashMap::new());
-        Self { writer, options: *options, packed: Packed::default(), links }
+        Self::named(b"", options, out)
     }
 
-    fn finish(self) -> Result<Packed> {
+    /// Puts everything below `name`.
+    pub(crate) fn named(name: &[u8], options: &PackOptions, out: W) -> Self {
+        let (writer, links) = (Writer::new(out), HashMap::new());
+        let (options, packed) = (*options, Packed::default());
+        Self { writer, options, packed, name: name.to_vec(), links }
+    }
+
+    pub(crate) fn finish(self) -> Result<Packed> {
         self.writer.finish().map(|_| self.packed)
     }
 
@@ -159,10 +168,14 @@ impl<W: Write> Packer<W> {
         self.writer.append_bytes(&header, b"")
     }
 
-    fn add(&mut self, node: &Node<'_>) -> Result<()> {
-        let Some(mut header) = node.header()? else {
-            return Ok(());
+    pub(crate) fn add(&mut self, node: &Node<'_>) -> Result<()> {
+        let mut header = match node.header() {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(()),
+            Err(error) if error.is_absence() => return Ok(()),
+            Err(error) => return Err(error),
         };
+        header.path = self.path(node.path);
         header.mtime.nanoseconds = 0;
         header.mtime.seconds = self.seconds(header.mtime.seconds);
         match header.kind {
@@ -185,24 +198,66 @@ impl<W: Write> Packer<W> {
                 header.link.clone_from(first);
                 return self.writer.append_bytes(&header, b"");
             }
-            self.links.insert(inode, node.path.to_vec());
         }
-        // Not blocking, should the name have become a pipe since.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(node.folder, node.name, flags, Mode::empty())
-            .map_err(ArchiveError::io("open", node.path))?;
-        let file = File::from(fd);
+        let Some((file, stat)) = open_regular(node).map_err(ArchiveError::io("open", node.path))?
+        else {
+            return Ok(());
+        };
+        if stat.st_nlink > 1 {
+            self.links.insert((stat.st_dev, stat.st_ino), header.path.clone());
+        }
+        header.size = u64::try_from(stat.st_size).unwrap_or_default();
         self.packed.bytes += header.size;
-        let allocated = u64::try_from(node.stat.st_blocks).unwrap_or_default() * 512;
+        let allocated = u64::try_from(stat.st_blocks).unwrap_or_default() * 512;
         if self.options.holes == Holes::Kept && header.size > allocated + WORTHWHILE_HOLES {
             self.packed.has_holes = true;
             let map =
                 stored_parts(&file, header.size).map_err(ArchiveError::io("seek in", node.path))?;
-            let mut stored = Parts { file: &file, map: &map, position: 0 };
+            let mut stored = Filled(Parts { file: &file, map: &map, position: 0 });
             return self.writer.append_sparse(&header, &map, &mut stored);
         }
-        let mut file = file;
-        self.writer.append(&header, &mut file)
+        self.writer.append(&header, &mut Filled(file))
+    }
+
+    /// The name in the archive of what has this path in the tree.
+    fn path(&self, path: &[u8]) -> Vec<u8> {
+        match (self.name.as_slice(), path) {
+            (name, b"") => name.to_vec(),
+            (b"/", path) => [b"/", path].concat(),
+            (name, path) => path::join(name, path),
+        }
+    }
+}
+
+/// Opens a file of which nothing else was opened before it was known to be one: of a container that runs, the name may
+/// mean a device of the host by now, or a pipe.
+fn open_regular(node: &Node<'_>) -> std::io::Result<Option<(File, Stat)>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = match rustix::fs::openat(node.folder, node.name, flags, Mode::empty()) {
+        Ok(found) => found,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if tree::file_type(&rustix::fs::fstat(&found)?) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = rustix::fs::fstat(&fd)?;
+    Ok(Some((File::from(fd), stat)))
+}
+
+/// Zeros behind the end: of a file that becomes shorter while it is read, the header has told the size already.
+struct Filled<R>(R);
+
+impl<R: Read> Read for Filled<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        if read == 0 {
+            buffer.fill(0);
+            return Ok(buffer.len());
+        }
+        Ok(read)
     }
 }
 

@@ -243,6 +243,18 @@ pub(crate) fn walk_upper(
     marks: Marks,
     visit: &mut dyn FnMut(&Node<'_>) -> Result<()>,
 ) -> Result<()> {
+    walk_where(root, (marks, &|_| Ok(true)), visit)
+}
+
+/// Whether a walk goes into a folder.
+pub(crate) type Descends<'a> = &'a dyn Fn(BorrowedFd<'_>) -> std::io::Result<bool>;
+
+/// The same; of a folder that `descends` does not want, nothing but itself is visited.
+pub(crate) fn walk_where(
+    root: BorrowedFd<'_>,
+    (marks, descends): (Marks, Descends<'_>),
+    visit: &mut dyn FnMut(&Node<'_>) -> Result<()>,
+) -> Result<()> {
     let mut frames = vec![enter(root, Vec::new())?];
     while let Some(frame) = frames.last_mut() {
         let Some(name) = frame.names.next() else {
@@ -250,9 +262,14 @@ pub(crate) fn walk_upper(
             continue;
         };
         if frame.fd.is_none() {
-            frame.fd = Some(
-                open_folder(root, &frame.path).map_err(ArchiveError::io("open", &frame.path))?,
-            );
+            match open_folder(root, &frame.path) {
+                Ok(fd) => frame.fd = Some(fd),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                    frames.pop();
+                    continue;
+                }
+                Err(error) => return Err(ArchiveError::io("open", &frame.path)(error)),
+            }
         }
         let Some(folder) = frame.fd.as_ref() else {
             continue;
@@ -264,7 +281,21 @@ pub(crate) fn walk_upper(
         };
         visit(&Node { folder: folder.as_fd(), name: &name, path: &path, stat, marks })?;
         if is_folder(&stat) {
-            let child = enter(root, path)?;
+            let child = match enter(root, path) {
+                Ok(child) => child,
+                // It went as well, or something else has its name.
+                Err(error) if error.is_absence() => continue,
+                Err(error) => return Err(error),
+            };
+            let is_wanted = match &child.fd {
+                Some(fd) => {
+                    descends(fd.as_fd()).map_err(ArchiveError::io("look at", &child.path))?
+                }
+                None => true,
+            };
+            if !is_wanted {
+                continue;
+            }
             frames.push(child);
             let far = frames.len().checked_sub(OPEN_FOLDERS).and_then(|at| frames.get_mut(at));
             if let Some(far) = far {

@@ -118,6 +118,7 @@ fn to_io(error: ArchiveError) -> io::Error {
         | ArchiveError::Breakout { .. }
         | ArchiveError::InvalidEntry { .. }
         | ArchiveError::TooLarge { .. }
+        | ArchiveError::Clash { .. }
         | ArchiveError::Compression { .. }
         | ArchiveError::Io { .. }
         | ArchiveError::Write { .. } => io::ErrorKind::InvalidData,
