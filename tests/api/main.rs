@@ -16,6 +16,7 @@ mod errors;
 mod events;
 mod events_of_dockerd;
 mod full_disk;
+mod health;
 mod images;
 mod namespaces;
 mod registry;

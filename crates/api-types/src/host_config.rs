@@ -70,6 +70,10 @@ wire! {
         /// `None` is the daemon's default.
         #[serde(skip_serializing_if = "crate::null::is_empty")]
         pub init: Option<bool>,
+        /// Beyond Docker: what is done when the container becomes unhealthy: `none` (as the empty text), `restart`,
+        /// `stop` or `kill`.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub health_on_failure: String,
         flatten {
             pub resources: Resources,
         }

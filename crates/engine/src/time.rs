@@ -33,6 +33,32 @@ pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     SystemTime::now().checked_sub(Duration::try_from(span).ok()?)
 }
 
+/// A span as Go prints it: `1m30s`, `1.5s`, `500ms`.
+pub(crate) fn go_duration(span: Duration) -> String {
+    let decimal = |value: u64, unit: u64| {
+        let (whole, rest) = (value / unit, value % unit);
+        let digits = unit.ilog10() as usize;
+        let text = format!("{whole}.{rest:0digits$}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let seconds = span.as_secs();
+    let nanos = u64::from(span.subsec_nanos());
+    if seconds == 0 {
+        return match nanos {
+            0 => "0s".to_owned(),
+            1..1_000 => format!("{nanos}ns"),
+            1_000..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
+            _ => format!("{}ms", decimal(nanos, 1_000_000)),
+        };
+    }
+    let rest = decimal((seconds % 60) * 1_000_000_000 + nanos, 1_000_000_000);
+    match (seconds / 3600, seconds / 60 % 60) {
+        (0, 0) => format!("{rest}s"),
+        (0, minutes) => format!("{minutes}m{rest}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
 /// Seconds and nanoseconds since 1970; zero for what lies before.
 pub(crate) fn unix(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
@@ -64,6 +90,22 @@ mod tests {
         assert_eq!(parse("2023-11-14T22:13:20.5Z"), Some(moment));
         assert_eq!(from_rfc3339(&rfc3339(moment)), Some(moment));
         assert_eq!(parse("yesterday"), None);
+    }
+
+    #[test]
+    fn spans_are_written_as_by_go() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5µs"),
+            (500_000_000, "500ms"),
+            (1_050_000_000, "1.05s"),
+            (30_000_000_000, "30s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_nanos(nanos)), text);
+        }
     }
 
     #[test]

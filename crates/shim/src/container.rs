@@ -194,7 +194,15 @@ impl Container {
         let failed = || launch::os_failure("signal", "cannot send signal");
         match target {
             SignalTarget::Init => self.living(None)?.signal(number).map_err(failed())?,
-            SignalTarget::Exec(id) => self.living(Some(id))?.signal(number).map_err(failed())?,
+            SignalTarget::Exec(id) => {
+                let exec = self.living(Some(id))?;
+                exec.signal(number).map_err(failed())?;
+                if number == Signal::KILL.as_raw() {
+                    exec.kill_children();
+                }
+                // A paused container stays so: it is not the one that is to die.
+                return Ok(());
+            }
             SignalTarget::All => {
                 self.living(None)?;
                 self.signal_all(number)?;

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use barge_shim_api::Exit;
 use barge_sys::pidfd;
+use rustix::process::{Pid, Signal};
 
 use crate::stdio::Stdio;
 
@@ -34,6 +35,15 @@ impl Process {
     pub(crate) fn ended(&mut self, exit: Exit, scratch: &mut [u8]) {
         self.exit = Some(exit);
         self.stdio.process_ended(scratch);
+    }
+
+    /// Kills what an exec has started and what is still of its session's first group; nobody else would. It leads
+    /// that group and is not reaped yet, so no other has its number.
+    pub(crate) fn kill_children(&self) {
+        if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            // There may be none.
+            rustix::process::kill_process_group(group, Signal::KILL).ok();
+        }
     }
 
     pub(crate) fn signal(&self, signal: i32) -> std::io::Result<()> {

@@ -16,6 +16,7 @@ use barge_types::{ContainerId, ContainerName};
 use tokio::sync::watch;
 
 use super::exec::Exec;
+use super::health::{Health, HealthStatus};
 use super::record::{ContainerRecord, StateRecord, StoppedBy};
 use super::settings::Settings;
 use super::state::{Running, State};
@@ -61,6 +62,10 @@ pub(crate) struct Inner {
     /// Whether it was told already that this run is short of memory.
     pub(crate) is_oom_told: bool,
     pub(crate) execs: BTreeMap<String, Arc<Exec>>,
+    /// How well it is, when it has a health check and was started.
+    pub(crate) health: Option<Health>,
+    /// How often it was thawed: what took its time meanwhile is given more of it.
+    pub(crate) thaws: u32,
 }
 
 /// What waiters wait for.
@@ -139,6 +144,8 @@ impl Container {
                 stop: state.stop,
                 is_oom_told: false,
                 execs: BTreeMap::new(),
+                health: state.health,
+                thaws: 0,
             }),
         }
     }
@@ -162,6 +169,11 @@ impl Container {
 
     pub(crate) fn state(&self) -> State {
         self.inner().state.clone()
+    }
+
+    /// How well it is; none when it has no health check or was never started.
+    pub(crate) fn health(&self) -> Option<HealthStatus> {
+        self.inner().health.as_ref().map(|health| health.status)
     }
 
     pub(crate) fn shim(&self) -> Option<Arc<Connection>> {
@@ -195,7 +207,14 @@ impl Container {
     pub(crate) fn decide(&self, decision: impl FnOnce(&mut Inner) -> State) -> Result<()> {
         let mut inner = self.inner();
         let state = decision(&mut inner);
-        let record = StateRecord::new(state, inner.restarts, inner.stop);
+        if state.running().is_none()
+            && let Some(health) = &mut inner.health
+        {
+            // As Docker, whose clients take it for such.
+            health.status = HealthStatus::Unhealthy;
+        }
+        let mut record = StateRecord::new(state, inner.restarts, inner.stop);
+        record.health.clone_from(&inner.health);
         let saved = record.save(&self.folder);
         // An exit has happened whether or not the disk has room for it.
         inner.state = record.state;

@@ -12,6 +12,7 @@ use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
 use barge_types::{ContainerId, ContainerName, ErrorKind, Platform};
 
 use super::container::{Container, Presence};
+use super::health::add_image_check;
 use super::record::{ContainerRecord, StateRecord, StoppedBy};
 use super::registry::ReservedName;
 use super::settings::{
@@ -353,6 +354,12 @@ fn add_image_config(config: &mut ContainerConfig, image: &Image) {
         config.entrypoint = None;
     }
     config.stop_timeout = config.stop_timeout.or(from.stop_timeout);
+    add_image_check(&mut config.healthcheck, from.healthcheck.as_ref());
+    let has_check = config.healthcheck.as_ref().is_some_and(|check| !check.test.is_empty());
+    if has_check && config.shell.is_empty() {
+        // Only health checks use it.
+        config.shell = from.shell.clone().into();
+    }
 }
 
 /// The first twelve digits of the id, the host's name where the host's network is used, the partner's where its

@@ -88,7 +88,7 @@ impl Exec {
     }
 
     /// Takes the right to start it; it is started once.
-    fn begin(&self) -> Result<()> {
+    pub(super) fn begin(&self) -> Result<()> {
         let mut outcome = Ok(());
         self.phase.send_if_modified(|phase| {
             let state = match phase {
@@ -103,6 +103,26 @@ impl Exec {
             false
         });
         outcome
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether it was started.
+    pub(super) fn has_run(&self) -> bool {
+        !matches!(self.phase(), Phase::Created | Phase::Running { pid: 0 })
+    }
+
+    /// Its exit code, once it has ended.
+    pub(super) async fn code(&self) -> i64 {
+        let mut phase = self.phase.subscribe();
+        // The sender lives as long as the exec.
+        let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended { .. })).await;
+        match ended.as_deref() {
+            Ok(Phase::Ended { code, .. }) => *code,
+            Ok(Phase::Created | Phase::Running { .. }) | Err(_) => -1,
+        }
     }
 
     /// Its end, to be waited for.
@@ -142,14 +162,24 @@ impl Containers {
                 return Err(not_running(&container));
             }
         }
+        let exec = self.keep_exec(&container, request)?;
+        Ok(ExecCreateResponse { id: exec.id.clone() })
+    }
+
+    /// Keeps what is to be run, and tells of it.
+    pub(super) fn keep_exec(
+        &self,
+        container: &Arc<Container>,
+        request: ExecCreateRequest,
+    ) -> Result<Arc<Exec>> {
         let id = new_id()?.to_string();
         let exec =
             Arc::new(Exec { id: id.clone(), request, phase: watch::Sender::new(Phase::Created) });
-        self.forget_old_execs(&container);
+        self.forget_old_execs(container);
         container.inner().execs.insert(id.clone(), Arc::clone(&exec));
-        self.execs().insert(id.clone(), Arc::downgrade(&container));
-        self.tell_exec(&container, &format!("exec_create: {}", exec.command()), &exec.id);
-        Ok(ExecCreateResponse { id })
+        self.execs().insert(id, Arc::downgrade(container));
+        self.tell_exec(container, &format!("exec_create: {}", exec.command()), &exec.id);
+        Ok(exec)
     }
 
     /// Starts it. One that cannot be run still has a stream, on which the reason is said, and an exit code, as in
@@ -172,7 +202,8 @@ impl Containers {
         .await
     }
 
-    async fn exec_now(
+    /// Starts it without heed of who asks.
+    pub(super) async fn exec_now(
         self: &Arc<Self>,
         container: &Arc<Container>,
         exec: &Exec,
@@ -326,6 +357,12 @@ impl Containers {
         for id in forgotten.keys() {
             all.remove(id);
         }
+    }
+
+    /// Forgets one that nobody asks for any more.
+    pub(super) fn drop_exec(&self, container: &Container, exec: &Exec) {
+        container.inner().execs.remove(&exec.id);
+        self.execs().remove(&exec.id);
     }
 
     /// Forgets execs that ended a while ago: clients ask for the exit code right after the end.

@@ -44,7 +44,10 @@ impl Containers {
         mut heard: mpsc::UnboundedReceiver<ShimEvent>,
         run: Run,
     ) {
-        let exit = self.await_exit(&container, &mut heard).await;
+        let exit = tokio::select! {
+            exit = self.await_exit(&container, &mut heard) => exit,
+            never = Box::pin(self.watch_health(&container, run.started)) => match never {},
+        };
         let exit = match exit {
             Some(exit) => exit,
             None => self.exit_without_shim(&container).await,

@@ -9,6 +9,7 @@ use barge_storage::StorageError;
 
 use super::container::Container;
 use super::exec::running_ids;
+use super::health::Health;
 use super::settings::NetworkMode;
 use super::state::{Freeze, Oom, Running, State};
 use super::summary::port_map;
@@ -38,9 +39,9 @@ impl Containers {
         let state = container.state();
         let (path, args) = command(&record.config);
         let file = |name: &str| container.folder.join(name).display().to_string();
-        let (exec_ids, restarts) = {
+        let (exec_ids, restarts, health) = {
             let inner = container.inner();
-            (running_ids(&inner.execs), inner.restarts)
+            (running_ids(&inner.execs), inner.restarts, inner.health.as_ref().map(Health::view))
         };
         let (size_rw, size_root_fs) = match size {
             Size::Omit => (None, None),
@@ -54,7 +55,7 @@ impl Containers {
             created: record.created.clone(),
             path,
             args,
-            state: state_view(&state),
+            state: ContainerState { health, ..state_view(&state) },
             image: record.image.to_string(),
             resolv_conf_path: file("resolv.conf"),
             hostname_path: file("hostname"),

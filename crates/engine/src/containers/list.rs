@@ -8,6 +8,7 @@ use regex_lite::Regex;
 
 use super::Containers;
 use super::container::Container;
+use super::health::HealthStatus;
 use super::record::MountSource;
 use super::settings::invalid;
 use crate::error::Result;
@@ -44,6 +45,7 @@ const FILTERS: [&str; 16] = [
     "status",
     "volume",
 ];
+const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 const STATES: [&str; 7] =
     ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
 
@@ -125,6 +127,12 @@ impl<'a> Chooser<'a> {
         if let Some(word) = filters.values("status").find(|word| !STATES.contains(word)) {
             return Err(invalid(format!("invalid filter 'status={word}'")));
         }
+        if let Some(word) = filters.values("health").find(|word| !HEALTH.contains(word)) {
+            return Err(invalid(format!(
+                "invalid value for health ({word}): must be one of {}",
+                HEALTH.join(", ")
+            )));
+        }
         let names = filters
             .values("name")
             .map(|text| {
@@ -196,7 +204,7 @@ impl<'a> Chooser<'a> {
             && is_any("volume", &|wanted| {
                 record.mounts.iter().any(|mount| is_volume(mount, wanted))
             })
-            && is_any("health", &|wanted| wanted == "none")
+            && self.filters.matches("health", container.health().map_or("none", HealthStatus::word))
             && is_any("is-task", &|wanted| wanted == "false" || wanted == "0")
             && is_any("isolation", &|wanted| wanted == "default" || wanted.is_empty())
             && is_any("expose", &|wanted| {

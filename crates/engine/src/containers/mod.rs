@@ -10,6 +10,7 @@ mod exec;
 mod exits;
 mod export;
 mod files;
+mod health;
 mod inspect;
 mod kill;
 mod list;

@@ -89,9 +89,14 @@ impl Containers {
 
 /// Unless it ended meanwhile, which must not be undone.
 fn set_freeze(container: &Container, freeze: Freeze) {
-    container.decide_anyway(|inner| match inner.state.running() {
-        Some(running) => State::Running(Running { freeze, ..running }),
-        None => inner.state.clone(),
+    container.decide_anyway(|inner| {
+        if freeze == Freeze::Thawed {
+            inner.thaws = inner.thaws.wrapping_add(1);
+        }
+        match inner.state.running() {
+            Some(running) => State::Running(Running { freeze, ..running }),
+            None => inner.state.clone(),
+        }
     });
 }
 

@@ -12,6 +12,7 @@ use barge_sys::durable;
 use barge_types::{ContainerId, ContainerName, ImageId};
 use serde::{Deserialize, Serialize};
 
+use super::health::Health;
 use super::state::State;
 use crate::disk::{Durability, read_record, write_record};
 use crate::error::{EngineError, Result};
@@ -127,6 +128,9 @@ pub(crate) struct StateRecord {
     pub(crate) restarts: u32,
     /// Whether somebody stopped it by hand, which `unless-stopped` heeds.
     pub(crate) stop: StoppedBy,
+    /// What was known of its health then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) health: Option<Health>,
 }
 
 /// Who ended a container last.
@@ -159,7 +163,7 @@ impl ContainerRecord {
 
 impl StateRecord {
     pub(crate) const fn new(state: State, restarts: u32, stop: StoppedBy) -> Self {
-        Self { version: VERSION, state, restarts, stop }
+        Self { version: VERSION, state, restarts, stop, health: None }
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<()> {

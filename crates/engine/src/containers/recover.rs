@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::container::{Container, Rest};
 use super::exits::Run;
+use super::health::HEALTH_FILE;
 use super::record::{ContainerRecord, MountSource, StateRecord, StoppedBy};
 use super::settings::{Host, Settings};
 use super::state::{Ended, Freeze, Oom, Running, State};
@@ -111,6 +112,7 @@ impl Containers {
         let machine = Host { cpus: u32::MAX, ..self.machine.clone() };
         let settings = Settings::parse(&record.config, &record.host_config, &machine)?;
         let folders = Folders { data: folder.to_owned(), ..self.folders(&record.id)? };
+        let state = with_last_health(state, &folders.run);
         Ok(Some(Container::new(record, settings, state, folders)))
     }
 
@@ -353,6 +355,22 @@ async fn heed_late(shim: Arc<Connection>, late: Answer) {
         && !matches!(status, Status::Running { .. })
     {
         shim.shut_down().await;
+    }
+}
+
+/// What the last probe of a run left, which is younger than what its start did.
+fn with_last_health(state: StateRecord, run_folder: &Path) -> StateRecord {
+    if state.state.running().is_none() {
+        return state;
+    }
+    let path = run_folder.join(HEALTH_FILE);
+    match disk::read_record(&path) {
+        Ok(Some(health)) => StateRecord { health: Some(health), ..state },
+        Ok(None) => state,
+        Err(error) => {
+            tracing::warn!(file = %path.display(), error = error.message(), "what came of health checks cannot be read");
+            state
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::container::{Container, Presence, Rest};
 use super::exits::Run;
+use super::health::Health;
 use super::record::{StateRecord, StoppedBy};
 use super::settings::NetworkMode;
 use super::spec::{self, Joins};
@@ -138,6 +139,8 @@ impl Containers {
             inner.shim = Some(Arc::clone(&shim));
             // Who stopped it before has nothing to do with how this run ends.
             inner.stop = StoppedBy::Itself;
+            let before = inner.health.take();
+            inner.health = inner.settings.health.as_ref().map(|_| Health::starting(before));
             late = std::mem::take(&mut inner.streams);
             State::Running(running)
         });

@@ -11,6 +11,7 @@ use barge_network::{Endpoint, Link};
 use barge_storage::StorageError;
 
 use super::container::Container;
+use super::health::HealthStatus;
 use super::record::{Access, MountRecord, MountSource};
 use super::state::{Freeze, Running, State};
 use super::{Containers, command};
@@ -39,7 +40,7 @@ impl Containers {
             ports: self.port_summaries(container),
             labels: record.config.labels.clone(),
             state: state.word().to_owned(),
-            status: status(&state, SystemTime::now()),
+            status: status(&state, container.health(), SystemTime::now()),
             host_config: SummaryHostConfig {
                 network_mode: host.network_mode.clone(),
                 annotations: host.annotations.clone(),
@@ -174,14 +175,20 @@ pub(super) fn port_map(exposed: impl Iterator<Item = String>, link: Option<&Link
     map
 }
 
-/// `Up 5 minutes (Paused)`, `Exited (0) 3 seconds ago`.
-pub(super) fn status(state: &State, now: SystemTime) -> String {
+/// `Up 5 minutes (healthy)`, `Exited (0) 3 seconds ago`.
+fn status(state: &State, health: Option<HealthStatus>, now: SystemTime) -> String {
     let since = |moment: SystemTime| human_duration(now.duration_since(moment).unwrap_or_default());
     match state {
         State::Created(_) => "Created".to_owned(),
         State::Running(Running { since: started, freeze, .. }) => {
-            let paused = if *freeze == Freeze::Frozen { " (Paused)" } else { "" };
-            format!("Up {}{paused}", since(*started))
+            let more = match (freeze, health) {
+                (Freeze::Frozen, _) => " (Paused)",
+                (Freeze::Thawed, Some(HealthStatus::Starting)) => " (health: starting)",
+                (Freeze::Thawed, Some(HealthStatus::Healthy)) => " (healthy)",
+                (Freeze::Thawed, Some(HealthStatus::Unhealthy)) => " (unhealthy)",
+                (Freeze::Thawed, None) => "",
+            };
+            format!("Up {}{more}", since(*started))
         }
         State::Restarting(ended) => {
             format!("Restarting ({}) {} ago", ended.code, since(ended.finished))
@@ -240,8 +247,14 @@ mod tests {
         let start = SystemTime::UNIX_EPOCH;
         let ended = Ended { started: start, finished: start, code: 3, oom: Oom::Spared };
         let now = start + Duration::from_secs(5);
-        assert_eq!(status(&State::Exited(ended), now), "Exited (3) 5 seconds ago");
+        assert_eq!(status(&State::Exited(ended), None, now), "Exited (3) 5 seconds ago");
         let running = Running { pid: 1, since: start, freeze: Freeze::Frozen };
-        assert_eq!(status(&State::Running(running), now), "Up 5 seconds (Paused)");
+        let well = Some(HealthStatus::Healthy);
+        assert_eq!(status(&State::Running(running), well, now), "Up 5 seconds (Paused)");
+        let running = State::Running(Running { freeze: Freeze::Thawed, ..running });
+        assert_eq!(status(&running, None, now), "Up 5 seconds");
+        assert_eq!(status(&running, well, now), "Up 5 seconds (healthy)");
+        let starts = Some(HealthStatus::Starting);
+        assert_eq!(status(&running, starts, now), "Up 5 seconds (health: starting)");
     }
 }

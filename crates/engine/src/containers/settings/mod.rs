@@ -23,6 +23,7 @@ use resources::device_rule;
 pub(crate) use resources::{Host, to_limits};
 pub(crate) use security::{NewPrivileges, SeccompChoice, Security, SystemPaths, all_capabilities};
 
+use super::health::HealthCheck;
 use crate::error::{EngineError, Result};
 
 /// A container's settings, valid.
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) resources: LinuxResources,
     pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) security: Security,
+    pub(crate) health: Option<HealthCheck>,
 }
 
 /// What Docker waits between the stop signal and the kill.
@@ -99,6 +101,7 @@ impl Settings {
             resources: resources::parse(&host.resources, machine)?,
             rlimits: resources::rlimits(&host.resources)?,
             security: Security::parse(host)?,
+            health: HealthCheck::parse(config, host)?,
         })
     }
 }
@@ -165,16 +168,7 @@ fn check_paths(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
 
 /// What a request may ask for that barge does not have. The texts name the option as people type it.
 fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
-    let health = config.healthcheck.as_ref();
-    let has_health_command =
-        health.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
-    // A command of the image's is left out; times of a request mean that somebody counts on it.
-    let has_health_times = health.is_some_and(|check| {
-        check.test.is_empty() && *check != barge_api_types::HealthConfig::default()
-    });
     let asked = [
-        (has_health_command, "--health-cmd"),
-        (has_health_times, "--health-interval and the like"),
         (!host.links.is_empty(), "--link"),
         (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
         (!host.resources.device_requests.is_empty(), "--gpus"),

@@ -196,22 +196,3 @@ fn device_rules_have_three_parts() {
     }
     assert_eq!(DeviceMapping::default().cgroup_permissions, "");
 }
-
-#[test]
-fn health_checks_are_refused_by_name_whatever_is_said_of_them() {
-    let refused = |check: barge_api_types::HealthConfig| {
-        let config = ContainerConfig { healthcheck: Some(check), ..ContainerConfig::default() };
-        Settings::parse_request(&config, &HostConfig::default(), &MACHINE)
-            .map(|_| ())
-            .map_err(|error| error.message())
-    };
-    let check = barge_api_types::HealthConfig::default;
-    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-    let command = barge_api_types::HealthConfig { test: words(&["CMD", "true"]), ..check() };
-    assert!(refused(command).unwrap_err().contains("--health-cmd"));
-    let times = barge_api_types::HealthConfig { interval: 1_000_000_000, ..check() };
-    assert!(refused(times).unwrap_err().contains("--health-interval"));
-    let none = barge_api_types::HealthConfig { test: words(&["NONE"]), ..check() };
-    assert_eq!(refused(none), Ok(()));
-    assert_eq!(refused(check()), Ok(()));
-}

@@ -122,6 +122,9 @@ pub(in crate::commands) struct ContainerFlags {
     /// Time between running the check (ms|s|m|h) (default 0s)
     #[arg(long, value_name = "duration", value_parser = duration::parse, default_value = "0")]
     pub(super) health_interval: i64,
+    /// What to do once it is unhealthy (none|restart|stop|kill)
+    #[arg(long, value_name = "string", default_value = "")]
+    pub(super) health_on_failure: String,
     /// Consecutive failures needed to report unhealthy
     #[arg(long, value_name = "int", value_parser = integer, default_value = "0")]
     pub(super) health_retries: i64,

@@ -145,6 +145,7 @@ fn host_config(flags: &ContainerFlags, devices: devices::Devices) -> Result<Host
         log_config,
         restart_policy,
         auto_remove: flags.rm,
+        health_on_failure: flags.health_on_failure.clone(),
         volume_driver: flags.volume_driver.clone(),
         volumes_from: flags.volumes_from.clone(),
         annotations: text::pairs(&flags.annotation),
