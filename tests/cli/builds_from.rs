@@ -1,4 +1,5 @@
-//! What `barge build` takes beside its main context: named contexts of every kind as bases.
+//! What `barge build` takes beside its main context, and gives beside an image: named contexts of every kind as bases,
+//! files of several platforms.
 
 use std::fs;
 
@@ -62,4 +63,29 @@ fn an_oci_layout_is_a_base_by_its_tag() {
     text(&format!("@sha256:{}", "0".repeat(64))).fails_saying(1, "cannot get the OCI layout there");
     let named = format!("there=oci-layout://{}", folder(&host, "empty"));
     build(&host, &["--build-context", &named, &file]).fails_saying(1, "is no OCI layout");
+}
+
+#[test]
+fn files_of_several_platforms_come_into_a_folder_each() {
+    let host = HOST.host();
+    let file = context(&host, "FROM scratch\nARG TARGETARCH\nCOPY <<f /of-$TARGETARCH\nx\nf\n");
+    let both = "--platform=linux/amd64,linux/arm64";
+    let names = |folder: &str| {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let into = folder(&host, "split");
+    build(&host, &[both, "-o", &into, &file]).ok();
+    assert_eq!(names(&into), ["linux_amd64", "linux_arm64"]);
+    assert_eq!(names(&format!("{into}/linux_arm64")), ["of-arm64"]);
+    let into = folder(&host, "together");
+    let output = format!("type=local,dest={into},platform-split=false");
+    build(&host, &[both, "-o", &output, &file]).ok();
+    assert_eq!(names(&into), ["of-amd64", "of-arm64"]);
+    let output = format!("type=local,dest={into},mode=delete");
+    build(&host, &["-o", &output, &file])
+        .fails_saying(1, "option mode=delete of an output of type local is not supported");
 }

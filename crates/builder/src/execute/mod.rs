@@ -14,6 +14,7 @@ mod mount_points;
 mod origins;
 mod outputs;
 mod permits;
+mod platform_files;
 mod publish;
 mod remote;
 mod run;

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use barge_dockerfile::lint;
 use barge_image::{ArchiveForm, ExportOptions, LayerCompression};
-use barge_types::{ImageId, Reference};
+use barge_types::{ImageId, Platform, Reference};
 
 use super::Running;
+use super::platform_files::{Joiner, Split};
 use super::state::StageState;
 use crate::builder::{Built, ResultFile};
 use crate::error::{BuildError, Result};
@@ -82,7 +83,7 @@ impl Running<'_> {
         for (number, output) in (0..).zip(outputs) {
             let result = match output.kind {
                 OutputKind::Image | OutputKind::Registry => continue,
-                OutputKind::Files => self.files(states, number)?,
+                OutputKind::Files => self.files(states, output, number)?,
                 OutputKind::Oci | OutputKind::Docker => self.archive(built, output, number)?,
             };
             built.results.push(result);
@@ -145,20 +146,40 @@ impl Running<'_> {
         folder.join(format!("{}-{number}.tar", self.place.id))
     }
 
-    /// The whole tree of the result, as an archive.
-    fn files(&self, states: &[StageState], number: u32) -> Result<ResultFile> {
-        let [state] = states else {
-            return Err(BuildError::Unsupported(
-                "the files of several platforms as one output".to_owned(),
-            ));
-        };
-        let images = &self.shop.parts.images;
-        let top = state.top();
+    /// The whole tree of the result, as an archive; of several platforms each in a folder.
+    fn files(&self, states: &[StageState], output: &Output, number: u32) -> Result<ResultFile> {
+        let split = output.options.get("platform-split").map(String::as_str);
+        let split = Split::new(split, states.len());
+        if let ([state], Split::Together) = (states, split) {
+            return self.result(number, &mut |out| self.tree(state, out));
+        }
         self.result(number, &mut |out| {
-            images
-                .write_files(top.as_ref(), self.epoch(), out)
-                .map_err(BuildError::image("write the files"))
+            let mut joiner = Joiner::new(out, split);
+            for (index, state) in states.iter().enumerate() {
+                let host = Platform::host();
+                let platform = self.request.platforms.get(index).unwrap_or(&host);
+                joiner.add(platform, self.unnamed(state)?)?;
+            }
+            joiner.finish()
         })
+    }
+
+    /// The tree of one platform in a file that nobody sees.
+    fn unnamed(&self, state: &StageState) -> Result<File> {
+        let path = self.place.folder()?.join("files.tar");
+        let options = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = options.map_err(BuildError::io("create", &path))?;
+        std::fs::remove_file(&path).map_err(BuildError::io("remove", &path))?;
+        let mut out = BufWriter::new(file);
+        self.tree(state, &mut out)?;
+        out.into_inner().map_err(|error| BuildError::io("write", &path)(error.into_error()))
+    }
+
+    fn tree(&self, state: &StageState, out: &mut dyn std::io::Write) -> Result<()> {
+        let images = &self.shop.parts.images;
+        images
+            .write_files(state.top().as_ref(), self.epoch(), out)
+            .map_err(BuildError::image("write the files"))
     }
 
     /// What `load` reads, or an OCI layout.

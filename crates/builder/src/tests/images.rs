@@ -1,6 +1,7 @@
 //! What becomes of instructions.
 
 use super::workshop;
+use crate::{BuildError, BuildRequest};
 
 #[test]
 fn a_straight_line_becomes_an_image() {
@@ -147,4 +148,41 @@ fn several_platforms_share_a_name() {
     assert_eq!(texts, ["linux/s390x\n", "linux/amd64\n"]);
     let name = "many:1".parse().unwrap();
     assert_eq!(workshop.images.platforms(&name).len(), 2);
+}
+
+#[test]
+fn files_of_several_platforms_go_into_folders_or_together() {
+    use crate::request::{Output, OutputKind};
+    let workshop = workshop();
+    let mut request = workshop.request(
+        "FROM scratch\nARG TARGETARCH\nCOPY <<f /$TARGETARCH\nof $TARGETARCH\nf\nCOPY <<g /same\nx\ng\n",
+    );
+    let options = |split: &str| [("platform-split".to_owned(), split.to_owned())].into();
+    let output = |options| Output { kind: OutputKind::Files, names: Vec::new(), options };
+    request.platforms = vec!["linux/s390x".parse().unwrap(), "linux/amd64".parse().unwrap()];
+    let names = |request: &BuildRequest| {
+        let built = workshop.build(request)?;
+        let mut reader = barge_archive::tar::Reader::new(built.results[0].open().unwrap());
+        let mut names = Vec::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            names.push(String::from_utf8(entry.header().path.clone()).unwrap());
+        }
+        Ok::<_, BuildError>(names.join(" "))
+    };
+    request.outputs = vec![output(Default::default())];
+    assert_eq!(
+        names(&request).unwrap(),
+        "linux_s390x/ linux_s390x/s390x linux_s390x/same linux_amd64/ linux_amd64/amd64 linux_amd64/same"
+    );
+    request.outputs = vec![output(options("false"))];
+    let error = names(&request).unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot overwrite same from linux_s390x with linux_amd64"),
+        "{error}"
+    );
+    request.platforms.pop();
+    assert_eq!(names(&request).unwrap(), "s390x same");
+    request.outputs = vec![output(options("true"))];
+    assert_eq!(names(&request).unwrap(), "linux_s390x/ linux_s390x/s390x linux_s390x/same");
+    assert!(workshop.leftovers().is_empty());
 }

@@ -11,20 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use barge_api_types::{
-    BuildCacheRemote, BuildContext, BuildInputs, BuildOutput, NamedBuildContext,
-};
+use barge_api_types::{BuildCacheRemote, BuildContext, BuildInputs, NamedBuildContext};
 use barge_builder::BuildRequest;
 use barge_builder::request::{
-    CacheRemote, Context, DockerfileSource, NamedContext, OnFailure, Output, OutputKind, Purpose,
-    Secret,
+    CacheRemote, Context, DockerfileSource, NamedContext, OnFailure, Purpose, Secret,
 };
 use barge_image::LayoutName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
 
-use super::request::{invalid, name, platform};
+use super::request::{invalid, platform};
+use super::wanted_outputs;
 use crate::error::{EngineError, Result};
 
 /// How long inputs wait for their build.
@@ -153,7 +151,9 @@ impl Prepared {
             request.platforms = platforms.collect::<Result<_>>()?;
         }
         request.annotations = inputs.annotations;
-        request.outputs = inputs.outputs.into_iter().map(output).collect::<Result<_>>()?;
+        let outputs = inputs.outputs.into_iter();
+        let outputs = outputs.map(|output| wanted_outputs::parse(output, &mut request.annotations));
+        request.outputs = outputs.collect::<Result<_>>()?;
         for entitlement in &inputs.allow {
             allow(entitlement, request)?;
         }
@@ -230,19 +230,6 @@ fn remote(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<C
             "cache type {other:?} is not supported: expected registry, local or inline"
         ))),
     }
-}
-
-fn output(output: BuildOutput) -> Result<Output> {
-    let kind = match output.kind.as_str() {
-        "image" => OutputKind::Image,
-        "local" | "tar" => OutputKind::Files,
-        "oci" => OutputKind::Oci,
-        "docker" => OutputKind::Docker,
-        "registry" => OutputKind::Registry,
-        other => return Err(invalid(format!("unknown output type {other:?}"))),
-    };
-    let names = output.name.split(',').map(str::trim).filter(|text| !text.is_empty()).map(name);
-    Ok(Output { kind, names: names.collect::<Result<_>>()?, options: output.attributes })
 }
 
 fn allow(entitlement: &str, request: &mut BuildRequest) -> Result<()> {

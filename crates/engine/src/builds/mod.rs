@@ -14,6 +14,7 @@ mod sources;
 mod start;
 mod teller;
 mod usage;
+mod wanted_outputs;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

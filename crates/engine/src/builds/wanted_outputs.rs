@@ -1,0 +1,121 @@
+//! `--output` as a client asks for it: every option is known or refused by its name.
+
+use std::collections::BTreeMap;
+
+use barge_api_types::BuildOutput;
+use barge_builder::request::{Output, OutputKind};
+
+use super::request::{invalid, name};
+use crate::error::{EngineError, Result};
+
+/// What starts an option that is an annotation of the image.
+const ANNOTATION: &str = "annotation.";
+
+/// The builder's words; annotations are of all that the build makes.
+pub(super) fn parse(
+    output: BuildOutput,
+    annotations: &mut BTreeMap<String, String>,
+) -> Result<Output> {
+    let mut kind = match output.kind.as_str() {
+        "image" => OutputKind::Image,
+        "local" | "tar" => OutputKind::Files,
+        "oci" => OutputKind::Oci,
+        "docker" => OutputKind::Docker,
+        "registry" => OutputKind::Registry,
+        other => return Err(invalid(format!("unknown output type {other:?}"))),
+    };
+    let mut options = BTreeMap::new();
+    for (key, value) in output.attributes {
+        if kind != OutputKind::Files
+            && let Some(annotation) = key.strip_prefix(ANNOTATION)
+        {
+            annotations.insert(annotation.to_owned(), value);
+            continue;
+        }
+        let refused = || {
+            let text = format!(
+                "option {key}={value} of an output of type {} is not supported",
+                output.kind
+            );
+            EngineError::NotImplemented(text)
+        };
+        match (kind, key.as_str()) {
+            (OutputKind::Files, "platform-split") => {
+                switch(&key, &value)?;
+            }
+            (OutputKind::Image | OutputKind::Registry, "push") => {
+                kind = if switch(&key, &value)? { OutputKind::Registry } else { kind };
+                continue;
+            }
+            // An image of ours is always there as a whole.
+            (OutputKind::Image | OutputKind::Registry, "unpack") => {
+                switch(&key, &value)?;
+                continue;
+            }
+            (OutputKind::Image | OutputKind::Registry, "store") if switch(&key, &value)? => {
+                continue;
+            }
+            (OutputKind::Oci | OutputKind::Docker, "compression") => {}
+            _ => return Err(refused()),
+        }
+        options.insert(key, value);
+    }
+    let names = output.name.split(',').map(str::trim).filter(|text| !text.is_empty()).map(name);
+    Ok(Output { kind, names: names.collect::<Result<_>>()?, options })
+}
+
+/// What Go's `strconv.ParseBool` takes.
+fn switch(key: &str, value: &str) -> Result<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        other => Err(invalid(format!(
+            "invalid value {other:?} of output option {key}: expected true or false"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(kind: &str, options: &[(&str, &str)]) -> Result<(Output, BTreeMap<String, String>)> {
+        let attributes =
+            options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut annotations = BTreeMap::new();
+        let output = BuildOutput { kind: kind.to_owned(), name: "a:1, b".to_owned(), attributes };
+        parse(output, &mut annotations).map(|output| (output, annotations))
+    }
+
+    #[test]
+    fn an_image_that_is_pushed_is_a_registrys() {
+        let (output, _) = parsed("image", &[("push", "true"), ("unpack", "false")]).unwrap();
+        assert_eq!((output.kind, output.names.len()), (OutputKind::Registry, 2));
+        assert_eq!(parsed("image", &[("push", "0")]).unwrap().0.kind, OutputKind::Image);
+    }
+
+    #[test]
+    fn annotations_are_of_the_image() {
+        let (output, annotations) = parsed("oci", &[("annotation.a.b", "c")]).unwrap();
+        assert_eq!(annotations, [("a.b".to_owned(), "c".to_owned())].into());
+        assert!(output.options.is_empty());
+    }
+
+    #[test]
+    fn options_that_are_not_known_are_refused_by_name() {
+        let refused = |kind: &str, key: &str, value: &str| {
+            parsed(kind, &[(key, value)]).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused("registry", "push-by-digest", "true"),
+            "option push-by-digest=true of an output of type registry is not supported"
+        );
+        assert!(refused("image", "store", "false").contains("store=false"));
+        assert!(refused("tar", "annotation.x", "y").contains("annotation.x=y"));
+        assert_eq!(
+            refused("local", "platform-split", "maybe"),
+            "invalid value \"maybe\" of output option platform-split: expected true or false"
+        );
+        assert_eq!(refused("zip", "a", "b"), "unknown output type \"zip\"");
+    }
+}
