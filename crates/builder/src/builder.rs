@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::cache::mounts::CacheMounts;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Progress, Warning};
-use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop, StageState};
+use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop, StageState, Weight};
 use crate::files::ChecksumMemory;
 use crate::plan::Plan;
 use crate::request::{BuildRequest, Purpose};
@@ -225,6 +225,7 @@ impl Builder {
             failed_image: Mutex::new(None),
             remotes: OnceLock::new(),
             mounts_used: Mutex::default(),
+            weight: Weight::default(),
         };
         let built = build_platforms(&running);
         *kept = running.failed_image.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -116,6 +116,8 @@ impl<'a> Graph<'a> {
         let stage = &self.running.source.parsed.stages[index];
         let first = self.first[index];
         let (mut state, triggers) = self.base(index, first)?;
+        let from = |error| self.running.source.at(&stage.from, error);
+        self.running.weight.grow(0, &state).map_err(from)?;
         self.triggers(&mut state, index, &triggers)?;
         for (step, line) in (first + 1..).zip(&stage.instructions) {
             self.step(&mut state, index, (step, line))?;

@@ -5,6 +5,7 @@ use barge_dockerfile::ast::{ArgWord, Instruction, Located};
 use super::graph::Graph;
 use super::state::StageState;
 use super::transfer::Kind;
+use super::weight::{self, together};
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome};
 use crate::metadata::{self, CmdOf};
@@ -19,10 +20,13 @@ impl Graph<'_> {
     ) -> Result<()> {
         self.wait_for_needs(stage, line)?;
         self.running.tell(Event::Started { step: number });
+        let before = weight::of(state);
         let done = match self.running.cancel.is_cancelled() {
             true => Err(BuildError::Cancelled),
             false => self.apply(state, stage, (number, line)),
         };
+        let done =
+            done.and_then(|outcome| self.running.weight.grow(before, state).map(|()| outcome));
         if done.is_ok() {
             self.running.tell(Event::Made { step: number, id: state.id().to_string() });
         }
@@ -102,7 +106,7 @@ impl Graph<'_> {
     fn change(&self, state: &mut StageState, instruction: &Instruction) -> Result<Option<String>> {
         let globals = &self.plan.globals;
         let expand = |state: &StageState, texts: &[String]| -> Result<Vec<String>> {
-            texts.iter().map(|text| state.word(globals, text)).collect()
+            together(texts.iter().map(|text| state.word(globals, text)), String::len)
         };
         let line = match instruction {
             Instruction::Arg(words) => self.declare(state, words)?,
@@ -123,11 +127,9 @@ impl Graph<'_> {
                 metadata::label(&mut state.config, pairs)
             }
             Instruction::Expose(texts) => {
-                let mut words = Vec::new();
-                for text in texts {
-                    words.extend(state.words(globals, text)?);
-                }
-                metadata::expose(&mut state.config, &words)?
+                let words = texts.iter().map(|text| state.words(globals, text));
+                let words = together(words, |words| words.iter().map(String::len).sum())?;
+                metadata::expose(&mut state.config, &words.concat())?
             }
             Instruction::Healthcheck(check) => metadata::healthcheck(&mut state.config, check),
             Instruction::Maintainer(name) => metadata::maintainer(&mut state.config, name),
@@ -166,20 +168,21 @@ impl Graph<'_> {
         let expand = |(name, value): &(String, String)| {
             Ok((state.word(globals, name)?, state.word(globals, value)?))
         };
-        pairs.iter().map(expand).collect()
+        together(pairs.iter().map(expand), |(name, value)| name.len() + value.len())
     }
 
     fn declare(&self, state: &mut StageState, words: &[ArgWord]) -> Result<String> {
-        let mut shown = Vec::new();
-        for word in words {
+        let mut declare = |word: &ArgWord| {
             let value = self.plan.globals.arg(word, &|name| state.value(name))?;
             // The default only: what is given may be a secret.
-            shown.push(match &word.default {
+            let shown = match &word.default {
                 Some(text) => format!("{}={}", word.name, state.word(&self.plan.globals, text)?),
                 None => word.name.clone(),
-            });
+            };
             state.declare(&word.name, value);
-        }
+            Ok(shown)
+        };
+        let shown = together(words.iter().map(&mut declare), String::len)?;
         Ok(format!("ARG {}", shown.join(" ")))
     }
 }

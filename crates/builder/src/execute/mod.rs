@@ -23,6 +23,7 @@ mod slots;
 mod state;
 mod text;
 mod transfer;
+pub(crate) mod weight;
 mod workdir;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub(crate) use contexts::Contexts;
 pub(crate) use graph::Graph;
 pub(crate) use permits::Permits;
 pub(crate) use state::StageState;
+pub(crate) use weight::Weight;
 
 /// What all builds share.
 #[derive(Debug)]
@@ -90,6 +92,8 @@ pub(crate) struct Running<'a> {
     pub(crate) remotes: OnceLock<Remotes>,
     /// Cache mounts of this build's steps, with their ids.
     pub(crate) mounts_used: Mutex<BTreeMap<String, String>>,
+    /// What its stages say of their images.
+    pub(crate) weight: Weight,
 }
 
 impl std::fmt::Debug for Running<'_> {

@@ -8,6 +8,7 @@ use barge_types::Digest;
 use super::graph::Graph;
 use super::origins::Files;
 use super::state::StageState;
+use super::weight::together;
 use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::metadata;
@@ -81,6 +82,12 @@ impl Mounts {
     }
 }
 
+/// Of all that a flag says, as variables left it.
+fn length(flag: &MountFlag) -> usize {
+    let words = [&flag.target, &flag.source, &flag.from, &flag.id, &flag.env];
+    words.iter().filter_map(|word| word.as_ref()).map(String::len).sum()
+}
+
 impl Graph<'_> {
     /// Resolves the flags of a `RUN`.
     pub(crate) fn mounts(
@@ -90,8 +97,8 @@ impl Graph<'_> {
         (number, run): (u32, &Run),
     ) -> Result<Mounts> {
         let mut mounts = Mounts { list: Vec::new(), words: Vec::new() };
-        for flag in &run.mounts {
-            let flag = self.expanded(state, flag)?;
+        let flags = run.mounts.iter().map(|flag| self.expanded(state, flag));
+        for flag in together(flags, length)? {
             let wanted = match flag.kind {
                 MountKind::Bind => Some(self.bind(state, stage, (number, &flag))?),
                 MountKind::Cache => Some(self.cache_mount(state, stage, (number, &flag))?),

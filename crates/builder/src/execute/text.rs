@@ -7,10 +7,17 @@ use barge_dockerfile::{ParseError, excerpt};
 
 use super::Source;
 use crate::error::{BuildError, Result};
+use crate::files::LONGEST_DOCKERFILE;
 
 impl Source {
     /// Reads a Dockerfile.
     pub(crate) fn parse(name: String, text: String) -> Result<Self> {
+        if text.len() as u64 > LONGEST_DOCKERFILE {
+            let most = LONGEST_DOCKERFILE >> 20;
+            return Err(BuildError::Invalid(format!(
+                "the Dockerfile ({name}) is larger than {most} MiB"
+            )));
+        }
         match barge_dockerfile::parse(&name, &text) {
             Ok(parsed) => Ok(Self { name, text, parsed }),
             Err(error) => Err(BuildError::Dockerfile {

@@ -15,6 +15,7 @@ use super::layer::LayerWork;
 use super::origins::Files;
 use super::remote::{self, Git};
 use super::state::StageState;
+use super::weight::together;
 use crate::cache::Reuse;
 use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
@@ -114,7 +115,7 @@ impl Graph<'_> {
     fn transfer_words(&self, state: &StageState, transfer: &Transfer) -> Result<Words> {
         let globals = &self.plan.globals;
         let one = |text: &String| state.word(globals, text);
-        let all = |texts: &[String]| texts.iter().map(one).collect::<Result<Vec<String>>>();
+        let all = |texts: &[String]| together(texts.iter().map(one), String::len);
         Ok(Words {
             sources: all(&transfer.sources)?,
             destination: one(&transfer.destination)?,

@@ -32,6 +32,7 @@ pub use made::{download_name, dress_download, write_document};
 pub use memory::ChecksumMemory;
 pub use mode::ChmodSpec;
 pub use owner::resolve_owner;
+pub(crate) use receive::LONGEST_DOCKERFILE;
 pub use receive::{Received, receive_context};
 pub use select::{Selection, TransferRequest};
 pub use target::make_folders;

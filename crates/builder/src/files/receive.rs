@@ -22,8 +22,8 @@ pub enum Received {
     Dockerfile,
 }
 
-/// Most bytes of a Dockerfile.
-const LONGEST_DOCKERFILE: u64 = 16 << 20;
+/// Most bytes of a Dockerfile. Several times as much is needed to build by one.
+pub(crate) const LONGEST_DOCKERFILE: u64 = 4 << 20;
 /// Enough for a header, with names as long as they get.
 const START: u64 = 64 * 1024;
 /// Most things in a context.

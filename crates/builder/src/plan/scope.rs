@@ -6,6 +6,7 @@ use barge_dockerfile::ast::{ArgWord, Dockerfile, From};
 use barge_types::Platform;
 
 use crate::error::{BuildError, Result};
+use crate::execute::weight::{MOST_OF_ONE, too_much};
 use crate::request::BuildRequest;
 use crate::words::Words;
 
@@ -50,12 +51,17 @@ impl Globals {
             predefined: predefined(platform, target),
             given: given.collect(),
         };
+        let mut size = 0_usize;
         for line in &dockerfile.global_args {
             for arg in &line.value {
                 let value = match globals.given.get(&arg.name) {
                     Some(value) => Some(value.clone()),
                     None => globals.default_of(arg)?,
                 };
+                size = size.saturating_add(value.as_ref().map_or(0, String::len));
+                if size > MOST_OF_ONE {
+                    return Err(too_much("the arguments before the first FROM", MOST_OF_ONE));
+                }
                 globals.args.push((arg.name.clone(), value));
             }
         }
