@@ -4,13 +4,14 @@
 //! found when the path was looked up is what is packed: it is held by descriptors, whatever the path means by then.
 
 use std::io::Write;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
 use crate::error::{ArchiveError, Result};
 use crate::pack::{PackOptions, Packed, Packer};
-use crate::tree::{self, Descends, Marks, Node};
+pub use crate::tree::Descends;
+use crate::tree::{self, Marks, Node};
 
 /// Something in a tree.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Resource {
     pub fn pack(
         &self,
         name: &[u8],
-        (options, descends): (&PackOptions, &dyn Fn(BorrowedFd<'_>) -> std::io::Result<bool>),
+        (options, descends): (&PackOptions, Descends<'_>),
         out: impl Write,
     ) -> Result<Packed> {
         let mut packer = Packer::named(name, options, out);
@@ -82,6 +83,7 @@ fn folder<W: Write>(packer: &mut Packer<W>, fd: &OwnedFd, descends: Descends<'_>
 mod tests {
     use super::*;
     use crate::tar::Reader;
+    use std::os::fd::BorrowedFd;
     use std::path::Path;
 
     fn open(path: &Path) -> OwnedFd {

@@ -247,7 +247,7 @@ pub(crate) fn walk_upper(
 }
 
 /// Whether a walk goes into a folder.
-pub(crate) type Descends<'a> = &'a dyn Fn(BorrowedFd<'_>) -> std::io::Result<bool>;
+pub type Descends<'a> = &'a dyn Fn(BorrowedFd<'_>) -> std::io::Result<bool>;
 
 /// The same; of a folder that `descends` does not want, nothing but itself is visited.
 pub(crate) fn walk_where(

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::folders::{Folder, Missing};
 use super::whiteout::{self, set_opaque};
-use super::{Extractor, Whiteouts, times};
+use super::{Clashes, Extractor, Whiteouts, times};
 use crate::error::{ArchiveError, Result};
 use crate::path;
 use crate::tar::{EntryKind, Header, Timestamp};
@@ -38,9 +38,10 @@ impl Extractor<'_> {
         if header.kind != EntryKind::Directory {
             return Err(ArchiveError::entry(&header.path, "the root is a folder"));
         }
-        let folder = self.folders.existing(b"")?;
+        let base = self.base.clone();
+        let folder = self.folders.existing(&base)?;
         self.dress(&folder.fd, header)?;
-        self.times.insert(Vec::new(), header.mtime);
+        self.times.insert(base, header.mtime);
         Ok(())
     }
 
@@ -48,7 +49,7 @@ impl Extractor<'_> {
     fn marks(&self) -> Marks {
         match self.options.whiteouts {
             Whiteouts::Overlay(marks) => marks,
-            Whiteouts::Plain | Whiteouts::Names => Marks::Trusted,
+            Whiteouts::Plain | Whiteouts::Names | Whiteouts::Ordinary => Marks::Trusted,
         }
     }
 
@@ -135,6 +136,9 @@ impl Extractor<'_> {
             Err(Errno::EXIST) => match place.stat()? {
                 // Another entry made it, or it is of a lower layer: the new attributes count.
                 Some(stat) if tree::is_folder(&stat) => self.folders.forget(),
+                Some(_) if self.options.special.clashes == Clashes::Refused => {
+                    return Err(self.clash(place, "non-directory"));
+                }
                 stat => {
                     self.replacing(place, mkdir)?;
                     let was_removed = stat.as_ref().is_some_and(tree::is_whiteout);
@@ -155,10 +159,11 @@ impl Extractor<'_> {
 
     fn hard_link(&mut self, place: &Place<'_>, header: &Header) -> Result<()> {
         let target = path::clean(&header.link)?;
-        let (folder, name) = path::split(&target);
-        if name.is_empty() {
+        if target.is_empty() {
             return Err(ArchiveError::entry(&header.path, "hard link to the root"));
         }
+        let target = self.below_base(target);
+        let (folder, name) = path::split(&target);
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = self.folders.existing(b"")?;
@@ -177,7 +182,7 @@ impl Extractor<'_> {
                 let target = String::from_utf8_lossy(&header.link);
                 Err(ArchiveError::entry(
                     &header.path,
-                    format!("hard link to {target:?}, which is not in this layer"),
+                    format!("hard link to {target:?}, which is not there"),
                 ))
             }
             result => result,
@@ -203,6 +208,11 @@ impl Extractor<'_> {
     ) -> Result<T> {
         match make() {
             Err(Errno::EXIST) => {
+                if self.options.special.clashes == Clashes::Refused
+                    && place.stat()?.as_ref().is_some_and(tree::is_folder)
+                {
+                    return Err(self.clash(place, "directory"));
+                }
                 whiteout::remove(place.fd(), place.name, place.path)?;
                 self.forget(place.path);
                 make()
@@ -210,6 +220,14 @@ impl Extractor<'_> {
             result => result,
         }
         .map_err(ArchiveError::io("create", place.path))
+    }
+
+    /// That `old`, which is to stay, is in the way.
+    fn clash(&self, place: &Place<'_>, old: &'static str) -> ArchiveError {
+        let shown = |path: &[u8]| format!("/{}", String::from_utf8_lossy(path));
+        let new = if old == "directory" { "non-directory" } else { "directory" };
+        let (path, place) = (shown(place.path), shown(&self.base));
+        ArchiveError::Clash { old, path, new, place }
     }
 
     /// Owner, mode and attributes of a folder; its time comes last of all.

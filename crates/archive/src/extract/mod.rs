@@ -35,6 +35,8 @@ pub enum Whiteouts {
     Overlay(Marks),
     /// They stay names, as fuse-overlayfs reads them.
     Names,
+    /// They are files like any other: the archive is no layer.
+    Ordinary,
 }
 
 /// What an archive may hold at most.
@@ -88,6 +90,20 @@ pub struct Special {
     pub devices: Devices,
     /// What becomes of the entry of the root.
     pub root: RootEntry,
+    /// What becomes of a folder in the way of something else, and of something else in the way of a folder.
+    pub clashes: Clashes,
+    /// User and group of everything that is made, whatever the archive says.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// What becomes of a folder in the way of something else, and of something else in the way of a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clashes {
+    /// It is removed.
+    #[default]
+    Replaced,
+    /// It stays, and the archive is refused.
+    Refused,
 }
 
 /// What becomes of devices.
@@ -121,12 +137,26 @@ pub struct Applied {
     pub implied: Vec<PathBuf>,
 }
 
+/// A folder of a tree; links in it lead to other places of that tree, and never out of it.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The root of the tree.
+    pub root: OwnedFd,
+    /// The folder's path in there, clean.
+    pub path: &'a [u8],
+}
+
 /// Extracts the plain archive `tar` into the folder `root`, and reads it to its very end.
 ///
 /// On an error the folder holds a part of the archive.
 pub fn apply(root: &Path, tar: impl Read, options: &ApplyOptions<'_>) -> Result<Applied> {
+    apply_in(Place { root: tree::open_root(root)?, path: b"" }, tar, options)
+}
+
+/// The same in a folder of a tree.
+pub fn apply_in(place: Place<'_>, tar: impl Read, options: &ApplyOptions<'_>) -> Result<Applied> {
     let mut reader = Reader::new(tar);
-    let mut extractor = Extractor::open(root, *options)?;
+    let mut extractor = Extractor::new(place, *options)?;
     while let Some(mut entry) = reader.next_entry()? {
         extractor.entry(&mut entry)?;
     }
@@ -146,6 +176,8 @@ pub fn inherit(root: &Path, folders: &[PathBuf], lowers: &[PathBuf]) -> Result<(
 
 pub(crate) struct Extractor<'a> {
     options: ApplyOptions<'a>,
+    /// The clean path of what the archive calls its root.
+    base: Vec<u8>,
     folders: Folders,
     /// Whose files the kernel makes when nobody says otherwise.
     me: (u32, u32),
@@ -160,10 +192,15 @@ pub(crate) struct Extractor<'a> {
 
 impl<'a> Extractor<'a> {
     pub(crate) fn open(root: &Path, options: ApplyOptions<'a>) -> Result<Self> {
+        Self::new(Place { root: tree::open_root(root)?, path: b"" }, options)
+    }
+
+    fn new(place: Place<'_>, options: ApplyOptions<'a>) -> Result<Self> {
         let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Ok(Self {
             options,
-            folders: Folders::new(tree::open_root(root)?)?,
+            base: place.path.to_vec(),
+            folders: Folders::new(place.root)?,
             me,
             times: BTreeMap::new(),
             unpacked: HashSet::new(),
@@ -174,7 +211,10 @@ impl<'a> Extractor<'a> {
 
     fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<()> {
         // Reading the content needs the entry for itself.
-        let header = entry.header().clone();
+        let mut header = entry.header().clone();
+        if let Some((uid, gid)) = self.options.special.owner {
+            (header.uid, header.gid) = (uid.into(), gid.into());
+        }
         let clean = path::clean(&header.path)?;
         self.applied.entries += 1;
         self.options.limits.check(&self.applied, &header)?;
@@ -201,7 +241,12 @@ impl<'a> Extractor<'a> {
                 format!("unhandled tar header type {flag}"),
             ));
         }
-        match whiteout::parse(&clean)? {
+        let clean = self.below_base(clean);
+        let meaning = match self.options.whiteouts {
+            Whiteouts::Ordinary => whiteout::Name::Ordinary,
+            Whiteouts::Plain | Whiteouts::Overlay(_) | Whiteouts::Names => whiteout::parse(&clean)?,
+        };
+        match meaning {
             whiteout::Name::Ordinary => {}
             whiteout::Name::Meaningless => return Ok(()),
             whiteout::Name::Opaque { folder } => return self.hide_below(&folder),
@@ -212,6 +257,15 @@ impl<'a> Extractor<'a> {
             self.brought(&clean);
         }
         Ok(())
+    }
+
+    /// The path in the tree of a clean name of the archive.
+    fn below_base(&self, clean: Vec<u8>) -> Vec<u8> {
+        match (self.base.is_empty(), clean.is_empty()) {
+            (true, _) => clean,
+            (false, true) => self.base.clone(),
+            (false, false) => path::join(&self.base, &clean),
+        }
     }
 
     /// Remembers that this layer brought the path, and so the folders above it.

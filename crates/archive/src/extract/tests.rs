@@ -390,7 +390,7 @@ fn unreasonable_entries_are_errors() {
     owner.uid = 1 << 40;
     for (layer, want) in [
         (Layer::new().header(&owner), "no such owner"),
-        (Layer::new().add("h", EntryKind::HardLink, "missing"), "not in this layer"),
+        (Layer::new().add("h", EntryKind::HardLink, "missing"), "which is not there"),
         (Layer::new().add("h", EntryKind::HardLink, "."), "hard link to the root"),
         (Layer::new().add("v", EntryKind::Other(b'V'), ""), "unhandled tar header type"),
         (Layer::new().file("a", "").file("a/b", ""), "cannot open a"),
@@ -559,5 +559,95 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
         let place = Place::new();
         apply(&place.root(), &bytes[..], &ApplyOptions::default()).ok();
+    }
+}
+
+/// The tree of a container with a folder to extract into, at `a/b`; the link `a/up` leads out of that folder.
+fn tree_with_links() -> Place {
+    let place = Place::new();
+    let root = place.folder.path().join("root");
+    std::fs::create_dir_all(root.join("a/b/dir")).unwrap();
+    std::fs::create_dir(root.join("etc")).unwrap();
+    std::os::unix::fs::symlink("/etc", root.join("a/b/abs")).unwrap();
+    std::os::unix::fs::symlink("../../etc", root.join("a/b/rel")).unwrap();
+    std::os::unix::fs::symlink("../../../../outside", root.join("a/b/out")).unwrap();
+    std::os::unix::fs::symlink("/a/b", root.join("link")).unwrap();
+    place
+}
+
+fn apply_at(place: &Place, path: &str, (layer, special): (Layer, Special)) -> Result<Applied> {
+    let bytes = layer.0.finish().unwrap();
+    let root = tree::open_root(&place.folder.path().join("root")).unwrap();
+    let special = Special { root: RootEntry::Ignored, ..special };
+    let whiteouts = Whiteouts::Ordinary;
+    let options = ApplyOptions { whiteouts, special, ..ApplyOptions::default() };
+    apply_in(super::Place { root, path: path.as_bytes() }, &bytes[..], &options)
+}
+
+#[test]
+fn in_a_folder_of_a_tree_links_mean_what_they_mean_in_the_tree() {
+    let place = tree_with_links();
+    let root = place.folder.path().join("root");
+    let layer = Layer::new()
+        .folder("./")
+        .file("abs/one", "1")
+        .file("rel/two", "2")
+        .file("/three", "3")
+        .file(".wh.four", "4")
+        .add("five", EntryKind::HardLink, "/three");
+    apply_at(&place, "link", (layer, Special::default())).unwrap();
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    assert_eq!(read("etc/one") + &read("etc/two"), "12");
+    assert_eq!(read("a/b/three") + &read("a/b/.wh.four") + &read("a/b/five"), "343");
+}
+
+#[test]
+fn in_a_folder_of_a_tree_no_link_leads_out_of_the_tree() {
+    let place = tree_with_links();
+    let outside = place.folder.path().join("outside");
+    for layer in [
+        Layer::new().file("out/secret", "stolen"),
+        Layer::new()
+            .add("new", EntryKind::Symlink, "../../../outside")
+            .file("new/secret", "stolen"),
+        Layer::new().add("hard", EntryKind::HardLink, "out/secret"),
+        Layer::new().file("../../../outside/secret", "stolen"),
+    ] {
+        assert!(apply_at(&place, "a/b", (layer, Special::default())).is_err());
+        assert_eq!(std::fs::read_to_string(outside.join("secret")).unwrap(), "secret");
+        assert!(!place.folder.path().join("root/a/b/hard").exists());
+    }
+}
+
+#[test]
+fn folders_and_other_things_do_not_replace_each_other_when_that_is_refused() {
+    let place = tree_with_links();
+    std::fs::write(place.folder.path().join("root/a/b/file"), "x").unwrap();
+    let special = Special { clashes: Clashes::Refused, ..Special::default() };
+    let refusal = |layer| apply_at(&place, "a/b", (layer, special)).unwrap_err().to_string();
+    assert_eq!(
+        refusal(Layer::new().file("dir", "")),
+        "cannot overwrite directory \"/a/b/dir\" with non-directory \"/a/b\""
+    );
+    assert_eq!(
+        refusal(Layer::new().folder("file")),
+        "cannot overwrite non-directory \"/a/b/file\" with directory \"/a/b\""
+    );
+    let fits = Layer::new().folder("dir").file("file", "new");
+    apply_at(&place, "a/b", (fits, special)).unwrap();
+    apply_at(&place, "a/b", (Layer::new().file("dir", "new"), Special::default())).unwrap();
+    assert!(place.folder.path().join("root/a/b/dir").is_file());
+}
+
+#[test]
+fn everything_gets_the_owner_that_was_asked_for() {
+    let place = tree_with_links();
+    let special = Special { owner: Some((7, 8)), ..Special::default() };
+    let layer = Layer::new().folder("new").file("new/file", "x").add("l", EntryKind::Symlink, "x");
+    apply_at(&place, "a/b", (layer, special)).unwrap();
+    for name in ["new", "new/file", "l"] {
+        let path = place.folder.path().join("root/a/b").join(name);
+        let found = std::fs::symlink_metadata(path).unwrap();
+        assert_eq!((found.uid(), found.gid()), (7, 8), "{name}");
     }
 }

@@ -69,7 +69,9 @@ impl Extractor<'_> {
                     Err(error) => Err(ArchiveError::io("make whiteout", path)(error)),
                 }
             }
-            Whiteouts::Names => self.name(folder_path, &[WHITEOUT, name].concat()),
+            Whiteouts::Names | Whiteouts::Ordinary => {
+                self.name(folder_path, &[WHITEOUT, name].concat())
+            }
             Whiteouts::Plain => {
                 let parent = match self.folders.existing(folder_path) {
                     Ok(parent) => parent,
@@ -103,7 +105,7 @@ impl Extractor<'_> {
                 let parent = self.folder(parent)?;
                 set_opaque(parent.fd.as_fd(), name, (path, marks))
             }
-            Whiteouts::Names => self.name(path, OPAQUE),
+            Whiteouts::Names | Whiteouts::Ordinary => self.name(path, OPAQUE),
             Whiteouts::Plain => {
                 let folder = match self.folders.existing(path) {
                     Ok(folder) => folder,
