@@ -20,6 +20,7 @@ mod health;
 mod images;
 mod namespaces;
 mod registry;
+mod resources;
 mod stats;
 mod storage;
 mod streams;

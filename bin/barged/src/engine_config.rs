@@ -26,6 +26,9 @@ pub(crate) fn from(settings: &Settings) -> anyhow::Result<EngineConfig> {
         shm_size: containers.shm_size,
         ipc_mode: settings.isolation.ipc_mode.clone(),
         cgroupns_mode: settings.isolation.cgroupns_mode.clone(),
+        init: settings.isolation.init,
+        security: settings.isolation.security.clone(),
+        realtime: settings.isolation.realtime,
     };
     config.storage_driver.clone_from(&settings.storage_driver);
     config.storage_options.clone_from(&settings.storage_opts);

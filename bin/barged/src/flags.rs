@@ -159,7 +159,7 @@ pub(crate) struct Flags {
 }
 
 /// Flags of dockerd that barge does not have. All of them are for things of later versions, or that it will not do.
-pub(crate) const NOT_SUPPORTED: [&str; 49] = [
+pub(crate) const NOT_SUPPORTED: [&str; 44] = [
     "add-runtime",
     "allow-direct-routing",
     "allow-nondistributable-artifacts",
@@ -171,8 +171,6 @@ pub(crate) const NOT_SUPPORTED: [&str; 49] = [
     "containerd",
     "containerd-namespace",
     "containerd-plugins-namespace",
-    "cpu-rt-period",
-    "cpu-rt-runtime",
     "cri-containerd",
     "default-address-pool",
     "default-gateway-v6",
@@ -183,7 +181,6 @@ pub(crate) const NOT_SUPPORTED: [&str; 49] = [
     "firewall-backend",
     "fixed-cidr-v6",
     "host-gateway-ip",
-    "init",
     "init-path",
     "ip-forward-no-drop",
     "ip6tables",
@@ -191,12 +188,10 @@ pub(crate) const NOT_SUPPORTED: [&str; 49] = [
     "log-format",
     "metrics-addr",
     "network-control-plane-mtu",
-    "no-new-privileges",
     "node-generic-resource",
     "oom-score-adjust",
     "raw-logs",
     "rootless",
-    "seccomp-profile",
     "selinux-enabled",
     "swarm-default-advertise-addr",
     "tls",

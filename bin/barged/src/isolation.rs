@@ -1,5 +1,6 @@
 //! What is said of the walls around containers, in one struct for the command line and the configuration file.
 
+use barge_engine::RealtimeBudget;
 use serde::Deserialize;
 
 use crate::settings::{Conflicts, SettingsError, invalid};
@@ -14,16 +15,43 @@ pub(crate) struct IsolationFlags {
     /// Cgroup namespace of containers that name none: private or host (default private)
     #[arg(long, value_name = "MODE")]
     pub(crate) default_cgroupns_mode: Option<String>,
+    /// Run an init in every container that forwards signals and reaps processes
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) init: Option<bool>,
+    /// Forbid processes of containers to gain privileges unless the container says otherwise
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) no_new_privileges: Option<bool>,
+    /// Seccomp profile of containers: a file, unconfined or builtin (default builtin)
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) seccomp_profile: Option<String>,
+    /// Period in microseconds of the containers' real-time budget (cgroup v1)
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_period: Option<u64>,
+    /// Microseconds of each period that all containers together may run in real time (cgroup v1)
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_runtime: Option<i64>,
 }
 
 /// The keys of the configuration file.
-pub(crate) const KEYS: [&str; 2] = ["default-ipc-mode", "default-cgroupns-mode"];
+pub(crate) const KEYS: [&str; 7] = [
+    "default-ipc-mode",
+    "default-cgroupns-mode",
+    "init",
+    "no-new-privileges",
+    "seccomp-profile",
+    "cpu-rt-period",
+    "cpu-rt-runtime",
+];
 
 /// The same, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct IsolationSettings {
     pub(crate) ipc_mode: String,
     pub(crate) cgroupns_mode: String,
+    pub(crate) init: bool,
+    /// Security options of containers.
+    pub(crate) security: Vec<String>,
+    pub(crate) realtime: RealtimeBudget,
 }
 
 impl IsolationFlags {
@@ -35,6 +63,11 @@ impl IsolationFlags {
             &mut self.default_cgroupns_mode,
             file.default_cgroupns_mode,
         );
+        conflicts.one("init", &mut self.init, file.init);
+        conflicts.one("no-new-privileges", &mut self.no_new_privileges, file.no_new_privileges);
+        conflicts.one("seccomp-profile", &mut self.seccomp_profile, file.seccomp_profile);
+        conflicts.one("cpu-rt-period", &mut self.cpu_rt_period, file.cpu_rt_period);
+        conflicts.one("cpu-rt-runtime", &mut self.cpu_rt_runtime, file.cpu_rt_runtime);
     }
 
     /// The texts are dockerd's.
@@ -65,7 +98,34 @@ impl IsolationFlags {
         Ok(IsolationSettings {
             ipc_mode: ipc_mode.to_owned(),
             cgroupns_mode: cgroupns_mode.to_owned(),
+            init: self.init == Some(true),
+            security: self.security()?,
+            realtime: RealtimeBudget {
+                period: self.cpu_rt_period.unwrap_or_default(),
+                runtime: self.cpu_rt_runtime.unwrap_or_default(),
+            },
         })
+    }
+
+    fn security(&self) -> Result<Vec<String>, SettingsError> {
+        let mut options = Vec::new();
+        if self.no_new_privileges == Some(true) {
+            options.push("no-new-privileges".to_owned());
+        }
+        match self.seccomp_profile.as_deref() {
+            None | Some("" | "builtin") => {}
+            Some("unconfined") => options.push("seccomp=unconfined".to_owned()),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    invalid(format!("opening seccomp profile ({path}) failed: {error}"))
+                })?;
+                barge_seccomp::Profile::from_json(text.as_bytes()).map_err(|error| {
+                    invalid(format!("seccomp profile ({path}) cannot be used: {error}"))
+                })?;
+                options.push(format!("seccomp={text}"));
+            }
+        }
+        Ok(options)
     }
 }
 
@@ -75,6 +135,21 @@ mod tests {
 
     fn refusal(flags: &IsolationFlags) -> String {
         flags.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn profiles_are_read_and_checked_at_once() {
+        let with = |profile: &str| IsolationFlags {
+            seccomp_profile: Some(profile.into()),
+            no_new_privileges: Some(true),
+            ..IsolationFlags::default()
+        };
+        assert_eq!(with("builtin").check().unwrap().security, ["no-new-privileges"]);
+        assert_eq!(with("unconfined").check().unwrap().security[1], "seccomp=unconfined");
+        assert!(refusal(&with("/does/not/exist")).starts_with("opening seccomp profile"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "{").unwrap();
+        assert!(refusal(&with(file.path().to_str().unwrap())).contains("cannot be used"));
     }
 
     #[test]

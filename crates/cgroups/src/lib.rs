@@ -13,6 +13,7 @@ mod device_rules;
 mod directory;
 mod drivers;
 mod error;
+mod features;
 mod manager;
 mod path;
 pub mod resources;
@@ -24,6 +25,7 @@ mod conformance;
 
 pub use detect::{Controller, Layout, Version};
 pub use error::{CgroupError, Result};
+pub use features::Feature;
 pub use manager::{CgroupManager, Entry};
 pub use path::{CgroupPath, DEFAULT_PARENT};
 pub use stats::{

@@ -34,6 +34,18 @@ impl CgroupPath {
         Ok(Self(path))
     }
 
+    /// The groups that it is in, from the uppermost down, and itself.
+    pub fn with_ancestors(&self) -> Vec<Self> {
+        let mut all: Vec<Self> = self
+            .0
+            .ancestors()
+            .filter(|path| !path.as_os_str().is_empty())
+            .map(|path| Self(path.to_owned()))
+            .collect();
+        all.reverse();
+        all
+    }
+
     /// Relative to a mount.
     pub fn as_path(&self) -> &Path {
         &self.0
@@ -49,6 +61,13 @@ mod tests {
         let path = CgroupPath::new("/barge", "abc").unwrap();
         assert_eq!(path.as_path(), Path::new("barge/abc"));
         assert_eq!(path, CgroupPath::parse("barge//abc/").unwrap());
+    }
+
+    #[test]
+    fn ancestors_come_from_above() {
+        let all = CgroupPath::parse("a/b/c").unwrap().with_ancestors();
+        let texts: Vec<_> = all.iter().map(|path| path.as_path().to_str().unwrap()).collect();
+        assert_eq!(texts, ["a", "a/b", "a/b/c"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use barge_api_types::{LogConfig, Ulimit};
 use barge_builder::{Builder, BuilderParts};
-use barge_cgroups::{Layout, Version};
+use barge_cgroups::Layout;
 use barge_image::{ImageStore, ImageUsage};
 use barge_network::{Controller, NetworkConfig};
 use barge_storage::StorageOptions;
@@ -15,7 +15,7 @@ use barge_volume::VolumeStore;
 use tokio::runtime::Handle;
 
 use crate::builds::{BuildSources, Builds, OnlyContainers, StepRunner};
-use crate::containers::{ContainerDefaults, Containers, Host, Registry};
+use crate::containers::{ContainerDefaults, Containers, Host, RealtimeBudget, Registry};
 use crate::disk::{Durability, write_file};
 use crate::error::{EngineError, Result};
 use crate::events::Events;
@@ -67,6 +67,9 @@ impl EngineConfig {
                 shm_size: containers::SHM_SIZE,
                 ipc_mode: "private".to_owned(),
                 cgroupns_mode: String::new(),
+                init: false,
+                security: Vec::new(),
+                realtime: RealtimeBudget::default(),
             },
             data_root,
             exec_root,
@@ -131,6 +134,8 @@ impl Engine {
         let events = Arc::new(Events::new());
         let builtin = Builtin::new(programs.hello.clone());
         let layout = Layout::detect().map_err(|error| EngineError::Invalid(error.to_string()))?;
+        let machine = Host::look(&layout, &config.defaults.cgroup_parent)?;
+        config.defaults.realtime.grant(&layout, &config.defaults.cgroup_parent)?;
         let containers = Arc::new(Containers {
             registry: Registry::default(),
             folder: config.data_root.join("containers"),
@@ -144,7 +149,7 @@ impl Engine {
             events: Arc::clone(&events),
             programs,
             seccomp: SeccompFilters::default(),
-            machine: Host { cpus: cpus(), has_cgroup_v1: layout.version() == Version::V1 },
+            machine,
             layout,
             defaults: config.defaults.clone(),
             build_cache: Default::default(),
@@ -245,9 +250,4 @@ fn daemon_id(data_root: &Path) -> Result<String> {
     let id = containers::new_id()?.to_string();
     write_file(&path, id.as_bytes(), Durability::Durable)?;
     Ok(id)
-}
-
-fn cpus() -> u32 {
-    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

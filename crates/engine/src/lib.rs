@@ -34,7 +34,8 @@ pub use builds::{
 pub use compose::{Engine, EngineConfig};
 pub use containers::{
     AttachOptions, Attached, ContainerDefaults, Containers, ExecEnd, ExecStarted, Leaving,
-    ListOptions, LogStream, LogsOptions, RemoveOptions, Size, Started, StatsMode, StatsStream,
+    ListOptions, LogStream, LogsOptions, RealtimeBudget, RemoveOptions, Size, Started, StatsMode,
+    StatsStream,
     StopOptions, Stopped, WaitCondition, Waiter,
 };
 pub use disk_usage::DiskKind;

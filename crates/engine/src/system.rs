@@ -8,6 +8,7 @@ use barge_api_types::{
     API_VERSION, MIN_API_VERSION, PluginsInfo, RuntimeInfo, SwarmInfo, SystemInfo, SystemVersion,
     VersionComponent, VersionPlatform,
 };
+use barge_cgroups::Feature;
 
 use crate::builds::Builds;
 use crate::compose::EngineConfig;
@@ -77,6 +78,7 @@ impl System {
         let registries = self.registries.options();
         let (http_proxy, https_proxy, no_proxy) = registries.proxies();
         let is_v1 = self.containers.machine.has_cgroup_v1;
+        let has = |feature| self.containers.machine.features.contains(&feature);
         let runtime = RuntimeInfo {
             path: self.containers.programs.runtime.display().to_string(),
             ..RuntimeInfo::default()
@@ -96,18 +98,18 @@ impl System {
                 log: ["json-file", "none"].map(str::to_owned).to_vec(),
                 ..PluginsInfo::default()
             },
-            memory_limit: true,
-            swap_limit: true,
-            cpu_cfs_period: true,
-            cpu_cfs_quota: true,
-            cpu_shares: true,
-            cpu_set: true,
-            pids_limit: true,
+            memory_limit: has(Feature::Memory),
+            swap_limit: has(Feature::Swap),
+            cpu_cfs_period: has(Feature::CpuQuota),
+            cpu_cfs_quota: has(Feature::CpuQuota),
+            cpu_shares: has(Feature::CpuShares),
+            cpu_set: has(Feature::Cpuset),
+            pids_limit: has(Feature::Pids),
             ipv4_forwarding: std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
                 .is_ok_and(|text| text.trim() == "1"),
             debug: self.config.debug,
             n_fd: std::fs::read_dir("/proc/self/fd").map_or(-1, |list| signed(list.count())),
-            oom_kill_disable: is_v1,
+            oom_kill_disable: has(Feature::OomKillDisable),
             n_goroutines: -1,
             system_time: time::rfc3339(SystemTime::now()),
             logging_driver: self.containers.defaults.log.kind.clone(),

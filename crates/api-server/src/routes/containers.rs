@@ -216,8 +216,8 @@ async fn update(mut call: Call<Engine>) -> Result {
     let Json::Value(request) = call.json::<ContainerUpdateRequest>().await? else {
         return Err(ApiError::invalid("invalid JSON: got EOF while reading request body"));
     };
-    call.state.containers.update(&call.name, request).await?;
-    reply::json(StatusCode::OK, &ContainerUpdateResponse::default())
+    let warnings = call.state.containers.update(&call.name, request).await?;
+    reply::json(StatusCode::OK, &ContainerUpdateResponse { warnings })
 }
 
 async fn resize(call: Call<Engine>) -> Result {

@@ -16,7 +16,8 @@ use super::health::add_image_check;
 use super::record::{ContainerRecord, StateRecord, StoppedBy};
 use super::registry::ReservedName;
 use super::settings::{
-    CgroupMode, IpcMode, NetworkMode, PidMode, Settings, UtsMode, invalid, parse_mounts,
+    CgroupMode, IpcMode, NetworkMode, PidMode, Settings, UtsMode, discard_unsupported, invalid,
+    parse_mounts,
 };
 use super::state::State;
 use super::{Containers, command, spec, to_the_end};
@@ -76,6 +77,7 @@ impl Containers {
             return Err(invalid("no command specified"));
         }
         self.add_defaults(&mut host_config);
+        let warnings = discard_unsupported(&mut host_config, &self.machine);
         let mut settings = Settings::parse_request(&config, &host_config, &self.machine)?;
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
         self.find_partners(&mut settings, &mut host_config)?;
@@ -116,7 +118,7 @@ impl Containers {
             return Err(error);
         }
         self.tell(&container, "create");
-        Ok(ContainerCreateResponse { id: id.to_string(), warnings: Vec::new() })
+        Ok(ContainerCreateResponse { id: id.to_string(), warnings })
     }
 
     /// The record comes last: without it, whatever else is there is swept at the next start.
@@ -216,6 +218,8 @@ impl Containers {
                 host.resources.ulimits.push(limit.clone());
             }
         }
+        host.init = host.init.or(defaults.init.then_some(true));
+        add_security(host, &defaults.security);
         let (masked, readonly) =
             if host.privileged { Default::default() } else { spec::default_paths() };
         host.masked_paths.get_or_insert(masked);
@@ -289,6 +293,18 @@ impl Containers {
         Err(EngineError::Conflict(
             "no free name was found for the container: give it one with --name".to_owned(),
         ))
+    }
+}
+
+/// The daemon's options for what the request says nothing of; a privileged container is confined by what it names alone.
+fn add_security(host: &mut HostConfig, defaults: &[String]) {
+    let key = |option: &str| option.split(['=', ':']).next().map(str::to_owned);
+    for option in defaults {
+        let is_said = host.security_opt.iter().any(|own| key(own) == key(option));
+        let is_lifted = host.privileged && key(option).as_deref() == Some("seccomp");
+        if !is_said && !is_lifted {
+            host.security_opt.push(option.clone());
+        }
     }
 }
 

@@ -47,6 +47,7 @@ use std::sync::Arc;
 use barge_api_types::{ContainerConfig, LogConfig, Ulimit};
 use barge_image::ImageStore;
 use barge_network::Controller;
+use barge_oci::runtime::{LinuxCpu, LinuxResources};
 use barge_storage::StorageDriver;
 use barge_types::ContainerId;
 use barge_volume::VolumeStore;
@@ -98,6 +99,46 @@ pub struct ContainerDefaults {
     pub ipc_mode: String,
     /// `private`, `host`, or empty: barge's own choice.
     pub cgroupns_mode: String,
+    /// Whether an init of barge's own is process 1 unless the request says otherwise.
+    pub init: bool,
+    /// Security options for what a request says nothing of.
+    pub security: Vec<String>,
+    /// The real-time budget of all containers together.
+    pub realtime: RealtimeBudget,
+}
+
+/// Microseconds of real-time scheduling in each period, for the parent of the containers' groups; 0 leaves the kernel's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RealtimeBudget {
+    /// The period.
+    pub period: u64,
+    /// How much of it.
+    pub runtime: i64,
+}
+
+impl RealtimeBudget {
+    /// Gives it to the group, from whose budget the containers' own are taken.
+    pub(crate) fn grant(
+        self,
+        layout: &barge_cgroups::Layout,
+        parent: &str,
+    ) -> crate::error::Result<()> {
+        if self == Self::default() {
+            return Ok(());
+        }
+        let cpu = LinuxCpu {
+            realtime_period: Some(self.period).filter(|period| *period != 0),
+            realtime_runtime: Some(self.runtime).filter(|runtime| *runtime != 0),
+            ..LinuxCpu::default()
+        };
+        let limits = LinuxResources { cpu: Some(cpu), ..LinuxResources::default() };
+        let parent = barge_cgroups::CgroupPath::parse(parent)?;
+        // A group gets no more than the one above it has.
+        for group in parent.with_ancestors() {
+            layout.manager(&group).set(&limits)?;
+        }
+        Ok(())
+    }
 }
 
 /// The service that has the containers.

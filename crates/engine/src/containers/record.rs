@@ -116,7 +116,10 @@ pub(crate) enum Origin {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Access {
     ReadWrite,
+    /// With everything that is mounted below.
     ReadOnly,
+    /// What is mounted below stays as it is.
+    ReadOnlyHere,
 }
 
 /// Where a container is in its life, as it is on disk.

@@ -109,7 +109,7 @@ impl Containers {
             }
         };
         // A machine that has fewer CPUs than it had does not make its containers unknown.
-        let machine = Host { cpus: u32::MAX, ..self.machine.clone() };
+        let machine = Host { cpus: u32::MAX, nodes: u32::MAX, ..self.machine.clone() };
         let settings = Settings::parse(&record.config, &record.host_config, &machine)?;
         let folders = Folders { data: folder.to_owned(), ..self.folders(&record.id)? };
         let state = with_last_health(state, &folders.run);

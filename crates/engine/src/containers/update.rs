@@ -8,18 +8,19 @@ use barge_shim_api::Request;
 use barge_types::RestartPolicy;
 
 use super::container::{Container, Presence};
-use super::settings::{self, Settings, invalid};
+use super::settings::{self, Settings, discard_limits, invalid};
 use super::{Containers, to_the_end};
 use crate::blocking;
 use crate::error::{EngineError, Result};
 
 impl Containers {
-    /// Changes what the request says and leaves the rest. Nothing has changed when it fails.
+    /// Changes what the request says and leaves the rest; returns what this host cannot do of it. Nothing has changed
+    /// when it fails.
     pub async fn update(
         self: &Arc<Self>,
         name: &str,
         request: ContainerUpdateRequest,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         let container = self.registry.find(name)?;
         let this = Arc::clone(self);
         to_the_end(async move {
@@ -27,7 +28,10 @@ impl Containers {
             if container.watch().borrow().presence == Presence::Removed {
                 return Err(EngineError::NoSuchContainer(container.id.to_string()));
             }
-            this.update_locked(&container, &request).await
+            let mut request = request;
+            let warnings = discard_limits(&mut request.resources, &this.machine);
+            this.update_locked(&container, &request).await?;
+            Ok(warnings)
         })
         .await
     }
@@ -84,6 +88,8 @@ fn merged(before: &HostConfig, request: &ContainerUpdateRequest) -> Result<HostC
         (&mut own.nano_cpus, change.nano_cpus),
         (&mut own.cpu_period, change.cpu_period),
         (&mut own.cpu_quota, change.cpu_quota),
+        (&mut own.cpu_realtime_period, change.cpu_realtime_period),
+        (&mut own.cpu_realtime_runtime, change.cpu_realtime_runtime),
         (&mut own.memory, change.memory),
         (&mut own.memory_swap, change.memory_swap),
         (&mut own.memory_reservation, change.memory_reservation),
@@ -136,9 +142,6 @@ fn check_kinds(change: &Resources) -> Result<()> {
         (!change.blkio_device_read_iops.is_empty(), "BlkioDeviceReadIOps"),
         (!change.blkio_device_write_iops.is_empty(), "BlkioDeviceWriteIOps"),
         (!change.cgroup_parent.is_empty(), "CgroupParent"),
-        (change.cpu_realtime_period != 0, "CpuRealtimePeriod"),
-        (change.cpu_realtime_runtime != 0, "CpuRealtimeRuntime"),
-        (change.kernel_memory != 0, "KernelMemory"),
     ];
     match asked.iter().find(|(is_asked, _)| *is_asked) {
         Some((_, name)) => {

@@ -203,7 +203,7 @@ mod tests {
 
     fn plan(step: &RunStep) -> Result<Plan> {
         let config = crate::EngineConfig::new("/data".into(), "/run".into());
-        let machine = Host { cpus: 2, has_cgroup_v1: true };
+        let machine = Host::plain(2);
         let id = ContainerId::from_bytes([0xab; 32]);
         Plan::new(&id, step, (&config.defaults, &machine))
     }

@@ -3,6 +3,8 @@
 //! Pure: the same wire types are read again from the record after a restart of the daemon. What barge does not have
 //! is refused here by name; nothing is accepted and ignored.
 
+mod discard;
+mod machine;
 mod modes;
 mod mounts;
 mod ports;
@@ -16,11 +18,13 @@ use barge_network::PortRequest;
 use barge_oci::runtime::{LinuxResources, Rlimit};
 use barge_types::{RestartPolicy, Signal};
 
+pub(crate) use discard::{discard_limits, discard_unsupported};
+pub(crate) use machine::{Host, SecurityModules};
 pub(crate) use modes::{CgroupMode, IpcMode, NetworkMode, PidMode, UtsMode};
 pub(crate) use mounts::{MissingSource, WantedMount, parse_mounts};
 #[cfg(test)]
 use resources::device_rule;
-pub(crate) use resources::{Host, to_limits};
+pub(crate) use resources::to_limits;
 pub(crate) use security::{NewPrivileges, SeccompChoice, Security, SystemPaths, all_capabilities};
 
 use super::health::HealthCheck;
@@ -100,7 +104,7 @@ impl Settings {
             network,
             resources: resources::parse(&host.resources, machine)?,
             rlimits: resources::rlimits(&host.resources)?,
-            security: Security::parse(host)?,
+            security: Security::parse(host, machine.modules)?,
             health: HealthCheck::parse(config, host)?,
         })
     }
@@ -174,16 +178,14 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()>
         (!host.resources.device_requests.is_empty(), "--gpus"),
         (config.network_disabled, "NetworkDisabled"),
         (!host.cgroup.is_empty(), "Cgroup"),
-        (host.resources.kernel_memory_tcp != 0, "KernelMemoryTCP"),
         (host.resources.cpu_count != 0, "--cpu-count"),
-        (host.resources.cpu_percent != 0, "--cpu-percent"),
-        (host.resources.io_maximum_iops != 0, "--io-maxiops"),
-        (host.resources.io_maximum_bandwidth != 0, "--io-maxbandwidth"),
-        (host.resources.cpu_realtime_period != 0, "--cpu-rt-period"),
-        (host.resources.cpu_realtime_runtime != 0, "--cpu-rt-runtime"),
-        (host.resources.kernel_memory != 0, "--kernel-memory"),
-        (!matches!(host.isolation.as_str(), "" | "default"), "--isolation"),
     ];
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return Err(invalid(format!(
+            "invalid isolation: \"{}\" - linux only supports 'default'",
+            host.isolation
+        )));
+    }
     if let Some((_, option)) = asked.iter().find(|(is_asked, _)| *is_asked) {
         return Err(EngineError::NotImplemented(format!("{option} is not supported by barge")));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use barge_api_types::{ContainerConfig, HostConfig, Mount};
+use barge_api_types::{BindOptions, ContainerConfig, HostConfig, Mount};
 
 use super::invalid;
 use crate::containers::record::{Access, CopyUp, MountSource, Origin, Recursion};
@@ -53,8 +53,9 @@ pub(crate) fn parse_mounts(
         add(from_mount(mount)?)?;
     }
     for (destination, options) in &host.tmpfs {
-        let options =
+        let options: Vec<String> =
             options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
+        check_tmpfs(&options)?;
         add(plain(clean(destination)?, MountSource::Tmpfs { options }))?;
     }
     for destination in config.volumes.keys() {
@@ -172,7 +173,9 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
             return Err(wrong("field Source must not be specified"));
         }
         "tmpfs" => {
-            plain(clean(&mount.target)?, MountSource::Tmpfs { options: tmpfs_options(mount) })
+            let options = tmpfs_options(mount);
+            check_tmpfs(&options)?;
+            plain(clean(&mount.target)?, MountSource::Tmpfs { options })
         }
         "image" | "npipe" | "cluster" => {
             return Err(EngineError::NotImplemented(format!(
@@ -186,10 +189,9 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
     }
     wanted.missing_source = MissingSource::Refuse;
     if let Some(options) = &mount.bind_options {
+        check_bind(mount, options, &wrong)?;
         if options.read_only_non_recursive {
-            return Err(EngineError::NotImplemented(
-                "bind-recursive=writable is not supported by barge".to_owned(),
-            ));
+            wanted.access = Access::ReadOnlyHere;
         }
         options.propagation.clone_into(&mut wanted.propagation);
         if options.create_mountpoint {
@@ -209,6 +211,32 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
         }
     }
     Ok(wanted)
+}
+
+/// How mounts made later are passed on.
+const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+
+fn check_bind(
+    mount: &Mount,
+    options: &BindOptions,
+    wrong: &impl Fn(&str) -> EngineError,
+) -> Result<()> {
+    let propagation = options.propagation.as_str();
+    if !propagation.is_empty() && !PROPAGATIONS.contains(&propagation) {
+        return Err(wrong(&format!("invalid propagation mode: {propagation}")));
+    }
+    if !mount.read_only && (options.read_only_non_recursive || options.read_only_force_recursive) {
+        return Err(wrong("mount is not read-only"));
+    }
+    if options.read_only_non_recursive && options.read_only_force_recursive {
+        return Err(wrong(
+            "ReadOnlyNonRecursive and ReadOnlyForceRecursive cannot be set at the same time",
+        ));
+    }
+    if options.read_only_force_recursive && propagation != "rprivate" {
+        return Err(wrong("ReadOnlyForceRecursive requires propagation \"rprivate\""));
+    }
+    Ok(())
 }
 
 fn bind_source(mount: &Mount, wrong: &impl Fn(&str) -> EngineError) -> Result<MountSource> {
@@ -231,6 +259,38 @@ fn volume_source(mount: &Mount) -> MountSource {
     let origin = if mount.source.is_empty() { Origin::Anonymous } else { Origin::Named };
     let copy = if options.no_copy { CopyUp::NoCopy } else { CopyUp::Copy };
     MountSource::Volume { name: mount.source.clone(), subpath: options.subpath, copy, origin }
+}
+
+/// Docker's list of what a tmpfs takes; the kernel's own is longer and says less about what is wrong.
+fn check_tmpfs(options: &[String]) -> Result<()> {
+    const FLAGS: [&str; 17] = [
+        "ro",
+        "rw",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "exec",
+        "noexec",
+        "sync",
+        "async",
+        "dirsync",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "strictatime",
+    ];
+    const KEYS: [&str; 7] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
+    let is_known = |option: &str| match option.split_once('=') {
+        Some((key, _)) => KEYS.contains(&key),
+        None => FLAGS.contains(&option) || PROPAGATIONS.contains(&option) || option == "defaults",
+    };
+    match options.iter().find(|option| !is_known(option)) {
+        Some(option) => Err(invalid(format!("invalid tmpfs option [{option:?}]"))),
+        None => Ok(()),
+    }
 }
 
 fn tmpfs_options(mount: &Mount) -> Vec<String> {

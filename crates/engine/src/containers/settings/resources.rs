@@ -1,32 +1,29 @@
 //! Limits: the API's numbers, checked as Docker checks them, as the runtime specification's.
 
 use barge_api_types::{Resources, ThrottleDevice};
+use barge_cgroups::Feature;
 use barge_oci::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxMemory, LinuxPids, LinuxResources,
     LinuxThrottleDevice, Rlimit,
 };
 
-use super::invalid;
+use super::{Host, invalid};
 use crate::error::Result;
 
 /// The least memory that a container can be given.
 const MINIMUM_MEMORY: i64 = 6 << 20;
-
-/// What of the machine the checks need.
-#[derive(Clone, Debug)]
-pub(crate) struct Host {
-    /// How many processors it has.
-    pub(crate) cpus: u32,
-    /// Whether the controllers are those of cgroup v1.
-    pub(crate) has_cgroup_v1: bool,
-}
 
 /// Checks and converts what a request says of limits.
 pub(crate) fn parse(resources: &Resources, host: &Host) -> Result<LinuxResources> {
     check_memory(resources)?;
     check_cpu(resources, host)?;
     if resources.blkio_weight != 0 && !(10..=1000).contains(&resources.blkio_weight) {
-        return Err(invalid("range of blkio weight is from 10 to 1000"));
+        return Err(invalid("Range of blkio weight is from 10 to 1000"));
+    }
+    if resources.io_maximum_iops != 0 || resources.io_maximum_bandwidth != 0 {
+        return Err(invalid(
+            "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps",
+        ));
     }
     if !resources.cgroup_parent.is_empty()
         && resources.cgroup_parent.split('/').any(|part| part == "..")
@@ -54,6 +51,7 @@ pub(crate) fn to_limits(resources: &Resources) -> Result<LinuxResources> {
         limit: nonzero(resources.memory),
         reservation: nonzero(resources.memory_reservation),
         swap: swap(resources),
+        kernel_tcp: nonzero(resources.kernel_memory_tcp),
         swappiness: resources.memory_swappiness.and_then(|value| u64::try_from(value).ok()),
         disable_oom_killer: resources.oom_kill_disable.filter(|disable| *disable),
         ..LinuxMemory::default()
@@ -71,6 +69,8 @@ pub(crate) fn to_limits(resources: &Resources) -> Result<LinuxResources> {
         period: quota.1,
         cpus: text(&resources.cpuset_cpus),
         mems: text(&resources.cpuset_mems),
+        realtime_period: unsigned(resources.cpu_realtime_period),
+        realtime_runtime: nonzero(resources.cpu_realtime_runtime),
         ..LinuxCpu::default()
     };
     Ok(LinuxResources {
@@ -156,7 +156,7 @@ fn check_cpu(resources: &Resources, host: &Host) -> Result<()> {
     if nano_cpus != 0 && !(10_000_000..=i64::from(host.cpus) * 1_000_000_000).contains(&nano_cpus) {
         let cpus = host.cpus;
         return Err(invalid(format!(
-            "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
+            "Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         )));
     }
     if cpu_period != 0 && !(1000..=1_000_000).contains(&cpu_period) {
@@ -172,20 +172,32 @@ fn check_cpu(resources: &Resources, host: &Host) -> Result<()> {
             "invalid CPU shares ({cpu_shares}): value must be a positive integer"
         )));
     }
-    check_cpuset(&resources.cpuset_cpus, "cpus", host.cpus)?;
-    check_list(&resources.cpuset_mems).ok_or_else(|| {
-        invalid(format!("Invalid value {} for cpuset mems", resources.cpuset_mems))
-    })?;
+    check_realtime(resources, host)?;
+    check_cpuset(&resources.cpuset_cpus, ("cpus", "CPUs"), host.cpus)?;
+    check_cpuset(&resources.cpuset_mems, ("mems", "memory nodes"), host.nodes)
+}
+
+fn check_realtime(resources: &Resources, host: &Host) -> Result<()> {
+    let Resources { cpu_realtime_period: period, cpu_realtime_runtime: runtime, .. } = *resources;
+    if period == 0 && runtime == 0 {
+        return Ok(());
+    }
+    if !host.features.contains(&Feature::CpuRealtime) {
+        return Err(invalid("kernel does not support CPU real-time scheduler"));
+    }
+    if period != 0 && runtime > period {
+        return Err(invalid("cpu real-time runtime cannot be higher than cpu real-time period"));
+    }
     Ok(())
 }
 
-fn check_cpuset(list: &str, what: &str, available: u32) -> Result<()> {
+fn check_cpuset(list: &str, (key, what): (&str, &str), count: u32) -> Result<()> {
     let highest = check_list(list)
-        .ok_or_else(|| invalid(format!("Invalid value {list} for cpuset {what}")))?;
+        .ok_or_else(|| invalid(format!("Invalid value {list} for cpuset {key}")))?;
+    let available = if count == 1 { "0".to_owned() } else { format!("0-{}", count - 1) };
     match highest {
-        Some(highest) if highest >= available => Err(invalid(format!(
-            "Requested CPUs are not available - requested {list}, available: 0-{}",
-            available.saturating_sub(1)
+        Some(highest) if highest >= count => Err(invalid(format!(
+            "Requested {what} are not available - requested {list}, available: {available}"
         ))),
         Some(_) | None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use barge_api_types::HostConfig;
 use barge_sys::caps::Capability;
 
-use super::invalid;
+use super::{SecurityModules, invalid};
 use crate::error::{EngineError, Result};
 
 /// What a container may do.
@@ -61,7 +61,7 @@ const DEFAULT: [&str; 14] = [
 ];
 
 impl Security {
-    pub(crate) fn parse(host: &HostConfig) -> Result<Self> {
+    pub(crate) fn parse(host: &HostConfig, modules: SecurityModules) -> Result<Self> {
         let capabilities = capabilities(host)?;
         let mut security = Self {
             capabilities,
@@ -79,12 +79,12 @@ impl Security {
             apparmor: None,
         };
         for option in &host.security_opt {
-            security.apply(option)?;
+            security.apply(option, modules)?;
         }
         Ok(security)
     }
 
-    fn apply(&mut self, option: &str) -> Result<()> {
+    fn apply(&mut self, option: &str, modules: SecurityModules) -> Result<()> {
         let wrong = || invalid(format!("invalid --security-opt 2: {option:?}"));
         let (key, value) = match option.split_once('=').or_else(|| option.split_once(':')) {
             Some((key, value)) => (key, value),
@@ -101,10 +101,12 @@ impl Security {
             }
             ("systempaths", "unconfined") => self.system_paths = SystemPaths::Unconfined,
             ("apparmor", profile) => {
-                self.apparmor = (profile != "unconfined").then(|| profile.to_owned());
+                let is_real = profile != "unconfined" && modules.apparmor;
+                self.apparmor = is_real.then(|| profile.to_owned());
             }
             // Nothing is labelled, so there is nothing to switch off.
             ("label", "disable") => {}
+            ("label", _) if !modules.selinux => {}
             ("label", _) => {
                 return Err(EngineError::NotImplemented(format!(
                     "--security-opt {option} is not supported by barge: SELinux labels are not set"

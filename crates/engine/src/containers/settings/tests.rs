@@ -3,7 +3,7 @@ use barge_api_types::{DeviceMapping, HostConfig, Mount, PortBinding, Resources, 
 use super::*;
 use crate::containers::record::{Access, MountSource, Origin};
 
-const MACHINE: Host = Host { cpus: 2, has_cgroup_v1: true };
+const MACHINE: Host = Host::plain(2);
 
 fn parse(host: &HostConfig) -> Result<Settings> {
     Settings::parse_request(&ContainerConfig::default(), host, &MACHINE)
@@ -51,7 +51,7 @@ fn limits_out_of_range_are_refused_in_dockers_words() {
         ),
         (
             Resources { nano_cpus: 3_000_000_000, ..Resources::default() },
-            "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
+            "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
         ),
         (
             Resources { cpuset_cpus: "0-9".into(), ..Resources::default() },

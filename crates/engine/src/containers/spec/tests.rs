@@ -7,7 +7,7 @@ use super::*;
 use crate::containers::record::{Access, MountSource};
 use crate::containers::settings::Host;
 
-const MACHINE: Host = Host { cpus: 2, has_cgroup_v1: true };
+const MACHINE: Host = Host::plain(2);
 
 fn record(config: ContainerConfig, host_config: HostConfig) -> ContainerRecord {
     ContainerRecord {
