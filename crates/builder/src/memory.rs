@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use barge_sys::mount::{self, Filesystem};
@@ -40,6 +42,22 @@ impl Memory {
         std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1)).map_err(failed())?;
         file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed())?;
         Ok(path)
+    }
+
+    /// A new socket that is listened on.
+    pub(crate) fn listen(&self, owner: (u32, u32), mode: u32) -> Result<(UnixListener, PathBuf)> {
+        let path = barge_sys::durable::temporary_name(&self.path)
+            .map_err(BuildError::io("name a socket in", &self.path))?;
+        let failed = || BuildError::io("make the socket", &path);
+        // A socket's name may be short only: not every folder is.
+        let folder = barge_sys::openat2::open_root(&self.path).map_err(failed())?;
+        let name = path.file_name().unwrap_or_default();
+        let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+        let listener = UnixListener::bind(short).map_err(failed())?;
+        // Nobody else gets into the folder.
+        std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).map_err(failed())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(failed())?;
+        Ok((listener, path))
     }
 
     /// Unmounts it.

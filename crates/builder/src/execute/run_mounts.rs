@@ -13,6 +13,7 @@ use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::metadata;
 
+mod agent;
 mod prepared;
 
 pub(crate) use prepared::Prepared;
@@ -43,8 +44,8 @@ enum What {
     Tmpfs { size: Option<u64>, mode: Option<u32> },
     /// Bytes that never reach a disk.
     Secret { bytes: Vec<u8>, env: Option<String>, owner: Owner },
-    /// A socket of the host.
-    Ssh { socket: PathBuf },
+    /// An agent of the client, by a socket of the step's own.
+    Ssh { socket: PathBuf, owner: Owner },
 }
 
 #[derive(Debug)]
@@ -76,6 +77,11 @@ impl Owner {
 }
 
 impl Mounts {
+    /// How many agents there are.
+    fn agents(&self) -> usize {
+        self.list.iter().filter(|wanted| matches!(wanted.what, What::Ssh { .. })).count()
+    }
+
     /// What goes into the step's key: of secrets their ids only.
     pub(crate) fn key_words(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(String::as_str)
@@ -104,7 +110,7 @@ impl Graph<'_> {
                 MountKind::Cache => Some(self.cache_mount(state, stage, (number, &flag))?),
                 MountKind::Tmpfs => Some(tmpfs(state, &flag)?),
                 MountKind::Secret => self.secret(state, &flag)?,
-                MountKind::Ssh => self.ssh(state, &flag, mounts.list.len())?,
+                MountKind::Ssh => self.ssh(state, &flag, mounts.agents())?,
             };
             mounts.words.push(word(&flag, wanted.as_ref()));
             mounts.list.extend(wanted);
@@ -205,7 +211,7 @@ impl Graph<'_> {
             Some(target) => metadata::join(state.workdir(), target),
             None => format!("/run/buildkit/ssh_agent.{number}"),
         };
-        let what = What::Ssh { socket: socket.clone() };
+        let what = What::Ssh { socket: socket.clone(), owner: Owner::of(flag, 0o600) };
         Ok(Some(Wanted { target, what, is_read_only: false }))
     }
 }

@@ -125,3 +125,32 @@ fn every_value_of_a_mount_may_have_variables() {
         assert!(error.excerpt().contains(">>> RUN"), "{}", error.excerpt());
     }
 }
+
+#[test]
+fn an_agent_has_the_owner_and_mode_of_its_mount() {
+    let workshop = workshop();
+    let socket = workshop.root.path().join("agent");
+    let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut request = workshop.request(
+        "FROM busybox\nRUN --mount=type=tmpfs,target=/t --mount=type=ssh,required ls -ln /run/buildkit/ssh_agent.0 >/usual\n\
+         RUN --mount=type=ssh,uid=5,gid=6,mode=0640,target=/agent,required ls -ln /agent >/asked\n",
+    );
+    let missing = workshop.build(&request).unwrap_err();
+    assert!(missing.chain().contains("unset ssh forward key default"), "{}", missing.chain());
+    request.ssh.insert("default".to_owned(), socket.clone());
+    let image = workshop.image(&request);
+    let words = |name: &str| {
+        let line = workshop.text(&image, name);
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        format!("{} {} {}", words[0], words[2], words[3])
+    };
+    assert_eq!(words("usual"), "srw------- 0 0");
+    assert_eq!(words("asked"), "srw-r----- 5 6");
+    assert!(!workshop.look(&image, |root| root.join("agent").exists()));
+    assert!(workshop.leftovers().is_empty());
+    // One that is gone is named before the step begins.
+    fs::remove_file(&socket).unwrap();
+    request.cache.is_off = true;
+    let gone = workshop.build(&request).unwrap_err().chain();
+    assert!(gone.starts_with("cannot reach the SSH agent"), "{gone}");
+}

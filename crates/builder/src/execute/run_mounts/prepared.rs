@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::super::Running;
 use super::super::mount_points::{MountPoints, Shape};
+use super::agent::AgentProxy;
 use super::{CacheWish, Mounts, Owner, Wanted, What};
 use crate::cache::mounts::HeldMount;
 use crate::error::{BuildError, Result};
@@ -27,6 +28,7 @@ pub(crate) struct Prepared {
     points: Option<MountPoints>,
     views: Vec<View>,
     caches: Vec<HeldMount>,
+    agents: Vec<AgentProxy>,
     memory: Option<Memory>,
 }
 
@@ -108,6 +110,7 @@ impl Mounts {
             views: Vec::new(),
             caches: self.hold_caches(running)?,
             memory: None,
+            agents: Vec::new(),
         };
         let made = self.prepare_all(running, &mut prepared, script);
         match made {
@@ -171,8 +174,9 @@ impl Mounts {
                         prepared.add(wanted, StepSource::Path(path), Shape::File)?;
                     }
                 }
-                What::Ssh { socket } => {
-                    prepared.add(wanted, StepSource::Path(socket.clone()), Shape::File)?;
+                What::Ssh { socket, owner } => {
+                    let path = prepared.agent(running, (socket, *owner))?;
+                    prepared.add(wanted, StepSource::Path(path), Shape::File)?;
                     let name = "SSH_AUTH_SOCK=";
                     if !prepared.env.iter().any(|pair| pair.starts_with(name)) {
                         prepared.env.push(format!("{name}{}", wanted.target));
@@ -221,6 +225,7 @@ impl Prepared {
 
     /// Takes away what was made for the step only.
     pub(crate) fn clear(mut self) -> Result<()> {
+        self.agents.clear();
         let points = self.points.take().map_or(Ok(()), MountPoints::remove);
         let memory = self.memory.take().map_or(Ok(()), Memory::remove);
         points.and(memory)
@@ -232,6 +237,13 @@ impl Prepared {
             None => Memory::create(&running.place.memory)?,
         };
         Ok(self.memory.insert(memory))
+    }
+
+    /// A socket of the step's own that leads to an agent.
+    fn agent(&mut self, running: &Running<'_>, (agent, owner): (&Path, Owner)) -> Result<PathBuf> {
+        let (listener, path) = self.memory(running)?.listen((owner.uid, owner.gid), owner.mode)?;
+        self.agents.push(AgentProxy::start(listener, agent)?);
+        Ok(path)
     }
 
     /// A file or a folder of a mounted layer.
