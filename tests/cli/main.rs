@@ -15,6 +15,7 @@ mod builds;
 mod builds_from;
 mod commit;
 mod debian;
+mod edit;
 mod exhaustion;
 mod flags;
 mod images;

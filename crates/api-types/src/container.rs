@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
+use crate::edit::ContainerEdit;
 use crate::health::HealthConfig;
 use crate::host_config::{HostConfig, Resources, RestartPolicy};
 use crate::image::OciDescriptor;
@@ -135,9 +136,11 @@ wire! {
         pub processes: Vec<Vec<String>>,
     }
 
-    /// Body of `POST /containers/{id}/update`: [`Resources`] and the restart policy.
+    /// Body of `POST /containers/{id}/update`: [`Resources`], the restart policy, and barge's own member.
     pub struct ContainerUpdateRequest {
         pub restart_policy: RestartPolicy,
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub edit: ContainerEdit,
         flatten {
             pub resources: Resources,
         }

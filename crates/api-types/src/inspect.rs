@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::container::ContainerConfig;
+use crate::edit::ContainerEdit;
 use crate::health::Health;
 use crate::host_config::HostConfig;
 use crate::image::OciDescriptor;
@@ -45,6 +46,9 @@ wire! {
         pub mounts: Vec<MountPoint>,
         pub config: ContainerConfig,
         pub network_settings: NetworkSettings,
+        /// What was changed while the container runs and is in force with its next start; barge's own.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub pending: Vec<ContainerEdit>,
     }
 
     /// A container's state; the booleans follow from `status`.

@@ -1,9 +1,9 @@
 //! Containers: from create to remove, their streams and their logs.
 
 use barge_api_types::{
-    ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerSummary,
-    ContainerTopResponse, ContainerUpdateRequest, ContainerWaitResponse, ContainersPruneResponse,
-    FilesystemChange, Filters, StatsResponse,
+    ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerOrigin,
+    ContainerSummary, ContainerTopResponse, ContainerUpdateRequest, ContainerUpdateResponse,
+    ContainerWaitResponse, ContainersPruneResponse, FilesystemChange, Filters, StatsResponse,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -212,9 +212,17 @@ impl<'a> Containers<'a> {
         self.client.post(path).done().await
     }
 
-    /// Changes its limits and its restart policy.
-    pub async fn update(self, id: &str, request: &ContainerUpdateRequest) -> Result<()> {
-        self.client.post(Path::new(&["containers", id, "update"])).json(request)?.done().await
+    /// Changes its limits, its restart policy and more. Answers with warnings.
+    pub async fn update(self, id: &str, request: &ContainerUpdateRequest) -> Result<Vec<String>> {
+        let path = Path::new(&["containers", id, "update"]);
+        let answer: ContainerUpdateResponse =
+            self.client.post(path).json(request)?.decode("update").await?;
+        Ok(answer.warnings)
+    }
+
+    /// What made it, as it was asked.
+    pub async fn origin(self, id: &str) -> Result<ContainerOrigin> {
+        self.client.get(Path::new(&["containers", id, "request"])).decode("request").await
     }
 
     /// Removes it.

@@ -35,8 +35,7 @@ pub use compose::{Engine, EngineConfig};
 pub use containers::{
     AttachOptions, Attached, ContainerDefaults, Containers, ExecEnd, ExecStarted, Leaving,
     ListOptions, LogStream, LogsOptions, RealtimeBudget, RemoveOptions, Size, Started, StatsMode,
-    StatsStream,
-    StopOptions, Stopped, WaitCondition, Waiter,
+    StatsStream, StopOptions, Stopped, WaitCondition, Waiter,
 };
 pub use disk_usage::DiskKind;
 pub use error::{EngineError, Result};

@@ -19,10 +19,10 @@ use crate::driver::NetworkDriver;
 use crate::drivers::bridge::{self, Bridge};
 use crate::drivers::host::Host;
 use crate::drivers::null::Null;
-use crate::endpoint::{Endpoint, EndpointId, EndpointOptions};
+use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions};
 use crate::error::{NetworkError, Result, several};
 use crate::network::{NetworkMode, NetworkRecord, NetworkView, PoolRecord, RECORD_VERSION};
-use crate::ports::PortTable;
+use crate::ports::{PortRequest, PortTable, PublishedPort};
 use crate::reaper::Reaper;
 use crate::rules::Rules;
 use crate::sandbox::Sandbox;
@@ -227,6 +227,39 @@ impl Controller {
     /// What the kernel says, or that a port was taken meanwhile.
     pub fn plug(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()> {
         self.by_id(&endpoint.network)?.driver.plug(endpoint, sandbox)
+    }
+
+    /// Publishes other ports of a container that runs: those of `keep` stay, those of `add` come, all else that it has
+    /// goes.
+    ///
+    /// # Errors
+    /// The container has no endpoint or none with ports, or a port is taken; nothing has changed then.
+    pub fn republish(
+        &self,
+        container: &ContainerId,
+        keep: &[PublishedPort],
+        add: &[PortRequest],
+    ) -> Result<Endpoint> {
+        let before = self.endpoint(container).ok_or_else(|| NetworkError::NotForThisMode {
+            option: "port publishing",
+            mode: "container".to_owned(),
+        })?;
+        let driver = &self.by_id(&before.network)?.driver;
+        let ports = driver.republish(&before, keep, add)?;
+        let mut endpoint = before.clone();
+        if let Attachment::Link(link) = &mut endpoint.attachment {
+            link.ports = ports;
+        }
+        if let Err(error) = self.store.save_endpoint(&endpoint) {
+            let had = before.link().map(|link| link.ports.as_slice()).unwrap_or_default();
+            let gone =
+                had.iter().filter(|port| !keep.contains(port)).map(PublishedPort::to_request);
+            // The first error is the one to tell.
+            driver.republish(&endpoint, keep, &gone.collect::<Vec<_>>()).ok();
+            return Err(error);
+        }
+        self.lock().insert(container.clone(), endpoint.clone());
+        Ok(endpoint)
     }
 
     /// Takes a container out of its network: rules first, then addresses and ports; its interface goes with its

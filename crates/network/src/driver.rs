@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions};
-use crate::error::Result;
+use crate::error::{NetworkError, Result};
+use crate::ports::{PortRequest, PublishedPort};
 use crate::sandbox::Sandbox;
 
 /// A kind of network: makes places for containers in one network, and makes them real.
@@ -16,6 +17,23 @@ pub(crate) trait NetworkDriver: Send + Sync + Debug {
 
     /// Makes an endpoint real inside a sandbox. When it fails nothing is left.
     fn plug(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()>;
+
+    /// Publishes other ports of an endpoint that is plugged: those of `keep` stay, those of `add` come, all else that
+    /// it has goes. Answers with what it has now. When it fails nothing has changed.
+    fn republish(
+        &self,
+        endpoint: &Endpoint,
+        keep: &[PublishedPort],
+        add: &[PortRequest],
+    ) -> Result<Vec<PublishedPort>> {
+        match add {
+            [] => Ok(keep.to_vec()),
+            [_, ..] => Err(NetworkError::NotForThisMode {
+                option: "port publishing",
+                mode: endpoint.network_name.clone(),
+            }),
+        }
+    }
 
     /// Undoes `plug`, where that happened, and `allocate`. Goes on when a step fails and says what failed.
     fn release(&self, endpoint: &Endpoint) -> Result<()>;

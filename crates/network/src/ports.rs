@@ -60,6 +60,18 @@ pub struct PublishedPort {
     pub host_port: u16,
 }
 
+impl PublishedPort {
+    /// What asks for exactly this.
+    #[must_use]
+    pub const fn to_request(&self) -> PortRequest {
+        PortRequest {
+            container: self.container,
+            address: Some(self.host_address),
+            host: HostPorts::Range { first: self.host_port, last: self.host_port },
+        }
+    }
+}
+
 /// The text Docker puts into its errors: `0.0.0.0:80:172.17.0.2:80/tcp`.
 struct Binding<'a> {
     port: &'a PublishedPort,

@@ -6,7 +6,7 @@ mod kit;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 
 use barge_netlink::{Family, Socket, address, link, route};
-use barge_network::{BridgeConfig, NetworkConfig, PortRequest, Switch};
+use barge_network::{BridgeConfig, NetworkConfig, PortRequest, PublishedPort, Switch};
 use barge_sys::namespace::in_netns;
 
 use kit::{HOST, OUTSIDE, TestHost, ask_tcp, ask_udp, ask_udp_from, is_silent, port, serve_tcp};
@@ -222,6 +222,50 @@ fn a_withdrawn_port_is_closed_and_can_be_given_again() {
         Ok(format!("c2 {OUTSIDE}"))
     );
     server.join().unwrap();
+}
+
+#[test]
+fn ports_of_a_container_that_runs_come_and_go() {
+    let host = TestHost::new();
+    let controller = host.open();
+    let (one, _other) = (
+        host.start(&controller, 1, &[port(8080, "80")]),
+        host.start(&controller, 2, &[port(8090, "80")]),
+    );
+    let ask = |number| in_netns(&host.outside, || ask_tcp(HOST, number)).unwrap();
+    let reached = |number| {
+        let server = one.serve_tcp(80);
+        assert_eq!(ask(number), Ok(format!("c1 {OUTSIDE}")), "{number}");
+        server.join().unwrap();
+    };
+    let republish = |keep: &[PublishedPort], add: &[PortRequest]| {
+        host.run(|| controller.republish(&one.id, keep, add))
+    };
+    let ports = |endpoint: barge_network::Endpoint| endpoint.link().unwrap().ports.clone();
+    // One more.
+    let first = ports(controller.endpoint(&one.id).unwrap());
+    let both = ports(republish(&first, &[port(8081, "80")]).unwrap());
+    assert_eq!(both.iter().map(|port| port.host_port).collect::<Vec<_>>(), [8080, 8081]);
+    reached(8080);
+    reached(8081);
+    // One that another container has: nothing changes.
+    let error = republish(&[], &[port(8090, "80")]).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "Bind for 0.0.0.0:8090 failed: port is already allocated");
+    reached(8080);
+    // The first goes to another port inside in one step; the second goes.
+    let moved = ports(republish(&[], &[port(8080, "81")]).unwrap());
+    assert_eq!(moved.len(), 1);
+    assert_eq!(ask(8081), Err(std::io::ErrorKind::ConnectionRefused));
+    let server = one.serve_tcp(81);
+    assert_eq!(ask(8080), Ok(format!("c1 {OUTSIDE}")));
+    server.join().unwrap();
+    // A new daemon knows, and so does whoever wants the port that was given back.
+    host.run(|| drop(controller));
+    let controller = host.open();
+    assert_eq!(ports(controller.endpoint(&one.id).unwrap()), moved);
+    let third = host.start(&controller, 3, &[port(8081, "80")]);
+    controller.release(&third.id).unwrap();
 }
 
 #[test]

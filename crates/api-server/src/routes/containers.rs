@@ -49,6 +49,7 @@ pub(super) fn add(router: &mut Router<Engine>) {
     router.post("/containers/{name}/unpause", unpause);
     router.post("/containers/{name}/rename", rename);
     router.post("/containers/{name}/update", update);
+    router.get("/containers/{name}/request", origin);
     router.post("/containers/{name}/resize", resize);
     router.post("/containers/{name}/wait", wait);
     router.post("/containers/{name}/attach", attach);
@@ -218,6 +219,10 @@ async fn update(mut call: Call<Engine>) -> Result {
     };
     let warnings = call.state.containers.update(&call.name, request).await?;
     reply::json(StatusCode::OK, &ContainerUpdateResponse { warnings })
+}
+
+async fn origin(call: Call<Engine>) -> Result {
+    reply::json(StatusCode::OK, &call.state.containers.origin(&call.name).await?)
 }
 
 async fn resize(call: Call<Engine>) -> Result {

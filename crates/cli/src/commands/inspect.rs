@@ -5,6 +5,7 @@ use barge_client::{Client, ClientError, Sizes};
 use bytes::Bytes;
 use clap::Args as _;
 
+use super::container::origin::{self, Form};
 use super::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
@@ -25,6 +26,9 @@ pub(crate) const VERB: Verb = Verb {
 
 #[derive(clap::Args, Debug)]
 struct Flags {
+    /// Print the command ("run") or the file ("compose") that made a container
+    #[arg(long = "as", value_name = "form", value_parser = origin::form, conflicts_with_all = ["format", "size"])]
+    form: Option<Form>,
     #[arg(short, long, value_name = "string", help = INSPECT_HELP)]
     format: Option<String>,
     /// Display total file sizes if the type is container
@@ -75,6 +79,9 @@ impl Kind {
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
+    if let Some(form) = flags.form {
+        return origin::show(session, &input.arguments, form).await;
+    }
     let kind = flags.kind.as_deref().filter(|kind| !kind.is_empty());
     let kind = kind.map(Kind::parse).transpose()?;
     let sizes = if flags.size { Sizes::Include } else { Sizes::Omit };

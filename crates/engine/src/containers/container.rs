@@ -163,6 +163,13 @@ impl Container {
         Arc::clone(&self.inner().settings)
     }
 
+    /// It is something else from now on.
+    pub(crate) fn replace(&self, record: ContainerRecord, settings: Settings) {
+        let mut inner = self.inner();
+        inner.record = Arc::new(record);
+        inner.settings = Arc::new(settings);
+    }
+
     pub(crate) fn name(&self) -> ContainerName {
         self.inner().record.name.clone()
     }

@@ -71,6 +71,7 @@ impl Containers {
             name.filter(|name| !name.is_empty()).map(str::parse::<ContainerName>).transpose();
         let name = name.map_err(|error| invalid(error.to_string()))?;
         let image = self.find_image(&request.config.image, platform)?;
+        let asked = request.clone();
         let ContainerCreateRequest { mut config, mut host_config, networking_config } = request;
         add_image_config(&mut config, &image);
         if command(&config).0.is_empty() {
@@ -109,8 +110,10 @@ impl Containers {
             host_config,
             endpoints,
             mounts,
+            pending: Vec::new(),
+            is_edited: false,
         };
-        let container = self.record_new(record, settings, undo)?;
+        let container = self.record_new((record, &asked), settings, undo)?;
         reserved.keep();
         drop(image);
         if let Err(error) = self.copy_up(&container) {
@@ -124,7 +127,7 @@ impl Containers {
     /// The record comes last: without it, whatever else is there is swept at the next start.
     fn record_new(
         &self,
-        record: ContainerRecord,
+        (record, asked): (ContainerRecord, &ContainerCreateRequest),
         settings: Settings,
         mut undo: Rollback,
     ) -> Result<Arc<Container>> {
@@ -137,6 +140,7 @@ impl Containers {
             std::fs::remove_dir_all(leftover).ok();
         });
         let state = StateRecord::new(State::Created(None), 0, StoppedBy::Itself);
+        ContainerRecord::save_request(&folder, asked)?;
         record.save(&folder)?;
         let container = Arc::new(Container::new(record, settings, state, folders));
         self.registry.insert(Arc::clone(&container));

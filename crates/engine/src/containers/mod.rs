@@ -6,6 +6,7 @@ mod changes;
 mod commit;
 mod container;
 mod create;
+mod edit;
 mod exec;
 mod exits;
 mod export;

@@ -1,13 +1,16 @@
-//! What is kept of a container on disk: `container.json` (what it is) and `state.json` (where it is in its life).
+//! What is kept of a container on disk: `container.json` (what it is), `state.json` (where it is in its life) and
+//! `request.json` (what was asked for).
 //!
-//! Two files because they change for different reasons: the first is written when somebody decides something and must
+//! The first two are apart because they change for different reasons: the first is written when somebody decides something and must
 //! survive a crash of the machine, the second with each start and exit and is worked out again after one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use barge_api_types::{ContainerConfig, EndpointSettings, HostConfig};
+use barge_api_types::{
+    ContainerConfig, ContainerCreateRequest, ContainerEdit, EndpointSettings, HostConfig,
+};
 use barge_sys::durable;
 use barge_types::{ContainerId, ContainerName, ImageId};
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,7 @@ use crate::error::{EngineError, Result};
 const VERSION: u32 = 1;
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
+const REQUEST: &str = "request.json";
 
 /// What a container is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +47,12 @@ pub(crate) struct ContainerRecord {
     /// What is mounted where, worked out when it was created.
     #[serde(default)]
     pub(crate) mounts: Vec<MountRecord>,
+    /// What was changed while it ran and is in force with its next start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pending: Vec<ContainerEdit>,
+    /// Whether it is no longer what its request says.
+    #[serde(default)]
+    pub(crate) is_edited: bool,
 }
 
 /// One mount of a container.
@@ -161,6 +171,16 @@ impl ContainerRecord {
 
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>> {
         read_record(&folder.join(RECORD))
+    }
+
+    /// Keeps what was asked for, word for word. Nothing but `inspect --as` reads it: no disk is waited for.
+    pub(crate) fn save_request(folder: &Path, request: &ContainerCreateRequest) -> Result<()> {
+        write_record(&folder.join(REQUEST), request, Durability::Lazy)
+    }
+
+    /// None for a container of an older barge, or after a crash of the machine right after it was made.
+    pub(crate) fn load_request(folder: &Path) -> Option<ContainerCreateRequest> {
+        read_record(&folder.join(REQUEST)).ok().flatten()
     }
 }
 

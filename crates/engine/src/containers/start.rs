@@ -87,6 +87,7 @@ impl Containers {
             State::Created(_) | State::Exited(_) | State::Restarting(_) => {}
         }
         container.settled().await?;
+        self.take_pending(container).await?;
         match self.bring_up(container).await {
             Ok(()) => Ok(Started::Now),
             Err(error) => {

@@ -1,21 +1,25 @@
-//! `update`: other limits and another restart policy, live for a container that runs.
+//! `update`: other limits, another restart policy and other ports, live for a container that runs; and what else
+//! [`edit`] can change.
 
 use std::sync::Arc;
 
-use barge_api_types::{ContainerUpdateRequest, HostConfig, Resources};
+use barge_api_types::{ContainerEdit, ContainerUpdateRequest, HostConfig, Resources};
 use barge_oci::runtime::{LinuxPids, LinuxResources};
 use barge_shim_api::Request;
 use barge_types::RestartPolicy;
 
 use super::container::{Container, Presence};
+use super::edit;
+use super::record::ContainerRecord;
 use super::settings::{self, Settings, discard_limits, invalid};
 use super::{Containers, to_the_end};
 use crate::blocking;
 use crate::error::{EngineError, Result};
+use crate::rollback::Rollback;
 
 impl Containers {
-    /// Changes what the request says and leaves the rest; returns what this host cannot do of it. Nothing has changed
-    /// when it fails.
+    /// Changes what the request says and leaves the rest. Nothing has changed when it fails. Returns what this host
+    /// cannot do of it, and what is in force only later.
     pub async fn update(
         self: &Arc<Self>,
         name: &str,
@@ -29,45 +33,80 @@ impl Containers {
                 return Err(EngineError::NoSuchContainer(container.id.to_string()));
             }
             let mut request = request;
-            let warnings = discard_limits(&mut request.resources, &this.machine);
-            this.update_locked(&container, &request).await?;
+            let mut warnings = discard_limits(&mut request.resources, &this.machine);
+            warnings.extend(this.update_locked(&container, &request).await?);
             Ok(warnings)
         })
         .await
     }
 
     async fn update_locked(
-        &self,
-        container: &Container,
+        self: &Arc<Self>,
+        container: &Arc<Container>,
         request: &ContainerUpdateRequest,
-    ) -> Result<()> {
-        let before = container.record();
-        let host = merged(&before.host_config, request)?;
-        let settings = Settings::parse(&before.config, &host, &self.machine)?;
-        let limits = live(&request.resources, &host.resources)?;
-        let is_live = container.state().running().is_some() && limits != LinuxResources::default();
-        if is_live {
-            self.set_limits(container, limits).await?;
-        }
+    ) -> Result<Option<String>> {
+        let (before, settings_before) = (container.record(), container.settings());
+        let is_running = container.state().running().is_some();
+        let edit = if is_running {
+            edit::split(&request.edit)
+        } else {
+            edit::Split { now: request.edit.clone(), ..edit::Split::default() }
+        };
         let mut record = (*before).clone();
-        record.host_config = host;
-        let record = Arc::new(record);
-        let (saved, folder) = (Arc::clone(&record), container.folder.clone());
-        let recorded = blocking::run(move || saved.save(&folder)).await;
-        if let Err(error) = recorded {
-            if is_live {
+        record.host_config = merged(&before.host_config, request)?;
+        edit::apply(&edit.now, &mut record)?;
+        record.is_edited |= *request != ContainerUpdateRequest::default();
+        if edit.later != ContainerEdit::default() {
+            record.pending.push(edit.later.clone());
+        }
+        self.check_pending(&record)?;
+        let settings = Settings::parse(&record.config, &record.host_config, &self.machine)?;
+        let limits = live(&request.resources, &record.host_config.resources)?;
+        let has_limits = is_running && limits != LinuxResources::default();
+        let had_ports = self.republish(container, (&settings_before, &settings)).await?;
+        let mut done = Ok(());
+        if has_limits {
+            done = self.set_limits(container, limits).await;
+        }
+        if done.is_ok() {
+            done = self.record_update(container, (record, settings), &request.edit).await;
+            if done.is_err() && has_limits {
                 let old = settings::to_limits(&before.host_config.resources)?;
                 self.set_limits(container, old).await.ok();
             }
-            return Err(error);
         }
-        {
-            let mut inner = container.inner();
-            inner.record = record;
-            inner.settings = Arc::new(settings);
+        if let (Err(_), Some(had)) = (&done, had_ports) {
+            self.take_back_ports(container, had).await;
         }
+        done?;
         self.tell(container, "update");
-        Ok(())
+        Ok(edit::warning(&edit.later))
+    }
+
+    /// The disk first, then memory.
+    async fn record_update(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        (mut record, settings): (ContainerRecord, Settings),
+        edit: &ContainerEdit,
+    ) -> Result<()> {
+        let has_mounts = !(edit.mount_add.is_empty() && edit.mount_rm.is_empty());
+        let (this, container) = (Arc::clone(self), Arc::clone(container));
+        blocking::run(move || {
+            let mut undo = Rollback::default();
+            let before = container.record();
+            let is_stopped = container.state().running().is_none();
+            if has_mounts && is_stopped {
+                this.make_new_mounts(&mut record, &mut undo)?;
+            }
+            record.save(&container.folder)?;
+            undo.commit();
+            this.let_go(&before, &record);
+            let has_new = record.mounts != before.mounts;
+            container.replace(record, settings);
+            if has_new { this.copy_up(&container) } else { Ok(()) }
+        })
+        .await
     }
 
     async fn set_limits(&self, container: &Container, limits: LinuxResources) -> Result<()> {

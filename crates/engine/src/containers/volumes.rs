@@ -10,7 +10,7 @@ use barge_volume::{CreateOptions, VolumeName};
 
 use super::container::{Container, Rest};
 use super::record::{Access, CopyUp, MountRecord, MountSource, Origin};
-use super::settings::{IpcMode, MissingSource, WantedMount, invalid};
+use super::settings::{IpcMode, WantedMount, invalid};
 use super::{Containers, spec};
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
@@ -28,10 +28,7 @@ impl Containers {
         wanted: Vec<WantedMount>,
         undo: &mut Rollback,
     ) -> Result<Vec<MountRecord>> {
-        let mut mounts = Vec::new();
-        for mount in wanted {
-            mounts.push(self.make_volume(id, mount, undo)?);
-        }
+        let mut mounts = self.make_wanted(id, wanted, undo)?;
         for from in &host.volumes_from {
             let (name, mode) = from.split_once(':').unwrap_or((from, ""));
             let access = match mode {
@@ -55,12 +52,23 @@ impl Containers {
         Ok(mounts)
     }
 
+    /// Makes the volumes and folders of these mounts.
+    pub(super) fn make_wanted(
+        &self,
+        id: &ContainerId,
+        wanted: Vec<WantedMount>,
+        undo: &mut Rollback,
+    ) -> Result<Vec<MountRecord>> {
+        wanted.into_iter().map(|mount| self.make_volume(id, mount, undo)).collect()
+    }
+
     fn make_volume(
         &self,
         id: &ContainerId,
         mount: WantedMount,
         undo: &mut Rollback,
     ) -> Result<MountRecord> {
+        mount.check_source()?;
         let source = match mount.source {
             MountSource::Volume { name, subpath, copy, origin } => {
                 let is_new = origin == Origin::Anonymous || self.volumes.get(&name).is_err();
@@ -88,12 +96,6 @@ impl Containers {
             }
             MountSource::Bind { path, recursion } => {
                 if !path.exists() {
-                    if mount.missing_source == MissingSource::Refuse {
-                        return Err(invalid(format!(
-                            "invalid mount config for type \"bind\": bind source path does not exist: {}",
-                            path.display()
-                        )));
-                    }
                     std::fs::create_dir_all(&path).map_err(|source| EngineError::Io {
                         action: "create the source of a bind mount",
                         what: path.display().to_string(),

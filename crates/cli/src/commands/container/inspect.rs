@@ -3,6 +3,7 @@
 use barge_client::Sizes;
 use clap::Args as _;
 
+use super::origin::{self, Form};
 use crate::commands::inspect;
 use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
@@ -23,6 +24,9 @@ pub(crate) const VERB: Verb = Verb {
 
 #[derive(clap::Args, Debug)]
 struct Flags {
+    /// Print the command ("run") or the file ("compose") that made a container
+    #[arg(long = "as", value_name = "form", value_parser = origin::form, conflicts_with_all = ["format", "size"])]
+    form: Option<Form>,
     #[arg(short, long, value_name = "string", help = INSPECT_HELP)]
     format: Option<String>,
     /// Display total file sizes
@@ -32,6 +36,9 @@ struct Flags {
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
+    if let Some(form) = flags.form {
+        return origin::show(session, &input.arguments, form).await;
+    }
     let sizes = if flags.size { Sizes::Include } else { Sizes::Omit };
     let client = session.client().await?;
     inspect::show(session, (&input.arguments, flags.format.as_deref()), |name| async move {

@@ -18,6 +18,7 @@ pub(super) mod inspect;
 pub(super) mod kill;
 pub(super) mod logs;
 pub(super) mod ls;
+pub(super) mod origin;
 pub(super) mod pause;
 pub(super) mod port;
 mod prune;

@@ -1,9 +1,9 @@
-//! `barge update`: other limits for containers that there are.
+//! `barge update`: other limits for containers that there are, and more that Docker makes people remove them for.
 
-use barge_api_types::{ContainerUpdateRequest, Resources, RestartPolicy};
+use barge_api_types::{ContainerEdit, ContainerUpdateRequest, Mount, Resources, RestartPolicy};
 use clap::Args as _;
 
-use super::config::limits;
+use super::config::{limits, text};
 use super::{config, each};
 use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
@@ -65,6 +65,45 @@ struct Flags {
     /// Restart policy to apply when a container exits
     #[arg(long, value_name = "string")]
     restart: Option<String>,
+    /// Set environment variables (with the next start)
+    #[arg(long, value_name = "list", value_parser = text::variable)]
+    env_add: Vec<String>,
+    /// Remove environment variables (with the next start)
+    #[arg(long, value_name = "list")]
+    env_rm: Vec<String>,
+    /// Set another host name (with the next start)
+    #[arg(long, value_name = "string")]
+    hostname: Option<String>,
+    /// Set meta data
+    #[arg(long, value_name = "list", value_parser = text::label)]
+    label_add: Vec<String>,
+    /// Remove meta data
+    #[arg(long, value_name = "list")]
+    label_rm: Vec<String>,
+    /// Attach a filesystem mount (with the next start)
+    #[arg(long, value_name = "mount", value_parser = config::mount)]
+    mount_add: Vec<Mount>,
+    /// Detach the filesystem mount at a path in the container (with the next start)
+    #[arg(long, value_name = "list")]
+    mount_rm: Vec<String>,
+    /// Publish a port to the host
+    #[arg(long, value_name = "list")]
+    publish_add: Vec<String>,
+    /// Publish a port of the container no more
+    #[arg(long, value_name = "list")]
+    publish_rm: Vec<String>,
+    /// Signal to stop the container
+    #[arg(long, value_name = "string")]
+    stop_signal: Option<String>,
+    /// Timeout (in seconds) to stop a container
+    #[arg(long, value_name = "int", value_parser = integer, allow_hyphen_values = true)]
+    stop_timeout: Option<i64>,
+    /// Username or UID (with the next start)
+    #[arg(short, long, value_name = "string")]
+    user: Option<String>,
+    /// Working directory inside the container (with the next start)
+    #[arg(short, long, value_name = "string")]
+    workdir: Option<String>,
 }
 
 impl Flags {
@@ -89,7 +128,22 @@ impl Flags {
             pids_limit: self.pids_limit,
             ..Resources::default()
         };
-        let request = ContainerUpdateRequest { restart_policy, resources };
+        let edit = ContainerEdit {
+            env_add: text::environment(&[], &self.env_add)?,
+            env_rm: self.env_rm,
+            label_add: text::pairs(&self.label_add),
+            label_rm: self.label_rm,
+            publish_add: config::ports(&self.publish_add, &[])?.bindings,
+            publish_rm: self.publish_rm,
+            mount_add: self.mount_add,
+            mount_rm: self.mount_rm,
+            hostname: self.hostname,
+            user: self.user,
+            working_dir: self.workdir,
+            stop_signal: self.stop_signal,
+            stop_timeout: self.stop_timeout,
+        };
+        let request = ContainerUpdateRequest { restart_policy, edit, resources };
         if request == ContainerUpdateRequest::default() && self.restart.is_none() {
             return Err(CliError::Invalid(
                 "you must provide one or more flags when using this command".to_owned(),
@@ -102,5 +156,15 @@ impl Flags {
 async fn run(session: &Session, input: Input) -> Result<()> {
     let request = input.flags::<Flags>()?.request()?;
     let client = session.client().await?;
-    each(session, &input.arguments, |name| client.containers().update(name, &request)).await
+    let notes = session.streams;
+    each(session, &input.arguments, |name| {
+        let request = &request;
+        async move {
+            for warning in client.containers().update(name, request).await? {
+                notes.note(format!("{name}: {warning}"));
+            }
+            Ok(())
+        }
+    })
+    .await
 }

@@ -66,6 +66,8 @@ impl Plan {
             host_config,
             endpoints: BTreeMap::new(),
             mounts: Vec::new(),
+            pending: Vec::new(),
+            is_edited: false,
         };
         Ok(Self { record, settings })
     }

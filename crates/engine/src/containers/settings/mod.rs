@@ -21,7 +21,7 @@ use barge_types::{RestartPolicy, Signal};
 pub(crate) use discard::{discard_limits, discard_unsupported};
 pub(crate) use machine::{Host, SecurityModules};
 pub(crate) use modes::{CgroupMode, IpcMode, NetworkMode, PidMode, UtsMode};
-pub(crate) use mounts::{MissingSource, WantedMount, parse_mounts};
+pub(crate) use mounts::{WantedMount, clean, destination_of, parse_mounts};
 #[cfg(test)]
 use resources::device_rule;
 pub(crate) use resources::to_limits;

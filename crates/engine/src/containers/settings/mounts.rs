@@ -67,6 +67,30 @@ pub(crate) fn parse_mounts(
     Ok(mounts)
 }
 
+impl WantedMount {
+    /// Refuses a bind whose source has to exist and does not.
+    pub(crate) fn check_source(&self) -> Result<()> {
+        match &self.source {
+            MountSource::Bind { path, .. }
+                if self.missing_source == MissingSource::Refuse && !path.exists() =>
+            {
+                Err(invalid(format!(
+                    "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                    path.display()
+                )))
+            }
+            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Tmpfs { .. } => {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where the bind of this text leads to inside.
+pub(crate) fn destination_of(bind: &str) -> Option<String> {
+    from_bind(bind).ok().map(|mount| mount.destination)
+}
+
 fn plain(destination: String, source: MountSource) -> WantedMount {
     WantedMount {
         destination,
@@ -86,7 +110,7 @@ fn volume(name: String) -> MountSource {
 }
 
 /// An absolute path without `.`, `..` and doubled slashes, which is not the root itself.
-fn clean(destination: &str) -> Result<String> {
+pub(crate) fn clean(destination: &str) -> Result<String> {
     if !destination.starts_with('/') {
         return Err(invalid(format!(
             "invalid mount path: '{destination}' mount path must be absolute"

@@ -21,6 +21,8 @@ fn record(config: ContainerConfig, host_config: HostConfig) -> ContainerRecord {
         host_config,
         endpoints: std::collections::BTreeMap::new(),
         mounts: Vec::new(),
+        pending: Vec::new(),
+        is_edited: false,
     }
 }
 

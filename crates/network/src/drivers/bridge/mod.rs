@@ -25,7 +25,7 @@ use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions, Link, M
 use crate::error::{NetworkError, Result, several};
 use crate::ipam::{AddressPool, Refused};
 use crate::network::PoolRecord;
-use crate::ports::PortTable;
+use crate::ports::{PortRequest, PortTable, PublishedPort};
 use crate::reaper::Reaper;
 use crate::rules::Rules;
 use crate::sandbox::Sandbox;
@@ -198,6 +198,18 @@ impl Bridge {
         }
     }
 
+    /// Has the port of a container whose first ports are published later reflect, where that takes a setting.
+    fn reflect(&self, link: &Link) -> Result<()> {
+        let port = self.port_settings(link);
+        if port.is_default() {
+            return Ok(());
+        }
+        let name = link.host_interface.as_str();
+        self.socket()
+            .send(&[link::set_port(name, port)])
+            .map_err(NetworkError::netlink(format!("set up the interface {name}")))
+    }
+
     fn configure(link: &Link, sandbox: &Sandbox) -> Result<()> {
         let fail = || NetworkError::netlink(format!("set up {} of the container", link.interface));
         let mut socket = sandbox.socket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -323,6 +335,42 @@ impl NetworkDriver for Bridge {
             self.socket().send(&[link::delete_by_name(link.host_interface.as_str())]).ok();
         }
         done
+    }
+
+    fn republish(
+        &self,
+        endpoint: &Endpoint,
+        keep: &[PublishedPort],
+        add: &[PortRequest],
+    ) -> Result<Vec<PublishedPort>> {
+        let Some(link) = endpoint.link() else { return Ok(Vec::new()) };
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            link.ports.iter().copied().partition(|port| keep.contains(port));
+        let with = |ports: Vec<PublishedPort>| Link { ports, ..link.clone() };
+        let (gone, kept) = (with(gone), with(kept));
+        self.shared.rules.withdraw(&publications(&gone))?;
+        // Given back first: what goes may make room for what comes.
+        self.shared.ports.release(&gone.ports);
+        let added = self
+            .shared
+            .ports
+            .reserve(add, link.address.addr(), self.config.default_binding)
+            .map_err(connectivity(endpoint))
+            .map(with)
+            .and_then(|added| {
+                let done = self.publish(endpoint, &added).and_then(|()| self.reflect(&added));
+                done.inspect_err(|_| {
+                    // The first error is the one to tell.
+                    self.shared.rules.withdraw(&publications(&added)).ok();
+                    self.shared.ports.release(&added.ports);
+                })?;
+                Ok(added)
+            })
+            .inspect_err(|_| {
+                self.shared.ports.adopt(&gone.ports);
+                self.publish(endpoint, &gone).ok();
+            })?;
+        Ok([kept.ports, added.ports].concat())
     }
 
     fn release(&self, endpoint: &Endpoint) -> Result<()> {

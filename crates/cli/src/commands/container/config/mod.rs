@@ -20,6 +20,8 @@ mod security;
 pub(in crate::commands) mod text;
 
 pub(in crate::commands) use flags::ContainerFlags;
+pub(super) use mounts::mount;
+pub(super) use ports::ports;
 
 /// The request that the flags and arguments describe.
 pub(super) fn request(flags: &ContainerFlags, input: &Input) -> Result<ContainerCreateRequest> {
@@ -33,7 +35,7 @@ pub(super) fn request(flags: &ContainerFlags, input: &Input) -> Result<Container
         )));
     }
     let volumes = mounts::volumes(&flags.volume)?;
-    let ports = ports::ports(&flags.publish, &flags.expose)?;
+    let ports = ports(&flags.publish, &flags.expose)?;
     let devices = devices::devices(&flags.device)?;
     let mut config = config(flags, input)?;
     config.exposed_ports = ports.exposed;
@@ -251,3 +253,5 @@ fn log_config(flags: &ContainerFlags) -> Result<LogConfig> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::made_by;

@@ -35,7 +35,7 @@ pub(super) fn fields(text: &str) -> Vec<String> {
 }
 
 /// `--mount`
-pub(super) fn mount(text: &str) -> Parsed<Mount> {
+pub(in crate::commands::container) fn mount(text: &str) -> Parsed<Mount> {
     let mut mount = Mount { kind: "volume".to_owned(), ..Mount::default() };
     for field in fields(text) {
         set(&mut mount, &field)?;

@@ -9,13 +9,16 @@ use crate::error::{CliError, Result};
 
 /// What the flags ask for.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Ports {
+pub(in crate::commands::container) struct Ports {
     pub(super) exposed: ObjectSet,
-    pub(super) bindings: PortMap,
+    pub(in crate::commands::container) bindings: PortMap,
 }
 
 /// `-p` and `--expose`
-pub(super) fn ports(publish: &[String], expose: &[String]) -> Result<Ports> {
+pub(in crate::commands::container) fn ports(
+    publish: &[String],
+    expose: &[String],
+) -> Result<Ports> {
     let mut ports = Ports::default();
     for text in publish {
         let text = if text.contains('=') { long_form(text)? } else { text.clone() };

@@ -7,13 +7,19 @@ use super::*;
 use crate::flags::{ARGUMENTS, Order, shape};
 
 fn made(line: &[&str]) -> std::result::Result<Value, String> {
+    Ok(serde_json::to_value(made_by(line)?).unwrap())
+}
+
+/// The request of a line of `run`.
+pub(in crate::commands::container) fn made_by(
+    line: &[&str],
+) -> std::result::Result<ContainerCreateRequest, String> {
     let command = shape(ContainerFlags::augment_args(clap::Command::new("run")), Order::FlagsFirst);
     let matches = command.try_get_matches_from(line).map_err(|error| error.to_string())?;
     let arguments = matches.get_many::<String>(ARGUMENTS).into_iter().flatten().cloned().collect();
     let flags = ContainerFlags::from_arg_matches(&matches).unwrap();
     let input = Input { matches, arguments };
-    let request = request(&flags, &input).map_err(|error| error.to_string())?;
-    Ok(serde_json::to_value(request).unwrap())
+    request(&flags, &input).map_err(|error| error.to_string())
 }
 
 #[test]

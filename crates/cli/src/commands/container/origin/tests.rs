@@ -1,0 +1,243 @@
+//! Whole command lines, there and back again.
+
+use barge_api_types::ContainerOrigin;
+use serde_json::Value;
+
+use super::{compose, run};
+use crate::commands::container::config::made_by;
+
+fn origin(line: &[&str]) -> ContainerOrigin {
+    let request = made_by(line).unwrap();
+    ContainerOrigin { name: "cc".to_owned(), request, is_edited: false }
+}
+
+/// Every flag of `run` that becomes a part of the request.
+const LINES: [&[&str]; 6] = [
+    &["-it", "--rm", "busybox"],
+    &[
+        "-m",
+        "100m",
+        "--memory-swap=-1",
+        "--cpus=0.25",
+        "-e",
+        "A=it's $HOME",
+        "-e",
+        "B=",
+        "-l",
+        "x",
+        "-l",
+        "y=z w",
+        "-u",
+        "1:2",
+        "-w",
+        "/w",
+        "-h",
+        "host",
+        "--domainname",
+        "d",
+        "--init=false",
+        "--stop-signal",
+        "INT",
+        "--stop-timeout",
+        "3",
+        "--restart",
+        "on-failure:3",
+        "--entrypoint",
+        "",
+        "img",
+        "sh",
+        "-c",
+        "echo \"a b\" $x; exit 1",
+    ],
+    &[
+        "-v",
+        "/a:/b:ro",
+        "-v",
+        "/anonymous",
+        "-v",
+        "data:/d",
+        "--tmpfs",
+        "/t:size=1m",
+        "--tmpfs",
+        "/u",
+        "--mount",
+        "type=bind,src=/a,dst=/c,readonly,bind-propagation=rslave",
+        "--mount",
+        "type=volume,src=v,dst=/v,volume-nocopy,volume-label=k=v,volume-opt=type=tmpfs",
+        "--mount",
+        "\"type=tmpfs\",dst=/x,tmpfs-size=1m,tmpfs-mode=1770",
+        "--volumes-from",
+        "other:ro",
+        "img",
+    ],
+    &[
+        "-p",
+        "8080:80",
+        "-p",
+        "127.0.0.1:53:53/udp",
+        "-p",
+        "90",
+        "--expose",
+        "91",
+        "-P",
+        "--network",
+        "none",
+        "--mac-address",
+        "02:42:ac:11:00:09",
+        "--add-host",
+        "a:1.2.3.4",
+        "--dns",
+        "1.1.1.1",
+        "--dns-search",
+        "example.org",
+        "--dns-option",
+        "ndots:2",
+        "img",
+    ],
+    &[
+        "--cap-add",
+        "NET_ADMIN",
+        "--cap-drop",
+        "ALL",
+        "--privileged",
+        "--read-only",
+        "--security-opt",
+        "no-new-privileges",
+        "--security-opt",
+        "systempaths=unconfined",
+        "--ulimit",
+        "nofile=1:2",
+        "--device",
+        "/dev/null:/dev/x:r",
+        "--sysctl",
+        "net.ipv4.ip_forward=1",
+        "--pid",
+        "host",
+        "--ipc",
+        "host",
+        "--uts",
+        "host",
+        "--cgroupns",
+        "host",
+        "--userns",
+        "host",
+        "--pids-limit",
+        "7",
+        "--cpu-shares",
+        "9",
+        "--cpuset-cpus",
+        "0",
+        "--shm-size",
+        "65m",
+        "--memory-reservation",
+        "1000",
+        "--memory-swappiness",
+        "0",
+        "--oom-score-adj",
+        "5",
+        "--oom-kill-disable",
+        "--blkio-weight",
+        "100",
+        "--device-read-bps",
+        "/dev/vda:1mb",
+        "--device-cgroup-rule",
+        "c 1:3 rwm",
+        "--group-add",
+        "7",
+        "--cgroup-parent",
+        "/p",
+        "img",
+    ],
+    &[
+        "--health-cmd",
+        "test -e /x",
+        "--health-interval",
+        "1m30s",
+        "--health-retries",
+        "2",
+        "--log-driver",
+        "json-file",
+        "--log-opt",
+        "max-size=1m",
+        "--runtime",
+        "r",
+        "--annotation",
+        "a=b",
+        "--storage-opt",
+        "size=1g",
+        "--link",
+        "a:b",
+        "img",
+    ],
+];
+
+#[test]
+fn the_line_makes_the_same_request_again() {
+    for line in LINES {
+        let origin = origin(line);
+        let (words, unsaid) = run::line(&origin).unwrap();
+        assert_eq!(unsaid, Vec::<String>::new(), "{line:?}");
+        // `run` has flags of its own beside those of the request.
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let own = |word: &&str| !word.starts_with("--name=") && *word != "--detach";
+        let again = made_by(&words.iter().copied().filter(own).collect::<Vec<_>>()).unwrap();
+        let value = |request| serde_json::to_value(request).unwrap();
+        assert_eq!(value(&again), value(&origin.request), "{words:?}");
+    }
+}
+
+#[test]
+fn a_shell_reads_the_line_as_it_is() {
+    let origin = origin(LINES[1]);
+    let line = run::text(&origin).unwrap();
+    let shell = std::process::Command::new("sh")
+        .args(["-c", &format!("barge() {{ printf '%s\\0' \"$@\"; }}; {line}")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(shell.stdout).unwrap();
+    let read: Vec<&str> = text.split_terminator('\0').skip(1).collect();
+    assert_eq!(read, run::line(&origin).unwrap().0);
+}
+
+#[test]
+fn what_cannot_be_said_is_named() {
+    let mut origin = origin(&["img"]);
+    origin.request.host_config.resources.device_requests = vec![Default::default()];
+    origin.is_edited = true;
+    let line = run::text(&origin).unwrap();
+    assert!(line.starts_with("# cc was changed since by `barge update`"), "{line}");
+    assert!(line.contains("# not said here: HostConfig.DeviceRequests\n"), "{line}");
+    assert!(line.ends_with("barge run --name=cc img\n"), "{line}");
+}
+
+#[test]
+fn a_compose_file_says_the_same() {
+    let text = compose::text(&[origin(LINES[1]), origin(&["-v", "data:/d", "-p", "80:80", "img"])])
+        .unwrap();
+    for line in [
+        "services:\n  cc:\n",
+        "    environment:\n      - \"A=it's $$HOME\"\n",
+        "    restart: \"on-failure:3\"\n",
+        "    mem_limit: \"100m\"\n",
+        "    entrypoint:\n      - \"\"\n",
+    ] {
+        let first = compose::text(&[origin(LINES[1])]).unwrap();
+        assert!(first.contains(line), "{line} is not in {first}");
+    }
+    assert!(text.contains("volumes:\n  data:\n    external: true\n"), "{text}");
+    assert!(text.contains("    ports:\n      - \"80:80/tcp\"\n"), "{text}");
+}
+
+#[test]
+fn a_yaml_reader_reads_what_was_written() {
+    // JSON is YAML: each scalar that is quoted is JSON, and each that is not is a plain word.
+    let text = compose::text(&[origin(LINES[4])]).unwrap();
+    for line in text.lines() {
+        let scalar = line.trim_start_matches([' ', '-']);
+        let scalar = scalar.split_once(": ").map_or(scalar, |(_, value)| value);
+        if scalar.starts_with('"') {
+            let read: Result<Value, _> = serde_json::from_str(scalar.trim_end_matches(':'));
+            assert!(read.is_ok(), "{line}");
+        }
+    }
+}

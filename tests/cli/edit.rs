@@ -1,0 +1,226 @@
+//! Changing a container that there is, and the command that made it.
+
+use std::io::Read as _;
+use std::net::TcpStream;
+
+use barge_testkit::{Client, TestHost, eventually};
+
+/// What a container does that says something to whoever connects.
+const SERVER: &str = "nc -ll -p 81 -e echo served & exec nc -ll -p 80 -e echo served";
+
+/// Asks until it is answered: a server in a container starts listening in its own time.
+fn ask(host: &TestHost, address: &str) {
+    host.in_netns(|| {
+        eventually("somebody answers", || {
+            let mut text = String::new();
+            TcpStream::connect(address).is_ok_and(|mut stream| {
+                stream.read_to_string(&mut text).is_ok() && text == "served\n"
+            })
+        });
+    });
+}
+
+fn is_refused(host: &TestHost, address: &str) -> bool {
+    host.in_netns(|| TcpStream::connect(address).is_err())
+}
+
+fn ports(host: &TestHost, name: &str) -> String {
+    let mut lines: Vec<String> =
+        host.barge(&["port", name]).text().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines.join("\n")
+}
+
+#[test]
+fn what_can_change_live_does_and_the_rest_waits_for_the_next_start() {
+    let mut host = TestHost::new();
+    host.busybox();
+    let folder = host.scratch().join("data");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("file"), "from the host").unwrap();
+    let run = ["run", "-d", "--name", "cc", "-e", "A=1", "-l", "old=1", "-p", "8080:80", "busybox"];
+    host.barge(&[&run[..], &["sleep", "1000"]].concat()).ok();
+    let id = host.id("cc");
+    let mount = format!("type=bind,src={},dst=/data,readonly", folder.display());
+    let update = host.barge(&[
+        "container",
+        "update",
+        "--env-add",
+        "A=2",
+        "--env-add",
+        "B=x y",
+        "--label-add",
+        "new=2",
+        "--label-rm",
+        "old",
+        "--publish-add",
+        "127.0.0.1:8081:81",
+        "--mount-add",
+        &mount,
+        "--mount-add",
+        "type=volume,src=kept,dst=/kept",
+        "--hostname",
+        "other",
+        "--workdir",
+        "/data",
+        "--stop-timeout",
+        "1",
+        "cc",
+    ]);
+    update.ok();
+    assert_eq!(update.text(), "cc");
+    let note = "cc: --env-add, --mount-add, --hostname, --workdir: in force with the next start of the container";
+    assert_eq!(update.stderr.trim(), note);
+    // At once.
+    let shown = host.inspect("cc");
+    assert_eq!(shown["Config"]["Labels"]["new"], "2");
+    assert!(shown["Config"]["Labels"]["old"].is_null());
+    assert_eq!(shown["Config"]["StopTimeout"], 1);
+    assert_eq!(ports(&host, "cc"), "80/tcp -> 0.0.0.0:8080\n81/tcp -> 127.0.0.1:8081");
+    // Later, and shown.
+    assert_eq!(shown["Config"]["Env"][0], "A=1");
+    assert_eq!(shown["Pending"][0]["EnvAdd"], serde_json::json!(["A=2", "B=x y"]));
+    assert_eq!(shown["Pending"][0]["Hostname"], "other");
+    assert_eq!(shown["Mounts"], serde_json::json!([]));
+    // A new daemon knows all of it.
+    host.kill9();
+    host.start();
+    assert_eq!(host.inspect("cc")["Pending"][0]["Hostname"], "other");
+    host.barge(&["restart", "-t", "0", "cc"]).ok();
+    assert_eq!(host.id("cc"), id);
+    let shown = host.inspect("cc");
+    assert!(shown.get("Pending").is_none(), "{shown}");
+    let inside = "echo $A-$B; hostname; pwd; cat file; echo more > /kept/f; touch /data/no";
+    let seen = host.barge(&["exec", "cc", "sh", "-c", inside]);
+    assert_eq!(seen.stdout, "2-x y\nother\n/data\nfrom the host");
+    assert!(seen.stderr.contains("Read-only file system"), "{}", seen.stderr);
+    assert_eq!(ports(&host, "cc"), "80/tcp -> 0.0.0.0:8080\n81/tcp -> 127.0.0.1:8081");
+    // And away again, of a container that does not run: at once.
+    host.barge(&["stop", "-t", "0", "cc"]).ok();
+    let update = host.barge(&[
+        "update",
+        "--env-rm",
+        "B",
+        "--mount-rm",
+        "/data",
+        "--mount-rm",
+        "/kept/",
+        "--publish-rm",
+        "80",
+        "--workdir",
+        "/",
+        "cc",
+    ]);
+    update.ok();
+    assert_eq!(update.stderr, "");
+    host.barge(&["start", "cc"]).ok();
+    let seen = host.barge(&["exec", "cc", "sh", "-c", "echo $A-$B; pwd; ls /data /kept"]);
+    assert_eq!(seen.stdout, "2-\n/\n/data:\n\n/kept:\n");
+    assert_eq!(ports(&host, "cc"), "81/tcp -> 127.0.0.1:8081");
+    // The volume is nobody's any more, and nothing of it is lost.
+    let read = ["run", "--rm", "-v", "kept:/k", "busybox", "cat", "/k/f"];
+    assert_eq!(host.barge(&read).text(), "more");
+    host.barge(&["volume", "rm", "kept"]).ok();
+}
+
+#[test]
+fn a_port_is_published_while_it_runs() {
+    let host = TestHost::new();
+    host.busybox();
+    host.barge(&["run", "-d", "--name", "cc", "busybox", "sh", "-c", SERVER]).ok();
+    assert!(is_refused(&host, "127.0.0.1:8080"));
+    host.barge(&["update", "--publish-add", "8080:80", "--publish-add", "8081:81", "cc"]).ok();
+    ask(&host, "127.0.0.1:8080");
+    host.barge(&["update", "--publish-rm", "80/tcp", "cc"]).ok();
+    assert!(is_refused(&host, "127.0.0.1:8080"));
+    ask(&host, "127.0.0.1:8081");
+}
+
+#[test]
+fn a_wrong_edit_changes_nothing() {
+    let host = TestHost::new();
+    host.busybox();
+    host.barge(&["run", "-d", "--name", "taken", "-p", "8080:80", "busybox", "sleep", "1000"]).ok();
+    host.barge(&["run", "-d", "--name", "cc", "-m", "64m", "busybox", "sleep", "1000"]).ok();
+    let before = host.inspect("cc");
+    for (flags, text) in [
+        (&["--env-rm", "NONE"][..], "container cc has no variable NONE"),
+        (&["--label-rm", "none"], "container cc has no label none"),
+        (&["--mount-rm", "/none"], "container cc has no mount at /none"),
+        (&["--publish-rm", "80"], "container cc does not publish 80/tcp"),
+        (
+            &["--mount-add", "type=bind,src=/does/not/exist,dst=/x"],
+            "bind source path does not exist",
+        ),
+        (&["--stop-signal", "NONE"], "invalid signal: NONE"),
+        (&["--workdir", "relative"], "it needs to be an absolute path"),
+        (&["-m", "32m", "--publish-add", "8080:80"], "port is already allocated"),
+        (&["--publish-add", "8081:80", "-m", "1k"], "Minimum memory limit"),
+    ] {
+        let update = host.barge(&[&["update"], flags, &["cc"]].concat());
+        update.fails_saying(1, text);
+        assert_eq!(host.inspect("cc"), before, "{flags:?}");
+        assert_eq!(host.cgroup("cc", "memory", "memory.limit_in_bytes"), "67108864");
+    }
+    assert!(is_refused(&host, "127.0.0.1:8081"));
+    let hosts = ["create", "--name", "hh", "--network", "host", "busybox", "true"];
+    host.barge(&hosts).ok();
+    let update = host.barge(&["update", "--publish-add", "80:80", "hh"]);
+    update.fails_saying(1, "container hh has no ports to publish: its network is host");
+}
+
+#[test]
+fn the_command_that_made_a_container_makes_it_again() {
+    let mut host = TestHost::new();
+    host.busybox();
+    let script = "echo \"$A\"; hostname; cat /proc/self/limits | grep -c 'Max open files *77 '";
+    for client in Client::both() {
+        let run = [
+            "run",
+            "--name",
+            "one",
+            "-e",
+            "A=it's $B",
+            "-h",
+            "box",
+            "--ulimit",
+            "nofile=77",
+            "-v",
+            "data:/d",
+            "--tmpfs",
+            "/t",
+            "-m",
+            "64m",
+            "busybox",
+            "sh",
+            "-c",
+            script,
+        ];
+        let first = host.run(client, &run);
+        first.ok();
+        host.kill9();
+        host.start();
+        let line = host.barge(&["inspect", "--as", "run", "one"]).text().to_owned();
+        assert!(line.starts_with("barge run --name=one "), "{line}");
+        let words = line.strip_prefix("barge ").unwrap().replace("--name=one", "--name=two");
+        // As a shell reads it.
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &format!("printf '%s\\0' {words}")])
+            .output()
+            .unwrap();
+        let words = String::from_utf8(shell.stdout).unwrap();
+        let second = host.barge(&words.split_terminator('\0').collect::<Vec<_>>());
+        assert_eq!(second.stdout, first.stdout, "{line}");
+        host.barge(&["rm", "one", "two"]).ok();
+    }
+    host.barge(&["create", "--name", "three", "-p", "80:80", "busybox", "true"]).ok();
+    host.barge(&["update", "--label-add", "a=b", "three"]).ok();
+    let line = host.barge(&["container", "inspect", "--as", "run", "three"]);
+    assert!(line.stdout.starts_with("# three was changed since by `barge update`"), "{line:?}");
+    let file = host.barge(&["inspect", "--as", "compose", "three"]);
+    assert!(file.text().contains("    image: busybox\n"), "{file:?}");
+    assert!(file.text().contains("    ports:\n      - \"80:80/tcp\""), "{file:?}");
+    let wrong = host.barge(&["inspect", "--as", "kube", "three"]);
+    wrong.fails_saying(125, "must be \"run\" or \"compose\"");
+    host.barge(&["inspect", "--as", "run", "nobody"]).fails_saying(1, "No such container: nobody");
+}
