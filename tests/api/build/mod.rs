@@ -1,5 +1,6 @@
 //! Builds through the API: Docker's classic stream, barge's own events, and what is left of either, which is nothing.
 
+mod attacks;
 mod classic;
 mod events;
 mod faults;
@@ -42,6 +43,13 @@ fn build(host: &TestHost, query: &str, context: &[u8]) -> String {
     let text = said(&reply);
     assert!(text.contains("Successfully built "), "{}", reply.text());
     text
+}
+
+/// What the last step that ran printed.
+fn output(said: &str) -> &str {
+    let (_, ran) = said.rsplit_once(" ---> Running in ").unwrap_or_else(|| panic!("{said}"));
+    let printed = ran.split_once('\n').unwrap().1;
+    printed.split("Removing intermediate container").next().unwrap()
 }
 
 /// What an error in a stream says.

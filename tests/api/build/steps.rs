@@ -2,7 +2,7 @@
 
 use barge_testkit::{HostOptions, Sharing, TarBuilder, TestHost};
 
-use super::{build, dockerfile, failure, post};
+use super::{build, dockerfile, failure, output, post};
 
 static HOST: Sharing = Sharing::new();
 
@@ -10,8 +10,7 @@ static HOST: Sharing = Sharing::new();
 fn printed(host: &TestHost, query: &str, command: &str) -> String {
     let text = format!("FROM busybox\nRUN {command}\n");
     let said = build(host, &format!("nocache=1&{query}"), &dockerfile(&text));
-    let said = said.split_once(&format!("RUN {command}\n")).unwrap().1.to_owned();
-    said.split("Successfully built").next().unwrap().trim().to_owned()
+    output(&said).trim().to_owned()
 }
 
 #[test]

@@ -152,6 +152,11 @@ impl Graph<'_> {
         let source = flag.source.clone().unwrap_or_else(|| "/".to_owned());
         let seed = match &flag.from {
             Some(from) => Some((self.files_of(stage, number, from)?, source)),
+            // A part of what other steps change meanwhile: a link may be there when it is mounted (CVE-2024-23651).
+            None if metadata::join("/", &source) != "/" => {
+                let text = format!("source={source} of a cache mount without from");
+                return Err(BuildError::Unsupported(text));
+            }
             None => None,
         };
         let mut key = KeyMaker::new("mount").word(&id);
