@@ -254,6 +254,7 @@ impl EngineError {
                 | barge_logdriver::LogError::UnknownOption { .. }
                 | barge_logdriver::LogError::BadOption { .. } => ErrorKind::InvalidParameter,
                 barge_logdriver::LogError::Unreachable { .. }
+                | barge_logdriver::LogError::NoJournal
                 | barge_logdriver::LogError::Io { .. } => ErrorKind::System,
             },
             Self::Seccomp(_) => ErrorKind::InvalidParameter,

@@ -23,13 +23,16 @@ pub enum LogError {
         reason: String,
     },
     /// A remote log cannot be reached.
-    #[error("failed to initialize logging driver: {reason}")]
+    #[error("failed to initialize logging driver: {action}")]
     Unreachable {
-        /// Who was asked, and for what.
-        reason: String,
+        /// What was tried, and where.
+        action: String,
         /// Why not.
-        source: Option<io::Error>,
+        source: io::Error,
     },
+    /// There is no journal to write to.
+    #[error("failed to initialize logging driver: journald is not enabled on this host")]
+    NoJournal,
     /// The file system refused.
     #[error("cannot {action} log {path}", path = .path.display())]
     Io {
@@ -49,6 +52,10 @@ impl LogError {
         path: &Path,
     ) -> impl FnOnce(E) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source: source.into() }
+    }
+
+    pub(crate) fn unreachable(action: impl Into<String>, source: io::Error) -> Self {
+        Self::Unreachable { action: action.into(), source }
     }
 
     pub(crate) fn bad_option(reason: impl Into<String>) -> Self {

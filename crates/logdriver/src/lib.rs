@@ -18,6 +18,7 @@ mod options;
 mod packed;
 mod reader;
 mod record;
+mod remote;
 mod rotating;
 mod tail;
 mod time;
@@ -25,6 +26,8 @@ mod watch;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod testing;
 
 pub use attributes::{LogSubject, attributes, tag};
 pub use copier::{Copier, MAX_LINE};

@@ -30,6 +30,63 @@ pub fn format_fixed(nanos: i64) -> String {
     ascii(out)
 }
 
+/// `2006-01-02T15:04:05+01:00`, with so many digits of the fraction, `offset` seconds east of UTC.
+pub(crate) fn append_offset_time(out: &mut Vec<u8>, (nanos, digits): (i64, u32), offset: i64) {
+    append_seconds(out, nanos.div_euclid(SECOND) + offset);
+    if digits > 0 {
+        out.push(b'.');
+        let fraction = nanos.rem_euclid(SECOND).unsigned_abs() / 10_u64.pow(9 - digits);
+        append_digits(out, fraction, usize::try_from(digits).unwrap_or(0));
+    }
+    if offset == 0 {
+        out.push(b'Z');
+        return;
+    }
+    out.push(if offset < 0 { b'-' } else { b'+' });
+    append_digits(out, offset.unsigned_abs() / 3600, 2);
+    out.push(b':');
+    append_digits(out, offset.unsigned_abs() / 60 % 60, 2);
+}
+
+/// `Jan _2 15:04:05`, as syslog has always had it.
+pub(crate) fn append_clock(out: &mut Vec<u8>, nanos: i64, offset: i64) {
+    const MONTHS: [&[u8; 3]; 12] = [
+        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
+        b"Dec",
+    ];
+    let seconds = nanos.div_euclid(SECOND) + offset;
+    let (_, month, day) = civil(seconds.div_euclid(DAY));
+    let second = seconds.rem_euclid(DAY).unsigned_abs();
+    let month = usize::try_from(month - 1).ok().and_then(|place| MONTHS.get(place));
+    out.extend_from_slice(month.map_or(b"Jan", |name| *name));
+    out.extend_from_slice(if day < 10 { b"  " } else { b" " });
+    append_digits(out, day.unsigned_abs(), if day < 10 { 1 } else { 2 });
+    out.push(b' ');
+    append_digits(out, second / 3600, 2);
+    out.push(b':');
+    append_digits(out, second / 60 % 60, 2);
+    out.push(b':');
+    append_digits(out, second % 60, 2);
+}
+
+/// How far this machine's clock is from UTC; asked for once a second.
+#[derive(Debug, Default)]
+pub(crate) struct LocalTime {
+    second: Option<i64>,
+    offset: i64,
+}
+
+impl LocalTime {
+    pub(crate) fn offset(&mut self, nanos: i64) -> i64 {
+        let second = nanos.div_euclid(SECOND);
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.offset = barge_sys::clock::utc_offset(second);
+        }
+        self.offset
+    }
+}
+
 pub(crate) fn append_rfc3339(out: &mut Vec<u8>, nanos: i64) {
     append_seconds(out, nanos.div_euclid(SECOND));
     let fraction = nanos.rem_euclid(SECOND).unsigned_abs();
@@ -199,6 +256,35 @@ mod tests {
             assert_eq!(parse_rfc3339(text), Ok(nanos));
         }
         assert_eq!(format_fixed(120_000_000), "1970-01-01T00:00:00.120000000Z");
+    }
+
+    #[test]
+    fn moments_are_written_as_syslog_wants_them() {
+        let text = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            write(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let moment = 1_709_251_199 * SECOND + 123_456_789;
+        for (offset, seconds, micros, clock) in [
+            (0, "2024-02-29T23:59:59Z", "2024-02-29T23:59:59.123456Z", "Feb 29 23:59:59"),
+            (
+                3600,
+                "2024-03-01T00:59:59+01:00",
+                "2024-03-01T00:59:59.123456+01:00",
+                "Mar  1 00:59:59",
+            ),
+            (
+                -19_800,
+                "2024-02-29T18:29:59-05:30",
+                "2024-02-29T18:29:59.123456-05:30",
+                "Feb 29 18:29:59",
+            ),
+        ] {
+            assert_eq!(text(&|out| append_offset_time(out, (moment, 0), offset)), seconds);
+            assert_eq!(text(&|out| append_offset_time(out, (moment, 6), offset)), micros);
+            assert_eq!(text(&|out| append_clock(out, moment, offset)), clock);
+        }
     }
 
     #[test]

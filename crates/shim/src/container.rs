@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use barge_cgroups::CgroupManager;
+use barge_logdriver::LogDriver;
 use barge_shim_api::{
     AttachStreams, Event, Exec, ExecState, Exit, ExitRecord, Failure, FailureKind, SignalTarget,
     State, Status, UnixTime,
@@ -47,6 +48,8 @@ pub(crate) struct Container {
     first: Option<Process>,
     first_pid: u32,
     execs: Vec<(String, Process)>,
+    /// Once nothing is written to it any more.
+    log: Option<Box<dyn LogDriver>>,
     next_process: u32,
     /// How many of its processes the kernel has killed for want of memory, as far as is known.
     oom_kills: u64,
@@ -66,6 +69,7 @@ impl Container {
             first: Some(Process::new(ProcessId(0), pid, pidfd, stdio)),
             first_pid: pid,
             execs: Vec::new(),
+            log: None,
             next_process: 1,
             oom_kills: 0,
             is_clean: false,
@@ -383,6 +387,7 @@ impl Container {
         };
         self.execs.retain_mut(|(_, process)| !has_finished(process));
         if self.first.as_mut().is_some_and(has_finished) {
+            self.log = self.first.as_mut().and_then(|first| first.stdio.take_log());
             self.first = None;
         }
         match self.phase {
@@ -398,6 +403,13 @@ impl Container {
         self.is_clean = true;
         // What is left is swept by the daemon.
         self.cgroup.destroy().ok();
+    }
+
+    /// Waits, for a bounded time, until what the container wrote is where it belongs.
+    pub(crate) fn close_log(&mut self) {
+        if let Some(mut log) = self.log.take() {
+            log.close();
+        }
     }
 
     /// Whether nothing of it is left to be looked after.

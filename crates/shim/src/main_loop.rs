@@ -78,7 +78,18 @@ impl Shim {
             }
             self.tidy();
         }
+        self.leave();
         Ok(())
+    }
+
+    /// Nobody is to wait for a slow log: daemons see that the shim has gone before it is closed.
+    fn leave(&mut self) {
+        // First its socket, which the container's next shim has under the same name.
+        self.listener = None;
+        self.connections.clear();
+        if let Some(container) = &mut self.container {
+            container.close_log();
+        }
     }
 
     fn connect(&mut self, socket: OwnedFd) -> std::io::Result<()> {

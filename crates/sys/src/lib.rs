@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod bpf;
 pub mod btrfs;
 pub mod caps;
+pub mod clock;
 pub mod copy;
 pub mod durable;
 pub mod exe;

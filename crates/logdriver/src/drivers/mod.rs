@@ -1,12 +1,20 @@
 //! The drivers, one file each, and the one place that knows their names.
 
+mod cached;
+mod fluentd;
+mod gelf;
+mod journald;
 mod json_file;
 mod local;
 mod nothing;
+mod syslog;
 
 use crate::driver::{LogDriver, LogTarget};
 use crate::error::LogError;
 use crate::options::{Options, RotationConfig, RotationNames, is_on};
+use crate::remote::Remote;
+
+use cached::Cached;
 
 pub use json_file::JsonFile;
 pub use local::Local;
@@ -67,6 +75,38 @@ const KINDS: &[Kind] = &[
         },
         storage: Storage::Local,
     },
+    Kind {
+        name: fluentd::NAME,
+        options: fluentd::OPTIONS,
+        unknown: |option| format!("unknown log opt '{option}' for fluentd log driver"),
+        check: |options| fluentd::FluentdConfig::parse(options).map(drop),
+        open: |target| cached(target, fluentd::open(target)?),
+        storage: Storage::Cache,
+    },
+    Kind {
+        name: gelf::NAME,
+        options: gelf::OPTIONS,
+        unknown: |option| format!("unknown log opt {option:?} for gelf log driver"),
+        check: |options| gelf::GelfConfig::parse(options).map(drop),
+        open: |target| cached(target, gelf::open(target)?),
+        storage: Storage::Cache,
+    },
+    Kind {
+        name: journald::NAME,
+        options: journald::OPTIONS,
+        unknown: |option| format!("unknown log opt '{option}' for journald log driver"),
+        check: |_| Ok(()),
+        open: |target| cached(target, journald::open(target)?),
+        storage: Storage::Cache,
+    },
+    Kind {
+        name: syslog::NAME,
+        options: syslog::OPTIONS,
+        unknown: |option| format!("unknown log opt '{option}' for syslog log driver"),
+        check: |options| syslog::SyslogConfig::parse(options).map(drop),
+        open: |target| cached(target, syslog::open(target)?),
+        storage: Storage::Cache,
+    },
 ];
 
 /// Options that every driver takes: how messages are handed to it, and the cache beside it, which a
@@ -125,6 +165,24 @@ fn check_options(kind: &Kind, options: &Options) -> Result<(), LogError> {
     }
     cache_config(options)?;
     (kind.check)(options)
+}
+
+/// `journald` at a place of the test's own, with its cache.
+#[cfg(test)]
+pub(crate) fn open_journal_at(
+    target: &LogTarget<'_>,
+    socket: &std::path::Path,
+) -> Result<Box<dyn LogDriver>, LogError> {
+    cached(target, journald::open_at(target, socket)?)
+}
+
+/// With its cache, unless that is switched off.
+fn cached(target: &LogTarget<'_>, remote: Remote) -> Result<Box<dyn LogDriver>, LogError> {
+    let remote: Box<dyn LogDriver> = Box::new(remote);
+    match cache_config(target.options)? {
+        None => Ok(remote),
+        Some(config) => Ok(Box::new(Cached { remote, cache: Local::open(target.path, config)? })),
+    }
 }
 
 /// How the cache is rotated; none when it is switched off.

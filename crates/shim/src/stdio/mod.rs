@@ -14,7 +14,7 @@ mod pair;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use barge_logdriver::LogDriver;
+use barge_logdriver::{Congestion, LogDriver};
 use barge_shim_api::{AttachStreams, StdioConfig};
 use rustix::event::PollFlags;
 
@@ -46,6 +46,8 @@ pub(crate) enum End {
     Input,
     /// The attached stream with this number.
     Stream(u32),
+    /// The log, which is slower than the process.
+    Log,
 }
 
 /// A descriptor and what is to be told about it.
@@ -115,6 +117,9 @@ impl Stdio {
                 out.push(Interest { fd, flags: PollFlags::IN, end: End::Output(place) });
             }
         }
+        if let Some(congestion) = self.congestion() {
+            out.push(Interest { fd: congestion.fd, flags: PollFlags::IN, end: End::Log });
+        }
         if let Some((fd, flags)) = self.input.interest() {
             out.push(Interest { fd, flags, end: End::Input });
         }
@@ -126,7 +131,14 @@ impl Stdio {
         }
     }
 
+    fn congestion(&self) -> Option<Congestion<'_>> {
+        self.log.as_ref().and_then(|log| log.congestion())
+    }
+
     fn may_read(&self, output: &Output) -> bool {
+        if self.congestion().is_some() {
+            return false;
+        }
         let limit = if self.ended.is_some() { LAST_OUTPUT } else { 1 };
         let name = output.stream();
         self.streams.iter().filter(|stream| stream.wants(name)).all(|s| s.pending() < limit)
@@ -140,6 +152,7 @@ impl Stdio {
             }
             End::Input => self.input.ready(flags),
             End::Stream(number) => self.serve_stream(number, flags, scratch),
+            End::Log => self.log.iter_mut().for_each(|log| log.woken()),
         }
         self.settle();
     }
@@ -216,8 +229,13 @@ impl Stdio {
         self.settle();
     }
 
-    /// When something happens by itself: see [`Stdio::give_up`].
+    /// When something happens by itself: see [`Stdio::give_up`]. A log is waited for until then.
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        let patience = self.congestion().map(|congestion| congestion.until);
+        patience.into_iter().chain(self.end_of_patience()).min()
+    }
+
+    fn end_of_patience(&self) -> Option<Instant> {
         let ended = self.ended.as_ref()?;
         if self.has_open_output() {
             Some(ended.at + DRAIN_LIMIT)
@@ -231,7 +249,7 @@ impl Stdio {
     /// Closes what has taken too long: outputs that someone outside still holds, then streams that
     /// take nothing.
     pub(crate) fn give_up(&mut self, now: Instant) {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
+        if self.end_of_patience().is_none_or(|deadline| now < deadline) {
             return;
         }
         if self.has_open_output() {
@@ -244,17 +262,21 @@ impl Stdio {
         }
     }
 
+    /// The log, which nothing is written to any more.
+    pub(crate) fn take_log(&mut self) -> Option<Box<dyn LogDriver>> {
+        self.log.take()
+    }
+
     fn has_open_output(&self) -> bool {
         self.outputs.iter().any(|output| output.fd().is_some())
     }
 
     /// Once the process is gone: ends the streams that have got everything. True when nothing is
-    /// left to do.
+    /// left to do but to close the log.
     pub(crate) fn finish(&mut self) -> bool {
         if self.ended.is_none() || self.has_open_output() {
             return false;
         }
-        self.log = None;
         self.streams.retain(|stream| stream.pending() > 0);
         self.streams.is_empty()
     }
