@@ -325,6 +325,28 @@ fn a_new_daemon_knows_how_it_was_and_goes_on() {
 }
 
 #[test]
+fn a_probe_that_lost_its_daemon_is_killed_by_the_next() {
+    let mut host = TestHost::new();
+    host.busybox();
+    run(&host, "lost", shell("test -e /well || exec sleep 999"));
+    let sleeping = |host: &TestHost| {
+        let top = host.api().get("/containers/lost/top?ps_args=-o%20pid,args").is(200).json();
+        let lines = top["Processes"].as_array().unwrap().iter();
+        let sleeping = lines.filter(|line| line[1] == "sleep 999");
+        sleeping.map(|line| line[0].clone()).collect::<Vec<Value>>()
+    };
+    eventually("a probe hangs", || sleeping(&host).len() == 1);
+    host.barge(&["exec", "-d", "lost", "sleep", "998"]).ok();
+    host.barge(&["exec", "lost", "touch", "/well"]).ok();
+    host.kill9();
+    host.start();
+    eventually("it is gone", || sleeping(&host).is_empty());
+    await_status(&host, "lost", "healthy");
+    let top = host.api().get("/containers/lost/top").is(200).text();
+    assert!(top.contains("sleep 998"), "an exec that is no probe goes on: {top}");
+}
+
+#[test]
 fn a_check_comes_from_the_image_field_by_field() {
     let host = HOST.host();
     let (name, image) = (host.unique("from"), host.unique("image"));

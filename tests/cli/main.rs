@@ -18,6 +18,7 @@ mod debian;
 mod edit;
 mod exhaustion;
 mod flags;
+mod health;
 mod images;
 mod isolation;
 mod lifecycle;

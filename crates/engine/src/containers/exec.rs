@@ -162,7 +162,7 @@ impl Containers {
                 return Err(not_running(&container));
             }
         }
-        let exec = self.keep_exec(&container, request)?;
+        let exec = self.keep_exec(&container, new_id()?.to_string(), request)?;
         Ok(ExecCreateResponse { id: exec.id.clone() })
     }
 
@@ -170,9 +170,9 @@ impl Containers {
     pub(super) fn keep_exec(
         &self,
         container: &Arc<Container>,
+        id: String,
         request: ExecCreateRequest,
     ) -> Result<Arc<Exec>> {
-        let id = new_id()?.to_string();
         let exec =
             Arc::new(Exec { id: id.clone(), request, phase: watch::Sender::new(Phase::Created) });
         self.forget_old_execs(container);

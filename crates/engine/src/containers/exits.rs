@@ -46,7 +46,7 @@ impl Containers {
     ) {
         let exit = tokio::select! {
             exit = self.await_exit(&container, &mut heard) => exit,
-            never = Box::pin(self.watch_health(&container, run.started)) => match never {},
+            never = Box::pin(self.watch_health(&container, &run)) => match never {},
         };
         let exit = match exit {
             Some(exit) => exit,

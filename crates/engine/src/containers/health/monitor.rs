@@ -8,6 +8,7 @@ use super::check::{HealthCheck, OnFailure};
 use super::verdict::{Health, HealthStatus, Probe};
 use crate::containers::Containers;
 use crate::containers::container::{Container, Inner};
+use crate::containers::exits::Run;
 use crate::containers::state::{Freeze, Running};
 use crate::disk::{self, Durability};
 
@@ -23,11 +24,16 @@ impl Containers {
     pub(in crate::containers) async fn watch_health(
         self: &Arc<Self>,
         container: &Arc<Container>,
-        since: SystemTime,
+        run: &Run,
     ) -> Infallible {
         let Some(check) = container.settings().health.clone() else {
             return std::future::pending().await;
         };
+        let since = run.started;
+        if run.child.is_none() {
+            // Not of this daemon's start.
+            self.kill_lost_probes(container, &run.shim).await;
+        }
         let mut wait = first_wait(container, &check, since);
         loop {
             tokio::time::sleep(wait).await;

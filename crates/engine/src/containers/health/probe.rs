@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use barge_api_types::{ExecCreateRequest, ExecStartRequest};
-use barge_shim_api::{FailureKind, Request, SignalTarget};
+use barge_shim_api::{FailureKind, Request, Response, SignalTarget};
 
 use super::check::HealthCheck;
 use super::monitor::is_frozen;
@@ -14,15 +14,19 @@ use super::verdict::Probe;
 use crate::containers::Containers;
 use crate::containers::attach::Attached;
 use crate::containers::container::Container;
+use crate::containers::create::new_id;
 use crate::containers::exec::{Exec, ExecStarted};
 use crate::containers::stop::KILL_DEADLINE;
 use crate::error::{EngineError, Result};
+use crate::shims::Connection;
 use crate::time;
 
 /// How long output is waited for that a probe's children hold back after its end.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
 /// What a probe shows that was not run, or not to its end.
 const NOT_RUN: i64 = -1;
+/// How many digits of a probe's id are its container's.
+const PREFIX: usize = 32;
 /// The exit code of what was killed.
 const KILLED: i64 = 137;
 
@@ -49,7 +53,8 @@ impl Containers {
             cmd: check.command.clone().into(),
             ..ExecCreateRequest::default()
         };
-        let exec = self.keep_exec(container, request).ok()?;
+        let exec =
+            probe_id(container).and_then(|id| self.keep_exec(container, id, request)).ok()?;
         let mut output = Output::default();
         let run = self.run_probe(container, &exec, &mut output);
         let outcome = in_time(container, check.timeout, run).await;
@@ -94,10 +99,22 @@ impl Containers {
     }
 
     async fn kill_probe(&self, container: &Container, exec: &Exec) {
-        let target = SignalTarget::Exec(exec.id().to_owned());
         if let Some(shim) = container.shim() {
-            // It may have ended meanwhile; a shim that hangs says so to who asks it for more.
-            shim.send(&Request::Signal { signal: 9, target }, &[]).await.ok();
+            kill(&shim, exec.id().to_owned()).await;
+        }
+    }
+
+    /// Kills the probe that a daemon was waiting for when it was killed: nobody would.
+    pub(super) async fn kill_lost_probes(&self, container: &Container, shim: &Connection) {
+        let asked = shim.ask_soon("ask for the processes of", &Request::State).await;
+        // One that hangs is asked again by the next probe, and its end is told to who supervises it.
+        let Ok(Response::State(state)) = asked else {
+            return;
+        };
+        for exec in state.execs {
+            if exec.exec_id.starts_with(probe_prefix(container)) {
+                kill(shim, exec.exec_id).await;
+            }
         }
     }
 
@@ -108,6 +125,24 @@ impl Containers {
         }
         self.drop_exec(container, exec);
     }
+}
+
+/// It may have ended meanwhile.
+async fn kill(shim: &Connection, exec: String) {
+    let target = SignalTarget::Exec(exec);
+    shim.send(&Request::Signal { signal: 9, target }, &[]).await.ok();
+}
+
+/// As random as another exec's, and known to a later daemon for what it is.
+fn probe_id(container: &Container) -> Result<String> {
+    let random = new_id()?;
+    let rest = random.as_str().get(PREFIX..).unwrap_or_default();
+    Ok(format!("{}{rest}", probe_prefix(container)))
+}
+
+fn probe_prefix(container: &Container) -> &str {
+    let id = container.id.as_str();
+    id.get(..PREFIX).unwrap_or(id)
 }
 
 /// What comes in time, which does not pass while the container is paused.
