@@ -49,6 +49,26 @@ impl Running<'_> {
         work: &LayerWork<'_>,
         fill: Fill<'_>,
     ) -> Result<(HeldLayer, Outcome)> {
+        self.layer_by(work, &mut |id| self.make(id, work, fill))
+    }
+
+    /// A layer with the files of another one, which was made on nothing, on what this one stands on.
+    pub(crate) fn moved(&self, work: &LayerWork<'_>, from: &LayerId) -> Result<HeldLayer> {
+        let moved = self.layer_by(work, &mut |id| {
+            let moved = self.move_files(from, (id, work.parent.as_ref()));
+            if moved.is_err() {
+                self.discard(id);
+            }
+            moved
+        });
+        moved.map(|(layer, _)| layer)
+    }
+
+    fn layer_by(
+        &self,
+        work: &LayerWork<'_>,
+        make: &mut dyn FnMut(&LayerId) -> Result<()>,
+    ) -> Result<(HeldLayer, Outcome)> {
         let flight = match self.shop.cache.claim(work.key, work.reuse, self.cancel)? {
             Claim::Found(layer) => return Ok((layer, Outcome::Cached)),
             Claim::Mine(flight) => flight,
@@ -59,7 +79,7 @@ impl Running<'_> {
         };
         let permit = self.shop.permits.take(self.cancel)?;
         let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
-        self.make(&id, work, fill)?;
+        make(&id)?;
         drop(permit);
         let description = work.description.to_owned();
         let new = NewRecord { id: id.clone(), parent: work.parent.clone(), description };
@@ -106,6 +126,30 @@ impl Running<'_> {
         };
         let description = work.description.to_owned();
         flight.finish(NewRecord { id, parent, description }).map(Ok)
+    }
+
+    /// As an archive, as a pulled layer would come: what it is put on has no say in what it holds.
+    fn move_files(&self, from: &LayerId, (id, parent): (&LayerId, Option<&LayerId>)) -> Result<()> {
+        let storage = self.shop.parts.storage.as_ref();
+        storage.create(id, parent).map_err(BuildError::storage("make a layer"))?;
+        let (mut reader, mut writer) =
+            std::io::pipe().map_err(BuildError::io("make a pipe for", Path::new("a layer")))?;
+        std::thread::scope(|scope| {
+            let written = scope.spawn(move || storage.diff(from, None, &mut writer));
+            let applied = storage
+                .apply_diff(id, parent, &mut reader)
+                .map_err(BuildError::storage("put a layer on another"));
+            // Whoever writes is not to wait for nobody.
+            drop(reader);
+            match written.join() {
+                // It failed first.
+                Ok(Err(error)) if applied.is_ok() => {
+                    Err(BuildError::storage("read a layer")(error))
+                }
+                Ok(_) => applied.map(drop),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
     }
 
     fn make(&self, id: &LayerId, work: &LayerWork<'_>, fill: Fill<'_>) -> Result<()> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use barge_archive::extract::ApplyOptions;
 use barge_dockerfile::ast::{Heredoc, Transfer};
+use barge_storage::LayerId;
 use barge_sys::openat2;
 use barge_types::Digest;
 
@@ -67,11 +68,13 @@ impl Part {
     }
 }
 
-/// What is copied where, and what the result was made from so far.
+/// What is copied where, and what the result was made from so far. With `--link` that is nothing of the stage.
 #[derive(Clone)]
 struct Target<'a> {
     transfer: &'a Transfer,
     words: &'a Words,
+    /// As `--chown` says it, or as numbers where names would be those of the stage.
+    owner: Option<String>,
     destination: String,
     key: KeyMaker,
     reuse: Reuse,
@@ -89,15 +92,16 @@ impl Graph<'_> {
         let words = self.transfer_words(state, transfer)?;
         let line = history_line(kind, transfer, &words);
         let destination = destination(state, &words.destination);
-        let key = KeyMaker::new("copy")
-            .word(if kind == Kind::Add { "add" } else { "copy" })
-            .digest(&state.key)
-            .word(&destination)
-            .maybe(words.chown.as_deref())
-            .maybe(words.chmod.as_deref())
-            .word(if transfer.link { "link" } else { "" });
+        let owner = self.owner(state, (transfer, words.chown.as_deref()))?;
+        let key = KeyMaker::new("copy").word(if kind == Kind::Add { "add" } else { "copy" });
+        let key = match transfer.link {
+            true => key.word("link").word(&self.running.salt()),
+            false => key.digest(&state.key),
+        };
+        let key = key.word(&destination).maybe(owner.as_deref()).maybe(words.chmod.as_deref());
         let reuse = self.running.reuse(&self.plan.stages[stage].label);
-        let target = Target { transfer, words: &words, destination, key, reuse, line: &line };
+        let target =
+            Target { transfer, words: &words, owner, destination, key, reuse, line: &line };
         let outcome = match &transfer.from {
             Some(from) => {
                 let files = self.files_of(stage, number, from)?;
@@ -105,11 +109,28 @@ impl Graph<'_> {
             }
             None => {
                 let parts = self.parts(state, kind, &target)?;
-                self.put(state, &parts, &target)?
+                self.put(state, (&parts, None), &target)?
             }
         };
         state.record_layer(line);
         Ok(outcome)
+    }
+
+    /// A layer that is made on nothing finds no names in it.
+    fn owner(
+        &self,
+        state: &StageState,
+        (transfer, chown): (&Transfer, Option<&str>),
+    ) -> Result<Option<String>> {
+        let Some(spec) = chown else { return Ok(None) };
+        let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+        if !transfer.link || spec.split(':').all(is_number) {
+            return Ok(Some(spec.to_owned()));
+        }
+        self.running.with_view(state.top().as_ref(), &mut |root| {
+            let (uid, gid) = resolve_owner(root, spec)?;
+            Ok(Some(format!("{uid}:{gid}")))
+        })
     }
 
     fn transfer_words(&self, state: &StageState, transfer: &Transfer) -> Result<Words> {
@@ -139,18 +160,37 @@ impl Graph<'_> {
             .words(target.words.exclude.iter().map(String::as_str))
             .word(if target.transfer.parents { "parents" } else { "" })
             .finish();
-        if target.reuse == Reuse::Yes && self.found(state, &same, target)? {
-            return Ok(Outcome::Cached);
+        let cache = &self.running.shop.cache;
+        // With `--link` the same copy may be there on other files than these.
+        let (here, alone) = match target.transfer.link {
+            true => (on_top(state, &same), Some(same)),
+            false => (same, None),
+        };
+        if target.reuse == Reuse::Yes {
+            if self.found(state, &here, target)? {
+                return Ok(Outcome::Cached);
+            }
+            if let Some((layer, key)) = alone.and_then(|alone| cache.find_alias(&alone)) {
+                self.put_on(state, (&layer.id, key), target)?;
+                self.name_last(state, here);
+                return Ok(Outcome::Cached);
+            }
         }
         let outcome = self.running.with_view(files.layer(), &mut |root| {
             let request = request(target, &target.words.sources);
             let files = Tree::layer(root, name)?.until(self.running.cancel).select(&request)?;
-            self.put(state, &[Part::new(files, Archives::Copied)], target)
+            let parts = [Part::new(files, Archives::Copied)];
+            self.put(state, (&parts, alone), target)
         })?;
-        if let Some(layer) = state.made.last() {
-            self.running.shop.cache.alias(same, &layer.id);
-        }
+        self.name_last(state, here);
         Ok(outcome)
+    }
+
+    /// Gives the topmost layer another word for its key.
+    fn name_last(&self, state: &StageState, word: Digest) {
+        if let Some(layer) = state.made.last() {
+            self.running.shop.cache.alias(word, &layer.id);
+        }
     }
 
     /// Takes the layer that another word for its key names, here or elsewhere; whether there is one.
@@ -249,8 +289,13 @@ impl Graph<'_> {
         Ok(Tree::made(&folder, "the Dockerfile")?.select(&request)?)
     }
 
-    /// Finds or makes the layer.
-    fn put(&self, state: &mut StageState, parts: &[Part], target: &Target<'_>) -> Result<Outcome> {
+    /// Finds or makes the layer. One that is made on nothing gets another word for its key, if there is one.
+    fn put(
+        &self,
+        state: &mut StageState,
+        (parts, alone): (&[Part], Option<Digest>),
+        target: &Target<'_>,
+    ) -> Result<Outcome> {
         let words = target.words;
         let mode = words.chmod.as_deref().map(ChmodSpec::parse).transpose()?;
         let mut key = target.key.clone();
@@ -263,14 +308,10 @@ impl Graph<'_> {
         if parts.len() > 1 && !destination.ends_with('/') {
             destination.push('/');
         }
-        let work = LayerWork {
-            key: key.finish(),
-            parent: state.top(),
-            description: target.line,
-            reuse: target.reuse,
-        };
-        self.running.add_layer(state, &work, &mut |root| {
-            let owner = words.chown.as_deref().map(|spec| resolve_owner(root, spec)).transpose()?;
+        let key = key.finish();
+        let fill = &mut |root: &Path| {
+            let owner = target.owner.as_deref();
+            let owner = owner.map(|spec| resolve_owner(root, spec)).transpose()?;
             for part in parts {
                 let placement = Placement {
                     destination: &destination,
@@ -288,8 +329,46 @@ impl Graph<'_> {
                 return Err(BuildError::Invalid(text.to_owned()));
             }
             Ok(())
-        })
+        };
+        let (description, reuse) = (target.line, target.reuse);
+        if !target.transfer.link {
+            let work = LayerWork { key, parent: state.top(), description, reuse };
+            return self.running.add_layer(state, &work, fill);
+        }
+        let work = LayerWork { key: on_top(state, &key), parent: state.top(), description, reuse };
+        if let Some(layer) = self.running.find(&work)? {
+            state.key = work.key;
+            state.made.push(Arc::new(layer));
+            return Ok(Outcome::Cached);
+        }
+        let on_nothing = LayerWork { key, parent: None, description, reuse };
+        let (layer, outcome) = self.running.layer(&on_nothing, fill)?;
+        if let Some(word) = alone {
+            self.running.shop.cache.alias(word, &layer.id);
+        }
+        self.put_on(state, (&layer.id, key), target)?;
+        Ok(outcome)
     }
+
+    /// Puts a layer that was made on nothing on a stage.
+    fn put_on(
+        &self,
+        state: &mut StageState,
+        (layer, key): (&LayerId, Digest),
+        target: &Target<'_>,
+    ) -> Result<()> {
+        let (description, reuse) = (target.line, target.reuse);
+        let work = LayerWork { key: on_top(state, &key), parent: state.top(), description, reuse };
+        let moved = self.running.moved(&work, layer)?;
+        state.key = work.key;
+        state.made.push(Arc::new(moved));
+        Ok(())
+    }
+}
+
+/// The key of a layer that was made on nothing, where it stands on a stage.
+fn on_top(state: &StageState, key: &Digest) -> Digest {
+    KeyMaker::new("on top").digest(&state.key).digest(key).finish()
 }
 
 fn request<'a>(target: &Target<'a>, sources: &'a [String]) -> TransferRequest<'a> {

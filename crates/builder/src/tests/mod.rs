@@ -7,6 +7,7 @@ mod copies;
 mod elsewhere;
 mod failures;
 mod images;
+mod links;
 mod mounts;
 mod stages;
 mod workshop;
