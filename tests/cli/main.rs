@@ -13,6 +13,7 @@ mod bad_input;
 mod basics;
 mod builds;
 mod builds_from;
+mod builds_ssh;
 mod commit;
 mod debian;
 mod edit;

@@ -160,7 +160,7 @@ pub(super) struct BuildFlags {
     #[arg(
         long,
         value_name = "stringArray",
-        help = "SSH agent socket to expose to the build (format: \"default|<id>[=<socket>]\")"
+        help = "SSH agent socket or keys to expose to the build (format: \"default|<id>[=<socket>|<key>[,<key>]]\")"
     )]
     pub(super) ssh: Vec<String>,
     #[arg(

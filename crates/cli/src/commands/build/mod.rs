@@ -23,6 +23,7 @@ use crate::progress::build::{BuildProgress, Failure, Outcome, Own, View};
 use crate::session::Session;
 use crate::streams::Streams;
 
+mod agents;
 mod check;
 mod context;
 mod du;

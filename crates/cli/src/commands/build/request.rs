@@ -8,6 +8,7 @@ use barge_api_types::{BuildContext, BuildInputs};
 use barge_client::{BuildLimits, BuildOptions, Caching, Intermediate, Layers, Pulling};
 use barge_types::{Platform, Reference};
 
+use super::agents::Agents;
 use super::context::{Located, Source};
 use super::fields::{self, wrong};
 use super::flags::BuildFlags;
@@ -45,6 +46,9 @@ pub(super) struct Request {
     pub(super) outputs: Vec<Output>,
     pub(super) call: Call,
     inputs: BuildInputs,
+    /// Agents of ours, as long as they are needed.
+    #[expect(dead_code, reason = "held, not looked at")]
+    agents: Agents,
 }
 
 /// The proxies that a build's processes use, from the client's configuration.
@@ -96,13 +100,14 @@ impl Request {
             // Who asks for it allows it.
             allow.push("network.host".to_owned());
         }
+        let mut agents = Agents::new(&flags.ssh)?;
         let shorthands = Shorthands { push: flags.push, load: flags.load };
         Ok(Self {
             outputs: outputs::parse(&flags.output, shorthands)?,
             call: call(flags)?,
             inputs: BuildInputs {
                 secrets: secrets::secrets(&flags.secret)?,
-                ssh: secrets::agents(&flags.ssh)?,
+                ssh: std::mem::take(&mut agents.wire),
                 no_cache_filter: split_all(&flags.no_cache_filter),
                 platforms: platforms(&flags.platform)?,
                 annotations: annotations(&flags.annotation)?,
@@ -113,6 +118,7 @@ impl Request {
                 ..BuildInputs::default()
             },
             options: options(flags, build_args)?,
+            agents,
         })
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use barge_api_types::{BuildSecret, SshAgent};
+use barge_api_types::BuildSecret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -84,36 +84,6 @@ fn read(source: &Source) -> Result<Vec<u8>> {
     }
 }
 
-/// All of `--ssh`.
-pub(super) fn agents(texts: &[String]) -> Result<BTreeMap<String, SshAgent>> {
-    let default = || env::var("SSH_AUTH_SOCK").ok().filter(|path| !path.is_empty());
-    texts.iter().map(|text| agent(text, default())).collect()
-}
-
-fn agent(text: &str, default: Option<String>) -> Result<(String, SshAgent)> {
-    let (id, path) = match text.split_once('=') {
-        Some((id, path)) => (id, path.to_owned()),
-        None => {
-            let path = default.ok_or_else(|| {
-                wrong("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set")
-            })?;
-            (text, path)
-        }
-    };
-    let id = if id.is_empty() { "default" } else { id };
-    let path = std::path::absolute(Path::new(&path)).map_err(CliError::file("find", &path))?;
-    let metadata = path.metadata().map_err(CliError::file("failed to stat", &path))?;
-    if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
-        return Err(wrong(format!(
-            "--ssh {id}: {} is no socket: keys are not supported, only the socket of an agent that \
-             holds them",
-            path.display()
-        )));
-    }
-    let path = path.to_string_lossy().into_owned();
-    Ok((id.to_owned(), SshAgent { path }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,21 +128,5 @@ mod tests {
         std::fs::write(&path, "secret\n").unwrap();
         let all = secrets(&[format!("id=k,src={}", path.display())]).unwrap();
         assert_eq!(all["k"], BuildSecret(STANDARD.encode("secret\n")));
-    }
-
-    #[test]
-    fn an_agent_is_a_socket() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("s").to_string_lossy().into_owned();
-        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        let found = agent("default", Some(socket.clone())).unwrap();
-        assert_eq!(found, ("default".to_owned(), SshAgent { path: socket.clone() }));
-        let found = agent(&format!("gh={socket}"), None).unwrap();
-        assert_eq!(found.0, "gh");
-        assert!(agent("default", None).unwrap_err().to_string().contains("SSH_AUTH_SOCK"));
-        let key = folder.path().join("id_rsa");
-        std::fs::write(&key, "key").unwrap();
-        let error = agent(&format!("gh={}", key.display()), None).unwrap_err().to_string();
-        assert!(error.contains("keys are not supported"), "{error}");
     }
 }
