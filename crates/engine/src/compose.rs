@@ -119,6 +119,9 @@ impl Engine {
         make_root(&config.exec_root, 0o711)?;
         let lock = lock_root(&config.data_root)?;
         let programs = Programs::find()?;
+        let log = &config.defaults.log;
+        barge_logdriver::validate(&log.kind, &log.config)
+            .map_err(|error| EngineError::Invalid(format!("failed to set log opts: {error}")))?;
         let options = StorageOptions::parse(&config.storage_options)?;
         for warning in options.warnings() {
             tracing::warn!("{warning}");

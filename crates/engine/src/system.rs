@@ -95,7 +95,7 @@ impl System {
             plugins: PluginsInfo {
                 volume: vec!["local".to_owned()],
                 network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
-                log: ["json-file", "none"].map(str::to_owned).to_vec(),
+                log: barge_logdriver::driver_names().into_iter().map(str::to_owned).collect(),
                 ..PluginsInfo::default()
             },
             memory_limit: has(Feature::Memory),

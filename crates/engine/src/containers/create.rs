@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use barge_api_types::{
-    ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig,
+    ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig, LogConfig,
 };
 use barge_image::{Held, Image};
 use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
@@ -211,12 +211,7 @@ impl Containers {
         if host.shm_size == 0 {
             host.shm_size = defaults.shm_size;
         }
-        if host.log_config.kind.is_empty() {
-            host.log_config.kind.clone_from(&defaults.log.kind);
-            for (key, value) in &defaults.log.config {
-                host.log_config.config.entry(key.clone()).or_insert_with(|| value.clone());
-            }
-        }
+        add_log_defaults(&mut host.log_config, &defaults.log);
         for limit in &defaults.ulimits {
             if !host.resources.ulimits.iter().any(|other| other.name == limit.name) {
                 host.resources.ulimits.push(limit.clone());
@@ -297,6 +292,18 @@ impl Containers {
         Err(EngineError::Conflict(
             "no free name was found for the container: give it one with --name".to_owned(),
         ))
+    }
+}
+
+/// As Docker: the daemon's options are for its own driver, but those about the cache for any.
+fn add_log_defaults(log: &mut LogConfig, defaults: &LogConfig) {
+    if log.kind.is_empty() {
+        log.kind.clone_from(&defaults.kind);
+    }
+    for (option, value) in &defaults.config {
+        if log.kind == defaults.kind || barge_logdriver::is_cache_option(option) {
+            log.config.entry(option.clone()).or_insert_with(|| value.clone());
+        }
     }
 }
 
