@@ -31,10 +31,8 @@ fn ports(host: &TestHost, name: &str) -> String {
     lines.join("\n")
 }
 
-#[test]
-fn what_can_change_live_does_and_the_rest_waits_for_the_next_start() {
-    let mut host = TestHost::new();
-    host.busybox();
+/// A container that runs, and a change of everything that an edit can change.
+fn change_while_it_runs(host: &TestHost) -> String {
     let folder = host.scratch().join("data");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("file"), "from the host").unwrap();
@@ -71,6 +69,14 @@ fn what_can_change_live_does_and_the_rest_waits_for_the_next_start() {
     assert_eq!(update.text(), "cc");
     let note = "cc: --env-add, --mount-add, --hostname, --workdir: in force with the next start of the container";
     assert_eq!(update.stderr.trim(), note);
+    id
+}
+
+#[test]
+fn what_can_change_live_does_and_the_rest_waits_for_the_next_start() {
+    let mut host = TestHost::new();
+    host.busybox();
+    let id = change_while_it_runs(&host);
     // At once.
     let shown = host.inspect("cc");
     assert_eq!(shown["Config"]["Labels"]["new"], "2");

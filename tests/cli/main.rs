@@ -28,6 +28,7 @@ mod quickstart;
 mod recovery;
 mod registry;
 mod silent_shims;
+mod soak;
 mod stats;
 mod survival;
 mod terminals;

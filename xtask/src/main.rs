@@ -8,6 +8,7 @@ mod check;
 mod layers;
 mod packages;
 mod sizes;
+mod soak;
 mod test;
 mod vm_test;
 
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   check-sizes    only: no source file is longer than it may be
   test           install what the tests need and run them all (as root)
   bench          measure barge beside docker and podman (--rounds N, --only TEXT, --profile NAME)
+  soak           10,000 containers in turn and 200 at once leave nothing (--runs N, --at-once N)
   vm-test        only: the tests that need a kernel with cgroup v2 alone, in a virtual machine
 ";
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "check" => check::run(),
         "check-layers" => layers::run(),
         "check-sizes" => sizes::run(),
+        "soak" => soak::run(rest),
         "test" => test::run(rest),
         "vm-test" => vm_test::run(rest),
         "help" | "-h" | "--help" => {
