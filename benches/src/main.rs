@@ -15,6 +15,7 @@ mod many;
 mod memory;
 mod peers;
 mod registry;
+mod scale;
 mod statistics;
 mod table;
 mod timed;
@@ -122,6 +123,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     if builds::ROWS.iter().any(|row| options.wants(row)) {
         let setup = builds::Setup { folder: &arena.folder, rounds: options.rounds };
         builds::measure(&mut peers, &mut table, setup)?;
+    }
+    if scale::ROWS.iter().any(|row| options.wants(row)) {
+        scale::measure(&mut peers, &mut table)?;
     }
     for (_, daemon) in peers.daemons() {
         daemon.stop()?;

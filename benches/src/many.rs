@@ -83,11 +83,11 @@ pub(crate) fn restarts(peers: &mut Peers, table: &mut Table) -> anyhow::Result<(
     Ok(())
 }
 
-fn start(client: &Client, count: usize) -> anyhow::Result<()> {
+pub(crate) fn start(client: &Client, count: usize) -> anyhow::Result<()> {
     each(count, &|name| client.run(&["run", "-d", "--name", name, "busybox", "sleep", "100000"]))
 }
 
-fn remove(client: &Client, count: usize) -> anyhow::Result<()> {
+pub(crate) fn remove(client: &Client, count: usize) -> anyhow::Result<()> {
     each(count, &|name| client.remove(name))
 }
 
