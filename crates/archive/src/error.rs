@@ -67,16 +67,14 @@ pub enum ArchiveError {
         reason: String,
     },
     /// A folder is in the way of something else, or the other way round.
-    #[error("cannot overwrite {old} {path:?} with {new} {place:?}")]
+    #[error("cannot overwrite {} {path:?} with {} {place:?}", .old.word(), .old.other().word())]
     Clash {
-        /// What is there: `directory` or `non-directory`.
-        old: &'static str,
+        /// What is there; the archive has the other.
+        old: Clashing,
         /// Where.
-        path: String,
-        /// What the archive has.
-        new: &'static str,
+        path: Box<str>,
         /// Where the archive is extracted to.
-        place: String,
+        place: Box<str>,
     },
     /// The archive is larger than whoever extracts it allows.
     #[error("archive holds more than {limit} {what}")]
@@ -110,6 +108,31 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What does not replace the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clashing {
+    /// A folder.
+    Folder,
+    /// Anything else.
+    Other,
+}
+
+impl Clashing {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Folder => "directory",
+            Self::Other => "non-directory",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Folder => Self::Other,
+            Self::Other => Self::Folder,
+        }
+    }
 }
 
 impl ArchiveError {

@@ -20,6 +20,6 @@ pub mod tar;
 mod tree;
 
 pub use digester::{DigestReader, DigestWriter, Digester};
-pub use error::{ArchiveError, Result};
+pub use error::{ArchiveError, Clashing, Result};
 pub use read_ahead::ReadAhead;
 pub use tree::Marks;

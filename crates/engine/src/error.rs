@@ -117,6 +117,9 @@ pub enum EngineError {
     /// The image store refused.
     #[error(transparent)]
     Image(#[from] barge_image::ImageError),
+    /// An archive is wrong, or could not be written or extracted.
+    #[error(transparent)]
+    Archive(#[from] barge_archive::ArchiveError),
     /// The storage driver refused.
     #[error(transparent)]
     Storage(#[from] barge_storage::StorageError),
@@ -246,6 +249,7 @@ impl EngineError {
             Self::Registry(error) => error.kind(),
             Self::Build(error) => error.kind(),
             Self::Image(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Network(error) => error.kind(),
             Self::Volume(error) => error.kind(),

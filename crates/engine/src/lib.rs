@@ -33,9 +33,9 @@ pub use builds::{
 };
 pub use compose::{Engine, EngineConfig};
 pub use containers::{
-    AttachOptions, Attached, ContainerDefaults, Containers, ExecEnd, ExecStarted, Leaving,
-    ListOptions, LogStream, LogsOptions, RealtimeBudget, RemoveOptions, Size, Started, StatsMode,
-    StatsStream, StopOptions, Stopped, WaitCondition, Waiter,
+    AttachOptions, Attached, ContainerDefaults, Containers, ExecEnd, ExecStarted, ExtractOptions,
+    Leaving, ListOptions, LogStream, LogsOptions, RealtimeBudget, RemoveOptions, Size, Started,
+    StatsMode, StatsStream, StopOptions, Stopped, WaitCondition, Waiter,
 };
 pub use disk_usage::DiskKind;
 pub use error::{EngineError, Result};

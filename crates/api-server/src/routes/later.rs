@@ -7,16 +7,12 @@ use crate::reply;
 use crate::router::Router;
 use crate::status::ApiError;
 
-const ARCHIVE: &str = "copying files to and from containers";
 const BUILDKIT: &str = "building with BuildKit";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 19] = [
+const LATER: [(Method, &str, &str); 16] = [
     (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
-    (Method::HEAD, "/containers/{name}/archive", ARCHIVE),
-    (Method::GET, "/containers/{name}/archive", ARCHIVE),
-    (Method::PUT, "/containers/{name}/archive", ARCHIVE),
     (Method::GET, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/session", BUILDKIT),

@@ -1,5 +1,6 @@
 //! The table of the API: one file per noun, each handler a call of the engine and its answer.
 
+mod archive;
 mod build;
 mod containers;
 mod exec;
@@ -19,6 +20,7 @@ use crate::router::Router;
 pub(crate) fn router() -> Router<Engine> {
     let mut router = Router::default();
     containers::add(&mut router);
+    archive::add(&mut router);
     exec::add(&mut router);
     images::add(&mut router);
     build::add(&mut router);

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::folders::{Folder, Missing};
 use super::whiteout::{self, set_opaque};
 use super::{Clashes, Extractor, Whiteouts, times};
-use crate::error::{ArchiveError, Result};
+use crate::error::{ArchiveError, Clashing, Result};
 use crate::path;
 use crate::tar::{EntryKind, Header, Timestamp};
 use crate::tree::{self, FOLDER, Marks, Node};
@@ -137,7 +137,7 @@ impl Extractor<'_> {
                 // Another entry made it, or it is of a lower layer: the new attributes count.
                 Some(stat) if tree::is_folder(&stat) => self.folders.forget(),
                 Some(_) if self.options.special.clashes == Clashes::Refused => {
-                    return Err(self.clash(place, "non-directory"));
+                    return Err(self.clash(place, Clashing::Other));
                 }
                 stat => {
                     self.replacing(place, mkdir)?;
@@ -211,7 +211,7 @@ impl Extractor<'_> {
                 if self.options.special.clashes == Clashes::Refused
                     && place.stat()?.as_ref().is_some_and(tree::is_folder)
                 {
-                    return Err(self.clash(place, "directory"));
+                    return Err(self.clash(place, Clashing::Folder));
                 }
                 whiteout::remove(place.fd(), place.name, place.path)?;
                 self.forget(place.path);
@@ -223,11 +223,9 @@ impl Extractor<'_> {
     }
 
     /// That `old`, which is to stay, is in the way.
-    fn clash(&self, place: &Place<'_>, old: &'static str) -> ArchiveError {
-        let shown = |path: &[u8]| format!("/{}", String::from_utf8_lossy(path));
-        let new = if old == "directory" { "non-directory" } else { "directory" };
-        let (path, place) = (shown(place.path), shown(&self.base));
-        ArchiveError::Clash { old, path, new, place }
+    fn clash(&self, place: &Place<'_>, old: Clashing) -> ArchiveError {
+        let shown = |path: &[u8]| format!("/{}", String::from_utf8_lossy(path)).into();
+        ArchiveError::Clash { old, path: shown(place.path), place: shown(&self.base) }
     }
 
     /// Owner, mode and attributes of a folder; its time comes last of all.

@@ -42,7 +42,7 @@ impl Containers {
     }
 
     /// A container that was removed meanwhile could not take its layer along: it was mounted.
-    fn remove_layer_left_behind(&self, container: &Container) {
+    pub(super) fn remove_layer_left_behind(&self, container: &Container) {
         if container.watch().borrow().presence != Presence::Removed {
             return;
         }

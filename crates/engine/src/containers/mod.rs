@@ -1,6 +1,7 @@
 //! Containers: one file per verb. A verb locks the one container, applies the rule, makes the effect, records it and
 //! tells of it.
 
+mod archive;
 mod attach;
 mod changes;
 mod commit;
@@ -53,6 +54,7 @@ use barge_storage::StorageDriver;
 use barge_types::ContainerId;
 use barge_volume::VolumeStore;
 
+pub use archive::ExtractOptions;
 pub use attach::{AttachOptions, Attached, Leaving};
 pub use exec::{ExecEnd, ExecStarted};
 pub use inspect::Size;

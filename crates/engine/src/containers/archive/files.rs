@@ -1,0 +1,328 @@
+//! The files of a container as one tree behind a descriptor.
+//!
+//! Of one that runs it is the tree that its processes see, tmpfs and all. Of any other it is put together from its
+//! layer, its volumes and its binds as a start would, in a mount namespace that only the descriptor keeps: the host
+//! never sees the mounts, and they are gone when the daemon is. No lock is held while the tree is used: the container
+//! may be started, stopped and removed meanwhile.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barge_archive::resource::Resource;
+use barge_storage::MountOptions;
+use barge_sys::assembly::{Assembly, Part};
+use barge_sys::mount::{Change, Reach};
+use barge_sys::{namespace, openat2, pidfd};
+use barge_volume::VolumeName;
+use rustix::fs::{AtFlags, FsWord, OFlags, StatxFlags};
+use rustix::io::Errno;
+
+use crate::blocking;
+use crate::containers::container::Container;
+use crate::containers::record::{Access, MountSource, Recursion};
+use crate::containers::settings::NetworkMode;
+use crate::containers::state::{Running, State};
+use crate::containers::volumes::below;
+use crate::containers::{Containers, exits};
+use crate::disk::Durability;
+use crate::error::{EngineError, Result};
+
+/// The files of a container; to be dropped on a thread that may block.
+pub(super) struct Files {
+    root: Root,
+    /// The mount of the default /dev, which is nothing of the container's own.
+    devices: Option<u64>,
+    /// Goes after the root.
+    _layer: Layer,
+}
+
+enum Root {
+    Running(OwnedFd),
+    Stopped(Assembly),
+}
+
+/// The mounted layer of a container, so that a start and a view of its files share one mount of it.
+struct Layer {
+    containers: Arc<Containers>,
+    container: Arc<Container>,
+    path: PathBuf,
+}
+
+impl Drop for Layer {
+    fn drop(&mut self) {
+        let layer = &self.container.layer;
+        if let Err(error) = self.containers.storage.unmount(layer) {
+            tracing::warn!(%layer, %error, "cannot unmount");
+        }
+        self.containers.remove_layer_left_behind(&self.container);
+    }
+}
+
+/// Why there is no tree of a container that runs.
+enum NoRoot {
+    /// It has ended, which was not told yet.
+    Ended,
+    Failed(EngineError),
+}
+
+impl Containers {
+    /// The files of a container.
+    pub(super) async fn files(self: &Arc<Self>, container: &Arc<Container>) -> Result<Files> {
+        loop {
+            let exits = container.watch().borrow().exits;
+            if let Some(running) = container.state().running() {
+                let (this, target) = (Arc::clone(self), Arc::clone(container));
+                let opened = blocking::run(move || Ok(this.files_of_running(&target, running)));
+                match opened.await? {
+                    Ok(files) => return Ok(files),
+                    Err(NoRoot::Failed(error)) => return Err(error),
+                    Err(NoRoot::Ended) => ended(container, exits).await?,
+                }
+                continue;
+            }
+            let _verb = container.verb.lock().await;
+            match container.state() {
+                State::Running(_) => {}
+                State::Removing(_) => {
+                    return Err(EngineError::Conflict(format!(
+                        "You cannot copy files of container {} which is being removed",
+                        container.id
+                    )));
+                }
+                State::Created(_) | State::Exited(_) | State::Restarting(_) => {
+                    container.settled().await?;
+                    let (this, target) = (Arc::clone(self), Arc::clone(container));
+                    return blocking::run(move || this.files_of_stopped(&target)).await;
+                }
+            }
+        }
+    }
+
+    fn layer_of(self: &Arc<Self>, container: &Arc<Container>) -> Result<Layer> {
+        let durability = match container.record().durability() {
+            Durability::Durable => barge_storage::Durability::Durable,
+            Durability::Lazy => barge_storage::Durability::Volatile,
+        };
+        let path = self.storage.mount(&container.layer, &MountOptions { durability })?;
+        let (containers, container) = (Arc::clone(self), Arc::clone(container));
+        Ok(Layer { containers, container, path })
+    }
+
+    fn files_of_running(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        running: Running,
+    ) -> std::result::Result<Files, NoRoot> {
+        let layer = self.layer_of(container).map_err(NoRoot::Failed)?;
+        let found = root_of(running.pid, container.id.as_str()).and_then(|root| {
+            let Some(root) = root else { return Ok(None) };
+            let is_default =
+                !container.record().mounts.iter().any(|mount| mount.destination == "/dev");
+            let devices = if is_default { default_devices(&root)? } else { None };
+            Ok(Some((root, devices)))
+        });
+        match found {
+            Ok(Some((root, devices))) => {
+                Ok(Files { root: Root::Running(root), devices, _layer: layer })
+            }
+            Ok(None) => Err(NoRoot::Ended),
+            Err(error) => {
+                let failed = EngineError::io("open the files of container", container.id.as_str());
+                Err(NoRoot::Failed(failed(error)))
+            }
+        }
+    }
+
+    /// Its verb lock is held: nobody mounts or unmounts its volumes meanwhile.
+    fn files_of_stopped(self: &Arc<Self>, container: &Arc<Container>) -> Result<Files> {
+        let layer = self.layer_of(container)?;
+        let mut used = Vec::new();
+        let parts = self.parts(container, &mut used);
+        let made = parts.and_then(|parts| {
+            let is_read_only = container.record().host_config.readonly_rootfs;
+            let change = if is_read_only { Change::READ_ONLY } else { Change::NONE };
+            let made = Assembly::make(&layer.path, &parts, change);
+            made.map_err(|(path, error)| EngineError::io("mount", path)(error))
+        });
+        // The assembly has its own mounts of them.
+        for name in used {
+            if let Err(error) = self.volumes.unmount(&name, &container.id) {
+                tracing::warn!(volume = %name, %error, "cannot unmount a volume");
+            }
+        }
+        Ok(Files { root: Root::Stopped(made?), devices: None, _layer: layer })
+    }
+
+    /// What is mounted into a container that starts, those above before those in them; not a tmpfs, which is empty then
+    /// and would hide what the layer has.
+    fn parts(&self, container: &Container, used: &mut Vec<VolumeName>) -> Result<Vec<Part>> {
+        let record = container.record();
+        let mut parts = Vec::new();
+        for mount in &record.mounts {
+            let (source, reach) = match &mount.source {
+                MountSource::Tmpfs { .. } => continue,
+                MountSource::Bind { path, recursion: Recursion::Recursive } => {
+                    (path.clone(), Reach::Tree)
+                }
+                MountSource::Bind { path, recursion: Recursion::Shallow } => {
+                    (path.clone(), Reach::One)
+                }
+                MountSource::Volume { name, subpath, .. } => {
+                    let name: VolumeName = name.parse()?;
+                    let path = self.volumes.mount(&name, &container.id)?;
+                    used.push(name);
+                    (below(path, subpath)?, Reach::Tree)
+                }
+            };
+            parts.push(part(source, (&mount.destination, reach), mount.access));
+        }
+        let folder = match &container.settings().network {
+            NetworkMode::Container(name) => self.registry.find(name).map(|it| it.folder.clone()),
+            NetworkMode::Host | NetworkMode::Named(_) => Ok(container.folder.clone()),
+        };
+        let is_read_only = record.host_config.readonly_rootfs;
+        let access = if is_read_only { Access::ReadOnly } else { Access::ReadWrite };
+        for name in ["resolv.conf", "hostname", "hosts"] {
+            let destination = format!("/etc/{name}");
+            let is_covered = record.mounts.iter().any(|mount| mount.destination == destination);
+            // There from the first start on.
+            let source = folder.as_ref().ok().map(|folder| folder.join(name));
+            let source = source.filter(|path| !is_covered && path.exists());
+            parts.extend(source.map(|source| part(source, (&destination, Reach::One), access)));
+        }
+        parts.sort_by_key(|part| part.target.components().count());
+        Ok(parts)
+    }
+}
+
+fn part(source: PathBuf, (target, reach): (&str, Reach), access: Access) -> Part {
+    let change = if access == Access::ReadWrite { Change::NONE } else { Change::READ_ONLY };
+    Part { source, target: target.into(), reach, change }
+}
+
+/// Waits until an exit that has happened is known.
+async fn ended(container: &Container, exits: u64) -> Result<()> {
+    let mut progress = container.watch();
+    let told = progress.wait_for(|progress| progress.exits != exits);
+    match tokio::time::timeout(exits::TEAR_DOWN_DEADLINE, told).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(EngineError::Deadline(format!(
+            "container {}: its process is gone, and its shim has not said so for {} s",
+            container.id,
+            exits::TEAR_DOWN_DEADLINE.as_secs()
+        ))),
+    }
+}
+
+/// The root of the mount namespace of a container's first process; none when that has ended. A number that means
+/// another process by now is in another cgroup.
+fn root_of(pid: u32, id: &str) -> io::Result<Option<OwnedFd>> {
+    let is_gone = |error: &io::Error| {
+        error.kind() == io::ErrorKind::NotFound
+            || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+    };
+    let opened = (|| {
+        let process = pidfd::open(i32::try_from(pid).map_err(|_| Errno::SRCH)?)?;
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        let root = namespace::root_of(&process)?;
+        // The process that was there at the beginning and at the end is the same one in between.
+        pidfd::send_signal(&process, 0)?;
+        Ok(groups.contains(id).then_some(root))
+    })();
+    match opened {
+        // A zombie has no namespaces.
+        Err(error) if is_gone(&error) || is_invalid(&error) => Ok(None),
+        result => result,
+    }
+}
+
+fn is_invalid(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
+}
+
+fn default_devices(root: &OwnedFd) -> io::Result<Option<u64>> {
+    match openat2::open_without_links(root, Path::new("/dev"), OFlags::PATH) {
+        Ok(devices) => {
+            let (own, of_root) = (mount_id(&devices)?, mount_id(root)?);
+            Ok(Some(own).filter(|own| *own != of_root))
+        }
+        // Then it is nothing of ours either.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Which mount something is in.
+pub(super) fn mount_id(fd: impl AsFd) -> rustix::io::Result<u64> {
+    let found = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    Ok(found.stx_mnt_id)
+}
+
+impl Files {
+    /// The root, for lookups inside it.
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        match &self.root {
+            Root::Running(fd) => fd.as_fd(),
+            Root::Stopped(assembly) => assembly.as_fd(),
+        }
+    }
+
+    /// Where an archive of this ends.
+    pub(super) fn limits(&self, resource: &Resource) -> io::Result<Limits> {
+        let Resource::Folder(start) = resource else {
+            return Ok(Limits { start: resource.stat()?.st_dev, devices: None });
+        };
+        let devices = match self.devices {
+            Some(devices) if mount_id(start)? != devices => Some(devices),
+            _ => None,
+        };
+        Ok(Limits { start: resource.stat()?.st_dev, devices })
+    }
+}
+
+/// The kinds of file systems in which the kernel tells of itself (linux/magic.h, and of mqueue its source): binfmt_misc,
+/// BPF, cgroup, cgroup2, configfs, debugfs, devpts, efivarfs, fusectl, mqueue, nsfs, proc, pstore, securityfs, selinux,
+/// sysfs, tracefs.
+const KERNEL_KINDS: [FsWord; 17] = [
+    0x4249_4e4d,
+    0xcafe_4a11,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x6265_6570,
+    0x6462_6720,
+    0x1cd1,
+    0xde5e_81e4,
+    0x6573_5543,
+    0x1980_0202,
+    0x6e73_6673,
+    0x9fa0,
+    0x6165_676c,
+    0x7363_6673,
+    0xf97c_ff8c,
+    0x6265_6572,
+    0x7472_6163,
+];
+
+/// What an archive of a folder does not go into: file systems in which the kernel tells of itself, and the devices that
+/// every container gets. Their folders are there, and empty. Asked for by name, they are packed.
+pub(super) struct Limits {
+    start: u64,
+    devices: Option<u64>,
+}
+
+impl Limits {
+    pub(super) fn lets_into(&self, folder: BorrowedFd<'_>) -> io::Result<bool> {
+        if rustix::fs::fstat(folder)?.st_dev == self.start {
+            return Ok(true);
+        }
+        let kind = rustix::fs::fstatfs(folder)?.f_type;
+        if KERNEL_KINDS.contains(&kind) {
+            return Ok(false);
+        }
+        match self.devices {
+            Some(devices) => Ok(mount_id(folder)? != devices),
+            None => Ok(true),
+        }
+    }
+}
