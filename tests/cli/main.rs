@@ -27,6 +27,7 @@ mod network;
 mod quickstart;
 mod recovery;
 mod registry;
+mod restarts;
 mod silent_shims;
 mod soak;
 mod stats;

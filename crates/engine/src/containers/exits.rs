@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::Containers;
 use super::container::{Container, Rest};
 use super::record::StoppedBy;
-use super::state::{Ended, Oom, State};
+use super::state::{Ended, Oom, Removal, State};
 use crate::error::{EngineError, Result};
 use crate::shims::{Connection, ShimEvent};
 use crate::{blocking, disk};
@@ -112,7 +112,9 @@ impl Containers {
                 && !matches!(inner.state, State::Removing(_))
                 && settings.restart.restarts_after(ended.code, inner.restarts);
             match (&inner.state, restarts) {
-                (State::Removing(_), _) => State::Removing(Some(ended)),
+                (State::Removing(removal), _) => {
+                    State::Removing(Removal { ended: Some(ended), ..*removal })
+                }
                 (_, true) => State::Restarting(ended),
                 (_, false) => State::Exited(ended),
             }
@@ -254,16 +256,17 @@ impl Containers {
         };
         tokio::time::sleep(delay).await;
         let _verb = container.verb.lock().await;
-        let State::Restarting(ended) = container.state() else {
+        if !matches!(container.state(), State::Restarting(_)) {
             return;
-        };
-        container.inner().restarts += 1;
+        }
+        container.decide_anyway(|inner| {
+            inner.restarts = inner.restarts.saturating_add(1);
+            inner.state.clone()
+        });
         let restarted: Result<_> = self.start_locked(container).await;
         if let Err(error) = restarted {
+            // As Docker, it is not tried again; `inspect` says why.
             tracing::warn!(container = %container.id, error = error.message(), "the restart policy could not start it");
-            if let Err(error) = container.set_state(State::Exited(ended)) {
-                tracing::error!(container = %container.id, error = error.message(), "the state could not be recorded");
-            }
         }
     }
 

@@ -162,7 +162,7 @@ fn state_view(state: &State) -> ContainerState {
         paused: matches!(running, Some(Running { freeze: Freeze::Frozen, .. })),
         restarting: is_restarting,
         oom_killed: ended.is_some_and(|ended| ended.oom == Oom::Killed),
-        dead: false,
+        dead: state.word() == "dead",
         pid: running.map_or(0, |running| i64::from(running.pid)),
         exit_code: i64::from(state.exit_code()),
         error: match state {

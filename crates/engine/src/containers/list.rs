@@ -189,9 +189,9 @@ impl<'a> Chooser<'a> {
             && is_any("id", &|wanted| record.id.as_str().starts_with(wanted))
             && self.filters.matches("status", state.word())
             && (self.exited.is_empty()
-                || state.ended().is_some_and(|ended| {
-                    state.running().is_none() && self.exited.contains(&ended.code)
-                }))
+                || (state.ended().is_some()
+                    && state.running().is_none()
+                    && self.exited.contains(&state.exit_code())))
             && self.filters.matches_labels("label", &record.config.labels)
             && self.filters.matches_labels("annotation", &record.host_config.annotations)
             && self

@@ -243,7 +243,7 @@ impl Containers {
         if let Err(error) = cleaned {
             tracing::warn!(container = %container.id, error = error.message(), "cannot clean up after a container");
         }
-        let was_started = !matches!(container.state(), State::Created(_));
+        let was_started = container.state().was_started();
         if container.record().host_config.auto_remove && was_started {
             self.remove_ended(container).await;
             return;
@@ -278,14 +278,20 @@ impl Containers {
     }
 
     fn start_by_policy(self: &Arc<Self>, container: &Arc<Container>, was_started: bool) {
-        let stopped_by_user = container.inner().stop == StoppedBy::User;
-        let failed = container.state().exit_code() != 0;
+        let (stopped_by_user, restarts, code) = {
+            let inner = container.inner();
+            (inner.stop == StoppedBy::User, inner.restarts, inner.state.exit_code())
+        };
+        let policy = container.settings().restart;
         let starts = was_started
-            && match container.settings().restart {
+            && match policy {
                 RestartPolicy::No => false,
                 RestartPolicy::Always => true,
                 RestartPolicy::UnlessStopped => !stopped_by_user,
-                RestartPolicy::OnFailure { .. } => failed && !stopped_by_user,
+                // What had its last try before the daemon went has had it.
+                RestartPolicy::OnFailure { .. } => {
+                    !stopped_by_user && policy.restarts_after(code, restarts)
+                }
             };
         if !starts {
             if let State::Restarting(ended) = container.state()

@@ -8,7 +8,7 @@ use tokio::sync::MutexGuard;
 
 use super::container::{Container, Presence};
 use super::record::{MountSource, Origin};
-use super::state::State;
+use super::state::{Removal, RemovalProgress, State};
 use super::{Containers, to_the_end};
 use crate::blocking;
 use crate::error::{EngineError, Result};
@@ -102,10 +102,15 @@ impl Containers {
         volumes: bool,
     ) -> Result<()> {
         let ended = container.state().ended();
-        container.inner().state = State::Removing(ended);
+        let removal = |progress| State::Removing(Removal { ended, progress });
+        container.inner().state = removal(RemovalProgress::UnderWay);
         let attributes = container.attributes();
         let (this, target) = (Arc::clone(self), Arc::clone(container));
-        blocking::run(move || this.remove_from_disk(&target, volumes)).await?;
+        let removed = blocking::run(move || this.remove_from_disk(&target, volumes)).await;
+        if let Err(error) = removed {
+            container.inner().state = removal(RemovalProgress::Failed);
+            return Err(error);
+        }
         self.registry.remove(&container.id);
         self.forget_execs(container);
         container.inner().streams.clear();

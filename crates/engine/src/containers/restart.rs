@@ -16,6 +16,7 @@ impl Containers {
             if this.stop_locked(&container, &options).await? == Stopped::Now {
                 this.tell(&container, "stop");
             }
+            container.forget_restarts();
             this.start_locked(&container).await?;
             this.tell(&container, "restart");
             Ok(())

@@ -18,7 +18,7 @@ use barge_storage::MountOptions;
 use barge_types::RestartPolicy;
 use tokio::sync::mpsc;
 
-use super::container::{Container, Presence, Rest};
+use super::container::{Container, Inner, Presence, Rest};
 use super::exits::Run;
 use super::health::Health;
 use super::record::{StateRecord, StoppedBy};
@@ -57,11 +57,7 @@ impl Containers {
         let this = Arc::clone(self);
         to_the_end(async move {
             let _verb = container.verb.lock().await;
-            {
-                let mut inner = container.inner();
-                inner.restarts = 0;
-                inner.delay = super::exits::FIRST_DELAY;
-            }
+            container.forget_restarts();
             this.start_locked(&container).await
         })
         .await
@@ -350,8 +346,12 @@ impl Containers {
             inner.endpoint = None;
             inner.shim = None;
         }
-        let failed = State::Created(Some(FailedStart { code, error: error.message() }));
-        if let Err(error) = container.set_state(failed) {
+        let error = error.message();
+        let failed = |inner: &mut Inner| {
+            let before = inner.state.ended();
+            State::Created(Some(FailedStart { code, error, before }))
+        };
+        if let Err(error) = container.decide(failed) {
             tracing::warn!(container = %container.id, error = error.message(), "the failed start could not be recorded");
         }
         container.advance(|progress| {
@@ -365,6 +365,13 @@ impl Containers {
 }
 
 impl Container {
+    /// Its user starts it: its restart policy counts from zero again.
+    pub(super) fn forget_restarts(&self) {
+        let mut inner = self.inner();
+        inner.restarts = 0;
+        inner.delay = super::exits::FIRST_DELAY;
+    }
+
     /// Waits until nothing is left of the last run.
     pub(crate) async fn settled(&self) -> Result<()> {
         let mut progress = self.watch();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// Never started, or its start failed (`error` says why).
+    /// Never started, or its last start failed (`error` says why).
     Created(Option<FailedStart>),
     /// Its command runs.
     Running(Running),
@@ -17,8 +17,8 @@ pub(crate) enum State {
     Restarting(Ended),
     /// It ended.
     Exited(Ended),
-    /// It is being taken away.
-    Removing(Option<Ended>),
+    /// It is being taken away, or could not be.
+    Removing(Removal),
 }
 
 /// A start that failed.
@@ -28,6 +28,26 @@ pub(crate) struct FailedStart {
     pub(crate) code: i32,
     /// Why.
     pub(crate) error: String,
+    /// How the run before it ended, if there was one.
+    #[serde(default)]
+    pub(crate) before: Option<Ended>,
+}
+
+/// A removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Removal {
+    /// How the container had ended, if it was started.
+    pub(crate) ended: Option<Ended>,
+    pub(crate) progress: RemovalProgress,
+}
+
+/// How far a removal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RemovalProgress {
+    UnderWay,
+    /// It can be tried again; a new daemon knows the container as it was before.
+    Failed,
 }
 
 /// A command that runs.
@@ -90,11 +110,14 @@ impl State {
     /// The word that the API's `Status` and the filter `status` use.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
+            // As Docker, what has run once is not new any more.
+            Self::Created(Some(FailedStart { before: Some(_), .. })) => "exited",
             Self::Created(_) => "created",
             Self::Running(Running { freeze: Freeze::Frozen, .. }) => "paused",
             Self::Running(_) => "running",
             Self::Restarting(_) => "restarting",
             Self::Exited(_) => "exited",
+            Self::Removing(Removal { progress: RemovalProgress::Failed, .. }) => "dead",
             Self::Removing(_) => "removing",
         }
     }
@@ -111,9 +134,15 @@ impl State {
     pub(crate) const fn ended(&self) -> Option<Ended> {
         match self {
             Self::Exited(ended) | Self::Restarting(ended) => Some(*ended),
-            Self::Removing(ended) => *ended,
-            Self::Created(_) | Self::Running(_) => None,
+            Self::Removing(removal) => removal.ended,
+            Self::Created(Some(failed)) => failed.before,
+            Self::Created(None) | Self::Running(_) => None,
         }
+    }
+
+    /// Whether it has run or runs.
+    pub(crate) const fn was_started(&self) -> bool {
+        !matches!(self, Self::Created(None | Some(FailedStart { before: None, .. })))
     }
 
     /// The exit code that `inspect` shows and `wait` gives when nothing runs.
@@ -132,6 +161,13 @@ impl State {
 mod tests {
     use super::*;
 
+    const ENDED: Ended = Ended {
+        started: SystemTime::UNIX_EPOCH,
+        finished: SystemTime::UNIX_EPOCH,
+        code: 3,
+        oom: Oom::Spared,
+    };
+
     #[test]
     fn a_frozen_container_is_paused_and_still_runs() {
         let state = State::Running(Running {
@@ -145,8 +181,20 @@ mod tests {
 
     #[test]
     fn a_failed_start_shows_its_code() {
-        let state = State::Created(Some(FailedStart { code: 127, error: String::new() }));
+        let failed = FailedStart { code: 127, error: String::new(), before: None };
+        let state = State::Created(Some(failed.clone()));
         assert_eq!(state.exit_code(), 127);
-        assert_eq!(state.word(), "created");
+        assert_eq!((state.word(), state.was_started()), ("created", false));
+        let state = State::Created(Some(FailedStart { before: Some(ENDED), ..failed }));
+        assert_eq!(state.exit_code(), 127);
+        assert_eq!((state.word(), state.was_started()), ("exited", true));
+    }
+
+    #[test]
+    fn what_could_not_be_removed_is_dead() {
+        let removing = |progress| State::Removing(Removal { ended: Some(ENDED), progress });
+        assert_eq!(removing(RemovalProgress::UnderWay).word(), "removing");
+        assert_eq!(removing(RemovalProgress::Failed).word(), "dead");
+        assert_eq!(removing(RemovalProgress::Failed).exit_code(), 3);
     }
 }

@@ -13,7 +13,7 @@ use barge_storage::StorageError;
 use super::container::Container;
 use super::health::HealthStatus;
 use super::record::{Access, MountRecord, MountSource};
-use super::state::{Freeze, Running, State};
+use super::state::{FailedStart, Freeze, Removal, RemovalProgress, Running, State};
 use super::{Containers, command};
 use crate::error::Result;
 use crate::time;
@@ -179,6 +179,9 @@ pub(super) fn port_map(exposed: impl Iterator<Item = String>, link: Option<&Link
 fn status(state: &State, health: Option<HealthStatus>, now: SystemTime) -> String {
     let since = |moment: SystemTime| human_duration(now.duration_since(moment).unwrap_or_default());
     match state {
+        State::Created(Some(FailedStart { code, before: Some(before), .. })) => {
+            format!("Exited ({code}) {} ago", since(before.finished))
+        }
         State::Created(_) => "Created".to_owned(),
         State::Running(Running { since: started, freeze, .. }) => {
             let more = match (freeze, health) {
@@ -194,6 +197,7 @@ fn status(state: &State, health: Option<HealthStatus>, now: SystemTime) -> Strin
             format!("Restarting ({}) {} ago", ended.code, since(ended.finished))
         }
         State::Exited(ended) => format!("Exited ({}) {} ago", ended.code, since(ended.finished)),
+        State::Removing(Removal { progress: RemovalProgress::Failed, .. }) => "Dead".to_owned(),
         State::Removing(_) => "Removal In Progress".to_owned(),
     }
 }
