@@ -19,6 +19,7 @@ mod debian;
 mod edit;
 mod exhaustion;
 mod flags;
+mod formats;
 mod health;
 mod images;
 mod isolation;

@@ -31,6 +31,12 @@ impl Networks<'_> {
     pub async fn inspect_raw(self, name: &str) -> Result<Bytes> {
         self.client.get(Path::new(&["networks", name])).bytes().await
     }
+
+    /// The same with what a swarm adds.
+    pub async fn inspect_verbose(self, name: &str) -> Result<Bytes> {
+        let path = Path::new(&["networks", name]).with_flag(("verbose", true));
+        self.client.get(path).bytes().await
+    }
 }
 
 /// What a prune of networks removed.

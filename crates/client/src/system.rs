@@ -1,6 +1,7 @@
 //! The daemon itself: what it is, what it has, what happens in it.
 
 use barge_api_types::{DiskUsage, EventMessage, Filters, SystemInfo, SystemVersion};
+use bytes::Bytes;
 
 use crate::connection::Client;
 use crate::error::Result;
@@ -39,6 +40,16 @@ impl System<'_> {
     pub async fn disk_usage(self) -> Result<DiskUsage> {
         let path = Path::new(&["system", "df"]);
         self.client.get(path).decode("disk usage").await
+    }
+
+    /// An object of a kind that a daemon outside a swarm does not have (`nodes`, `plugins`…): the
+    /// daemon's own answer.
+    pub async fn inspect_foreign(self, kind: &str, name: &str) -> Result<Bytes> {
+        let path = match kind {
+            "plugins" => Path::new(&[kind, name, "json"]),
+            _ => Path::new(&[kind, name]),
+        };
+        self.client.get(path).bytes().await
     }
 
     /// What happens, as it happens.

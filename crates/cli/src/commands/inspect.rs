@@ -39,15 +39,18 @@ struct Flags {
     kind: Option<String>,
 }
 
-/// What can be inspected, in the order in which a name is looked up.
+/// What can be inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Container,
     Image,
     Network,
     Volume,
+    /// What only managers of a swarm have, and plugins: the daemon says no, in Docker's words.
+    Foreign(&'static str),
 }
 
+/// In this order a name is looked up.
 const KINDS: [Kind; 4] = [Kind::Container, Kind::Image, Kind::Network, Kind::Volume];
 
 impl Kind {
@@ -57,8 +60,15 @@ impl Kind {
             "image" => Ok(Self::Image),
             "network" => Ok(Self::Network),
             "volume" => Ok(Self::Volume),
+            "config" => Ok(Self::Foreign("configs")),
+            "node" => Ok(Self::Foreign("nodes")),
+            "plugin" => Ok(Self::Foreign("plugins")),
+            "secret" => Ok(Self::Foreign("secrets")),
+            "service" => Ok(Self::Foreign("services")),
+            "task" => Ok(Self::Foreign("tasks")),
             _ => Err(CliError::Invalid(format!(
-                "unknown type: {text:?}: must be one of \"container\", \"image\", \"network\", \"volume\""
+                "unknown type: {text:?}: must be one of \"config\", \"container\", \"image\", \
+                 \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\""
             ))),
         }
     }
@@ -73,6 +83,18 @@ impl Kind {
             Self::Image => client.images().inspect_raw(name, None).await,
             Self::Network => client.networks().inspect_raw(name).await,
             Self::Volume => client.volumes().inspect_raw(name).await,
+            Self::Foreign(kind) => client.system().inspect_foreign(kind, name).await,
+        }
+    }
+
+    /// The word of `--type`, where sizes mean nothing.
+    fn without_size(self) -> Option<&'static str> {
+        match self {
+            Self::Container => None,
+            Self::Image => Some("image"),
+            Self::Network => Some("network"),
+            Self::Volume => Some("volume"),
+            Self::Foreign(kind) => kind.strip_suffix('s'),
         }
     }
 }
@@ -87,18 +109,22 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let sizes = if flags.size { Sizes::Include } else { Sizes::Omit };
     let client = session.client().await?;
     show(session, (&input.arguments, flags.format.as_deref()), |name| async move {
-        match kind {
-            Some(kind) => Ok(kind.fetch(client, (name, sizes)).await?),
-            None => any(client, (name, sizes)).await,
+        let (kind, found) = match kind {
+            Some(kind) => (kind, kind.fetch(client, (name, sizes)).await?),
+            None => any(client, (name, sizes)).await?,
+        };
+        if let Some(kind) = kind.without_size().filter(|_| sizes == Sizes::Include) {
+            session.streams.note(format!("WARNING: --size ignored for {kind}"));
         }
+        Ok(found)
     })
     .await
 }
 
-async fn any(client: &Client, (name, sizes): (&str, Sizes)) -> Result<Bytes> {
+async fn any(client: &Client, (name, sizes): (&str, Sizes)) -> Result<(Kind, Bytes)> {
     for kind in KINDS {
         match kind.fetch(client, (name, sizes)).await {
-            Ok(found) => return Ok(found),
+            Ok(found) => return Ok((kind, found)),
             Err(error) if means_another_kind(&error) => {}
             Err(error) => return Err(error.into()),
         }
@@ -121,7 +147,7 @@ where
     F: Future<Output = Result<Bytes>>,
 {
     let template = match format {
-        None | Some("" | "json" | "{{json .}}") => None,
+        None | Some("" | "json") => None,
         Some(format) => Some(Template::parse(format, Purpose::Object)?),
     };
     let mut errors = Vec::new();
@@ -136,18 +162,21 @@ where
         // As in Docker, nothing is an empty line.
         (Some(_), _) if found.is_empty() => session.streams.line("")?,
         (Some(template), _) => {
-            for text in &found {
-                session.streams.line(template.execute_text(text)?)?;
+            for (position, text) in found.iter().enumerate() {
+                match template.execute_text(text) {
+                    Ok(text) => session.streams.line(text)?,
+                    Err(error) => {
+                        if position == 0 {
+                            session.streams.line("")?;
+                        }
+                        return Err(error);
+                    }
+                }
             }
-        }
-        (None, None | Some("")) => {
-            session.streams.line(json::indent(&format!("[{}]", found.join(","))))?;
         }
         (None, Some("json")) => session.streams.line(format!("[{}]", found.join(",")))?,
-        (None, Some(_)) => {
-            for text in &found {
-                session.streams.line(text)?;
-            }
+        (None, None | Some(_)) => {
+            session.streams.line(json::indent(&format!("[{}]", found.join(","))))?;
         }
     }
     CliError::collect(errors)

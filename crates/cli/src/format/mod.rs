@@ -1,9 +1,12 @@
 //! How things are shown: tables, templates, times, JSON.
 
+mod document;
 pub(crate) mod duration;
+mod functions;
 pub(crate) mod json;
 pub(crate) mod listing;
-mod ordered;
+mod shapes;
+mod syntax;
 pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod time;

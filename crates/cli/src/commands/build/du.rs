@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::filters::filter;
 use crate::flags::{Order, boolean};
 use crate::format::LIST_HELP;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Format, Kind, Row, field};
 use crate::format::{duration, time};
 use crate::session::Session;
 
@@ -54,6 +54,7 @@ const KIND: Kind = Kind {
         field(("UsageCount", "USAGE COUNT")),
     ],
     columns: &["ID", "Reclaimable", "Size", "LastAccessed"],
+    ..Kind::PLAIN
 };
 
 async fn run(session: &Session, input: Input) -> Result<()> {
@@ -68,7 +69,8 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let text = if flags.verbose && flags.format.is_none() {
         verbose(&records)
     } else {
-        listing::show(&KIND, flags.format.as_deref(), records.iter().map(row).collect())?
+        let format = Format::of(flags.format.as_deref());
+        listing::show(&KIND, &format, records.iter().map(row).collect())?
     };
     session.streams.write(text)?;
     if flags.format.is_some() { Ok(()) } else { session.streams.write(sums(&records)) }
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn records_are_listed_and_summed_up() {
         let rows = records().iter().map(row).collect();
-        let text = listing::show(&KIND, None, rows).unwrap();
+        let text = listing::show(&KIND, &Format::of(None), rows).unwrap();
         assert!(text.starts_with("ID        RECLAIMABLE   SIZE"), "{text}");
         assert_eq!(
             sums(&records()),

@@ -10,7 +10,8 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::filters::{self, filter};
 use crate::flags::{Order, integer};
-use crate::format::listing::{self, Field, Kind, Row, field};
+use crate::format::listing::{self, Detail, Field, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::format::{LIST_HELP, duration, ellipsis, short_id, time};
 use crate::session::Session;
 
@@ -53,7 +54,7 @@ struct Flags {
     size: bool,
 }
 
-pub(in crate::commands) const FIELDS: &[Field] = &[
+const FIELDS: &[Field] = &[
     field(("Command", "COMMAND")),
     field(("CreatedAt", "CREATED AT")),
     field(("ID", "CONTAINER ID")),
@@ -74,6 +75,23 @@ pub(in crate::commands) const FIELDS: &[Field] = &[
 const COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
 const COLUMNS_SIZE: &[&str] =
     &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
+const RAW_SIZE: &[(&str, &str)] = &[
+    ("container_id", "ID"),
+    ("image", "Image"),
+    ("command", "Command"),
+    ("created_at", "CreatedAt"),
+    ("state", "State"),
+    ("status", "Status"),
+    ("names", "Names"),
+    ("labels", "?Labels"),
+    ("ports", "?Ports"),
+    ("size", "Size"),
+];
+const RAW: &[(&str, &str)] = RAW_SIZE.split_at(RAW_SIZE.len() - 1).0;
+
+/// Containers, as every listing shows them.
+pub(in crate::commands) const KIND: Kind =
+    Kind { fields: FIELDS, columns: COLUMNS, raw: RAW, quiet: "ID", purpose: Purpose::Container };
 
 /// Whether long values are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,21 +103,31 @@ pub(in crate::commands) enum Width {
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let limit = if flags.latest { Some(1) } else { flags.last };
+    let detail = if flags.quiet { Detail::Quiet } else { Detail::Whole };
+    let format = Format::choose(session, (wanted(session, &flags), detail), "psFormat")?;
     let options = ListOptions {
         all: flags.all,
-        size: flags.size || listing::uses(flags.format.as_deref(), "Size"),
+        size: flags.size || (!flags.quiet && format.uses("Size")),
         limit: limit.and_then(|limit| u32::try_from(limit).ok()).filter(|&limit| limit > 0),
         filters: filters::collect(flags.filter),
     };
     let width = if flags.no_trunc { Width::Whole } else { Width::Cut };
     let containers = session.client().await?.containers().list(&options).await?;
-    if flags.quiet && flags.format.is_none() {
-        let ids = containers.iter().map(|container| format!("{}\n", id(container, width)));
-        return session.streams.write(ids.collect::<String>());
-    }
-    let kind = Kind { fields: FIELDS, columns: if flags.size { COLUMNS_SIZE } else { COLUMNS } };
+    let kind =
+        if flags.size { Kind { columns: COLUMNS_SIZE, raw: RAW_SIZE, ..KIND } } else { KIND };
     let rows: Vec<Row> = containers.iter().map(|container| row(container, width)).collect();
-    session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
+    session.streams.write(listing::show(&kind, &format, rows)?)
+}
+
+/// The format of the flags. As in Docker, `--quiet` leaves none but `raw`.
+fn wanted<'a>(session: &Session, flags: &'a Flags) -> Option<&'a str> {
+    let format = flags.format.as_deref().filter(|format| !format.is_empty())?;
+    if flags.quiet {
+        session
+            .streams
+            .note("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+    }
+    Some(format).filter(|format| !flags.quiet || *format == "raw")
 }
 
 /// A row as `system df -v` has it: sizes without the image's.

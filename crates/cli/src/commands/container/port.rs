@@ -26,7 +26,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let text = match input.arguments.get(1) {
         Some(port) => one(&ports, port).ok_or_else(|| {
             CliError::Invalid(format!(
-                "no public port '{port}' published for {}",
+                "Error: No public port '{port}' published for {}",
                 input.argument(0)
             ))
         })?,

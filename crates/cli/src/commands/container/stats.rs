@@ -16,7 +16,8 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::filters;
 use crate::flags::Order;
-use crate::format::listing::{self, Field, Kind, Row, field};
+use crate::format::listing::{self, Detail, Field, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::format::{LIST_HELP, short_id};
 use crate::session::Session;
 
@@ -65,7 +66,9 @@ const COLUMNS: &[&str] =
 const REFRESH: Duration = Duration::from_millis(500);
 
 async fn run(session: &Session, input: Input) -> Result<()> {
-    let flags: Flags = input.flags()?;
+    let mut flags: Flags = input.flags()?;
+    let format = Format::choose(session, (flags.format.as_deref(), Detail::Whole), "statsFormat")?;
+    flags.format = format.text().map(str::to_owned);
     let client = session.client().await?.containers();
     let is_given = !input.arguments.is_empty();
     let names = if is_given {
@@ -106,7 +109,9 @@ async fn run(session: &Session, input: Input) -> Result<()> {
 }
 
 fn show(flags: &Flags, rows: Vec<Row>) -> Result<String> {
-    listing::show(&Kind { fields: FIELDS, columns: COLUMNS }, flags.format.as_deref(), rows)
+    let purpose = Purpose::Row("*container.statsContext");
+    let kind = Kind { fields: FIELDS, columns: COLUMNS, purpose, ..Kind::PLAIN };
+    listing::show(&kind, &Format::of(flags.format.as_deref()), rows)
 }
 
 fn row(given: &str, sample: &StatsResponse, flags: &Flags) -> Row {

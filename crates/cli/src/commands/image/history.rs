@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::flags::Order;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Detail, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::format::{LIST_HELP, duration, ellipsis, short_id, time};
 use crate::session::Session;
 
@@ -58,10 +59,6 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let images = session.client().await?.images();
     let history = images.history(input.argument(0), platform.as_deref()).await?;
     let rows: Vec<Row> = history.iter().map(|item| row(item, &flags)).collect();
-    if flags.quiet && flags.format.is_none() {
-        let ids = rows.iter().filter_map(|row| row["ID"].as_str());
-        return session.streams.write(ids.map(|id| format!("{id}\n")).collect::<String>());
-    }
     let kind = Kind {
         fields: FIELDS,
         columns: if flags.human {
@@ -69,8 +66,12 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         } else {
             &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"]
         },
+        purpose: Purpose::Row("*image.historyContext"),
+        ..Kind::PLAIN
     };
-    session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
+    let detail = if flags.quiet { Detail::Quiet } else { Detail::Whole };
+    let format = Format::of(flags.format.as_deref()).with(detail);
+    session.streams.write(listing::show(&kind, &format, rows)?)
 }
 
 fn row(item: &ImageHistoryItem, flags: &Flags) -> Row {

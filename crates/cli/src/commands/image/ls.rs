@@ -13,7 +13,8 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::filters::{self, filter};
 use crate::flags::Order;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Detail, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::format::{LIST_HELP, duration, short_id, time};
 use crate::session::Session;
 
@@ -67,6 +68,22 @@ pub(in crate::commands) const FIELDS: &[listing::Field] = &[
     field(("VirtualSize", "VIRTUAL SIZE")),
 ];
 
+const RAW: &[(&str, &str)] = &[
+    ("repository", "Repository"),
+    ("tag", "Tag"),
+    ("image_id", "ID"),
+    ("created_at", "CreatedAt"),
+    ("virtual_size", "Size"),
+];
+const RAW_DIGESTS: &[(&str, &str)] = &[
+    ("repository", "Repository"),
+    ("tag", "Tag"),
+    ("digest", "Digest"),
+    ("image_id", "ID"),
+    ("created_at", "CreatedAt"),
+    ("virtual_size", "Size"),
+];
+
 const NONE: &str = "<none>";
 
 async fn run(session: &Session, input: Input) -> Result<()> {
@@ -79,11 +96,13 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     if let Some(name) = input.arguments.first() {
         filters.add("reference", name);
     }
+    let detail = if flags.quiet { Detail::Quiet } else { Detail::Whole };
+    let format = Format::choose(session, (flags.format.as_deref(), detail), "imagesFormat")?;
     let options = ImageListOptions {
         all: flags.all,
-        shared_size: ["SharedSize", "UniqueSize"]
+        shared_size: [".SharedSize", ".UniqueSize"]
             .iter()
-            .any(|name| listing::uses(flags.format.as_deref(), name)),
+            .any(|name| format.text().is_some_and(|text| text.contains(name))),
         manifests: flags.tree,
         filters,
     };
@@ -95,7 +114,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let id = |image: &ImageSummary| {
         if flags.no_trunc { image.id.clone() } else { short_id(&image.id).to_owned() }
     };
-    let digests = if flags.digests || listing::uses(flags.format.as_deref(), "Digest") {
+    let digests = if flags.digests || format.text().is_some_and(|text| text.contains(".Digest")) {
         Digests::Shown
     } else {
         Digests::Hidden
@@ -106,10 +125,6 @@ async fn run(session: &Session, input: Input) -> Result<()> {
             rows.push(row(&id(image), image, &name));
         }
     }
-    if flags.quiet && flags.format.is_none() {
-        let ids = rows.iter().filter_map(|row| row["ID"].as_str());
-        return session.streams.write(ids.map(|id| format!("{id}\n")).collect::<String>());
-    }
     let kind = Kind {
         fields: FIELDS,
         columns: if flags.digests {
@@ -117,8 +132,11 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         } else {
             &["Repository", "Tag", "ID", "CreatedSince", "Size"]
         },
+        raw: if flags.digests { RAW_DIGESTS } else { RAW },
+        quiet: "ID",
+        purpose: Purpose::Row("*formatter.imageContext"),
     };
-    session.streams.write(listing::show(&kind, flags.format.as_deref(), rows)?)
+    session.streams.write(listing::show(&kind, &format, rows)?)
 }
 
 /// What the tree does not show yet, in the words of Docker's client.

@@ -24,13 +24,20 @@ pub(crate) const VERB: Verb = Verb {
 struct Flags {
     #[arg(short, long, value_name = "string", help = INSPECT_HELP)]
     format: Option<String>,
+    /// Verbose output for diagnostics
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: Flags = input.flags()?;
     let client = session.client().await?;
     inspect::show(session, (&input.arguments, flags.format.as_deref()), |name| async move {
-        Ok(client.networks().inspect_raw(name).await?)
+        Ok(if flags.verbose {
+            client.networks().inspect_verbose(name).await?
+        } else {
+            client.networks().inspect_raw(name).await?
+        })
     })
     .await
 }

@@ -9,7 +9,8 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::filters::{self, filter};
 use crate::flags::Order;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Detail, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::format::{LIST_HELP, short_id, time};
 use crate::session::Session;
 
@@ -52,6 +53,9 @@ const KIND: Kind = Kind {
         field(("Scope", "SCOPE")),
     ],
     columns: &["ID", "Name", "Driver", "Scope"],
+    raw: &[("network_id", "ID"), ("name", "Name"), ("driver", "Driver"), ("scope", "Scope")],
+    quiet: "ID",
+    purpose: Purpose::Row("*network.networkContext"),
 };
 
 async fn run(session: &Session, input: Input) -> Result<()> {
@@ -62,12 +66,10 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let id = |network: &Network| {
         if flags.no_trunc { network.id.clone() } else { short_id(&network.id).to_owned() }
     };
-    if flags.quiet && flags.format.is_none() {
-        let ids = networks.iter().map(|network| id(network) + "\n");
-        return session.streams.write(ids.collect::<String>());
-    }
+    let detail = if flags.quiet { Detail::Quiet } else { Detail::Whole };
+    let format = Format::choose(session, (flags.format.as_deref(), detail), "networksFormat")?;
     let rows: Vec<Row> = networks.iter().map(|network| row(&id(network), network)).collect();
-    session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows)?)
+    session.streams.write(listing::show(&KIND, &format, rows)?)
 }
 
 fn row(id: &str, network: &Network) -> Row {

@@ -11,7 +11,8 @@ use crate::error::{CliError, Result};
 use crate::filters::{self, filter};
 use crate::flags::{Order, integer};
 use crate::format::ellipsis;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -49,6 +50,8 @@ const KIND: Kind = Kind {
         field(("StarCount", "STARS")),
     ],
     columns: &["Name", "Description", "StarCount", "IsOfficial"],
+    purpose: Purpose::Row("*registry.searchContext"),
+    ..Kind::PLAIN
 };
 
 /// How long a description is in the table.
@@ -79,7 +82,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     };
     let found = session.client().await?.registry().search(&options).await?;
     let rows = found.iter().map(|found| row(found, &flags)).collect();
-    session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows)?)
+    session.streams.write(listing::show(&KIND, &Format::of(flags.format.as_deref()), rows)?)
 }
 
 fn row(found: &ImageSearchResult, flags: &Flags) -> Row {

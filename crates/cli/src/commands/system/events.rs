@@ -45,6 +45,16 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         Some("json") => Some(Template::parse("{{json .}}", Purpose::Event)?),
         Some(format) => Some(Template::parse(format, Purpose::Event)?),
     };
+    if let Some(template) = &template {
+        // What no event has is told at once.
+        let event = EventMessage {
+            scope: "local".to_owned(),
+            time: 1,
+            time_nano: 1,
+            ..EventMessage::default()
+        };
+        template.execute_text(&json::text(&event)?)?;
+    }
     let time = |text: Option<String>| text.as_deref().map(time::api_time).transpose();
     let options = EventsOptions {
         since: time(flags.since)?,

@@ -34,7 +34,10 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let format = flags.format.as_deref().filter(|format| !format.is_empty());
     let template = match format {
         None | Some("json") => None,
-        Some(format) => Some(Template::parse(format, Purpose::Object)?),
+        Some(format) => {
+            let purpose = Purpose::Only { name: "", go_type: "system.dockerInfo" };
+            Some(Template::parse(format, purpose)?)
+        }
     };
     let info = session.client().await?.system().info().await?;
     if format.is_none() {
@@ -54,10 +57,12 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let server = json::text(&info)?;
     let fields = server.strip_suffix('}').unwrap_or(&server);
     let value = format!("{fields},\"ClientInfo\":{client}}}");
-    session.streams.line(match template {
-        None => go_escaped(&value),
-        Some(template) => template.execute_text(&value)?,
-    })
+    match template.map(|template| template.execute_text(&value)) {
+        None => session.streams.line(go_escaped(&value)),
+        Some(Ok(text)) => session.streams.line(text),
+        // As in Docker, the end of the line comes nevertheless.
+        Some(Err(error)) => session.streams.line("").and(Err(error)),
+    }
 }
 
 fn text(context: &str, info: &SystemInfo) -> String {
@@ -85,13 +90,23 @@ fn text(context: &str, info: &SystemInfo) -> String {
     line(" Volume", &info.plugins.volume.join(" "));
     line(" Network", &info.plugins.network.join(" "));
     line(" Log", &info.plugins.log.join(" "));
+    line("Swarm", &info.swarm.local_node_state);
     let runtimes: Vec<&str> = info.runtimes.keys().map(String::as_str).collect();
     line("Runtimes", &runtimes.join(" "));
     line("Default Runtime", &info.default_runtime);
     if !info.security_options.is_empty() {
         line("Security Options", &"");
         for option in &info.security_options {
-            line(&format!(" {}", option.trim_start_matches("name=")), &"");
+            // `name=seccomp,profile=builtin`
+            let mut words = option.split(',');
+            line(
+                &format!(" {}", words.next().unwrap_or_default().trim_start_matches("name=")),
+                &"",
+            );
+            for (name, value) in words.filter_map(|word| word.split_once('=')) {
+                let (first, rest) = name.split_at(name.chars().next().map_or(0, char::len_utf8));
+                line(&format!("  {}{rest}", first.to_uppercase()), &value);
+            }
         }
     }
     line("Kernel Version", &info.kernel_version);

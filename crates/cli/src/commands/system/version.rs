@@ -2,13 +2,13 @@
 
 use barge_api_types::SystemVersion;
 use clap::Args as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
-use crate::format::INSPECT_HELP;
-use crate::format::template::{Purpose, Template, go_json};
+use crate::format::template::{Purpose, Template, go_escaped};
+use crate::format::{INSPECT_HELP, json};
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -28,6 +28,8 @@ struct Flags {
     format: Option<String>,
 }
 
+const PURPOSE: Purpose = Purpose::Only { name: "version", go_type: "system.versionInfo" };
+
 /// The architecture by the name that Docker gives it.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
@@ -42,7 +44,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let format = match flags.format.as_deref() {
         None | Some("") => None,
         Some("json") => Some(None),
-        Some(format) => Some(Some(Template::parse(format, Purpose::Object)?)),
+        Some(format) => Some(Some(Template::parse(format, PURPOSE)?)),
     };
     let server =
         async { Ok::<_, CliError>(session.client().await?.system().version().await?) }.await;
@@ -53,10 +55,17 @@ async fn run(session: &Session, input: Input) -> Result<()> {
             client_text(&context) + &server
         }
         Some(template) => {
-            let value = value(&context, server.as_ref().ok());
+            let value = value(&context, server.as_ref().ok())?;
             match template {
-                None => go_json(&value) + "\n",
-                Some(template) => template.execute(&value)? + "\n",
+                None => go_escaped(&value) + "\n",
+                Some(template) => match template.execute_text(&value) {
+                    Ok(text) => text + "\n",
+                    // As in Docker, the end of the line comes nevertheless.
+                    Err(error) => {
+                        session.streams.line("")?;
+                        return Err(error);
+                    }
+                },
             }
         }
     };
@@ -64,18 +73,21 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     server.map(drop)
 }
 
-fn value(context: &str, server: Option<&SystemVersion>) -> Value {
-    json!({
-        "Client": {
-            "Version": env!("CARGO_PKG_VERSION"),
-            "ApiVersion": barge_client::ApiVersion::NEWEST.to_string(),
-            "DefaultAPIVersion": barge_client::ApiVersion::NEWEST.to_string(),
-            "Os": std::env::consts::OS,
-            "Arch": architecture(),
-            "Context": context,
-        },
-        "Server": server,
-    })
+/// Both sides, in Docker's order.
+fn value(context: &str, server: Option<&SystemVersion>) -> Result<String> {
+    let newest = barge_client::ApiVersion::NEWEST.to_string();
+    let client = [
+        ("Version", env!("CARGO_PKG_VERSION")),
+        ("ApiVersion", &newest),
+        ("DefaultAPIVersion", &newest),
+        ("Os", std::env::consts::OS),
+        ("Arch", architecture()),
+        ("Context", context),
+    ];
+    let client: Vec<String> =
+        client.iter().map(|(name, value)| format!("{name:?}:{}", Value::from(*value))).collect();
+    let server = json::text(&server)?;
+    Ok(format!("{{\"Client\":{{{}}},\"Server\":{server}}}", client.join(",")))
 }
 
 fn client_text(context: &str) -> String {

@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::filters::{self, filter};
 use crate::flags::Order;
 use crate::format::LIST_HELP;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Detail, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -51,6 +52,9 @@ pub(in crate::commands) const KIND: Kind = Kind {
         field(("Status", "STATUS")),
     ],
     columns: &["Driver", "Name"],
+    raw: &[("name", "Name"), ("driver", "Driver")],
+    quiet: "Name",
+    purpose: Purpose::Row("*formatter.volumeContext"),
 };
 
 async fn run(session: &Session, input: Input) -> Result<()> {
@@ -58,12 +62,10 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let filters = filters::collect(flags.filter);
     let mut volumes = session.client().await?.volumes().list(&filters).await?.volumes;
     volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    if flags.quiet && flags.format.is_none() {
-        let names = volumes.iter().map(|volume| format!("{}\n", volume.name));
-        return session.streams.write(names.collect::<String>());
-    }
+    let detail = if flags.quiet { Detail::Quiet } else { Detail::Whole };
+    let format = Format::choose(session, (flags.format.as_deref(), detail), "volumesFormat")?;
     let rows: Vec<Row> = volumes.iter().map(row).collect();
-    session.streams.write(listing::show(&KIND, flags.format.as_deref(), rows)?)
+    session.streams.write(listing::show(&KIND, &format, rows)?)
 }
 
 /// A row of the listing.

@@ -9,7 +9,8 @@ use crate::commands::{Arity, Input, Verb};
 use crate::error::Result;
 use crate::flags::Order;
 use crate::format::LIST_HELP;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Format, Kind, Row, field};
+use crate::format::template::Purpose;
 use crate::session::Session;
 
 mod verbose;
@@ -43,6 +44,15 @@ const KIND: Kind = Kind {
         field(("Type", "TYPE")),
     ],
     columns: &["Type", "TotalCount", "Active", "Size", "Reclaimable"],
+    raw: &[
+        ("type", "Type"),
+        ("total", "TotalCount"),
+        ("active", "Active"),
+        ("size", "Size"),
+        ("reclaimable", "Reclaimable"),
+    ],
+    quiet: "Type",
+    purpose: Purpose::Row("*formatter.diskUsageImagesContext"),
 };
 
 async fn run(session: &Session, input: Input) -> Result<()> {
@@ -52,7 +62,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     session.streams.write(if flags.verbose {
         verbose::show(&usage, format)?
     } else {
-        listing::show(&KIND, format, rows(&usage))?
+        listing::show(&KIND, &Format::of(format), rows(&usage))?
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::commands::container::ls::Width;
 use crate::commands::{container, image, volume};
 use crate::error::Result;
-use crate::format::listing::{self, Kind, Row, field};
+use crate::format::listing::{self, Format, Kind, Row, field};
 use crate::format::template::{Purpose, Template, go_json};
 use crate::format::{duration, short_id, time};
 
@@ -27,6 +27,7 @@ const BUILDS: Kind = Kind {
         field(("Shared", "SHARED")),
     ],
     columns: &["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "UsageCount", "Shared"],
+    ..Kind::PLAIN
 };
 const LOGS: Kind = Kind {
     fields: &[
@@ -36,6 +37,7 @@ const LOGS: Kind = Kind {
         field(("Size", "SIZE")),
     ],
     columns: &["ContainerID", "Names", "Driver", "Size"],
+    ..Kind::PLAIN
 };
 
 /// The tables, or all of it through a template or as JSON.
@@ -43,22 +45,25 @@ pub(super) fn show(usage: &DiskUsage, format: Option<&str>) -> Result<String> {
     match format.map(str::trim) {
         None | Some("" | "table") => tables(usage),
         Some("json") => Ok(json(&value(usage))),
-        Some(format) => Template::parse(format, Purpose::Row)?.execute(&value(usage)),
+        Some(format) => {
+            let purpose = Purpose::Only { name: "", go_type: "*formatter.diskUsageContext" };
+            Template::parse(format, purpose)?.execute(&value(usage))
+        }
     }
 }
 
 fn tables(usage: &DiskUsage) -> Result<String> {
-    let table = |kind: &Kind, rows: Vec<Row>| listing::show(kind, None, rows);
+    let table = |kind: &Kind, rows: Vec<Row>| listing::show(kind, &Format::of(None), rows);
     let (images, containers) = (images(usage), containers(usage));
     let mut text = String::from("Images space usage:\n\n");
     let rows = images.map(|image| image::ls::summary_row(image, short_id(&image.id))).collect();
-    text += &table(&Kind { fields: image::ls::FIELDS, columns: IMAGES }, rows)?;
+    text += &table(&Kind { fields: image::ls::FIELDS, columns: IMAGES, ..Kind::PLAIN }, rows)?;
     text += "\nContainers space usage:\n\n";
     let rows = containers.map(|container| container::ls::summary_row(container, Width::Cut));
-    let kind = Kind { fields: container::ls::FIELDS, columns: CONTAINERS };
+    let kind = Kind { columns: CONTAINERS, ..container::ls::KIND };
     text += &table(&kind, rows.collect())?;
     text += "\nLocal Volumes space usage:\n\n";
-    let kind = Kind { fields: volume::ls::KIND.fields, columns: VOLUMES };
+    let kind = Kind { columns: VOLUMES, ..volume::ls::KIND };
     text += &table(&kind, volumes(usage).map(volume::ls::row).collect())?;
     let builds: Vec<Row> = builds(usage)
         .into_iter()
