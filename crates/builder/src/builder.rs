@@ -12,6 +12,7 @@ use barge_storage::{LayerId, StorageDriver};
 use barge_types::{ImageId, Platform, Reference};
 
 use crate::cache::Cache;
+use crate::cache::downloads::Downloads;
 use crate::cache::mounts::CacheMounts;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Progress, Warning};
@@ -137,7 +138,7 @@ pub struct CacheEntry {
     pub id: String,
     /// What it was made on.
     pub parents: Vec<String>,
-    /// Docker's word for it: `regular`, `source.local`, `exec.cachemount`.
+    /// Docker's word for it: `regular`, `source.http`, `exec.cachemount`.
     pub kind: &'static str,
     /// The instruction.
     pub description: String,
@@ -169,10 +170,11 @@ impl Builder {
         crate::memory::sweep(&parts.memory_folder)?;
         let cache = Arc::new(Cache::open(&parts.folder.join("cache"), parts.storage.as_ref())?);
         let mounts = Arc::new(CacheMounts::open(&parts.folder.join("mounts"))?);
+        let downloads = Downloads::open(&parts.folder.join("downloads"))?;
         let memory = ChecksumMemory::open(&parts.folder.join("checksums"))?;
         let permits = Permits::of_the_machine();
         let tidying = Mutex::new(());
-        let shop = Shop { parts, cache, mounts, memory, permits, tidying };
+        let shop = Shop { parts, cache, mounts, downloads, memory, permits, tidying };
         Ok(Self { shop: Arc::new(shop) })
     }
 

@@ -21,15 +21,15 @@ pub trait Sources: Send + Sync {
         cancel: &Cancel,
     ) -> Result<Held, RunError>;
 
-    /// Downloads `http(s)://…` into an open file; says what the server told of it. Asks only for a change when `etag` is given:
-    /// `None` when nothing has changed.
+    /// Downloads `http(s)://…` into an open file; says what the server told of it. With what it told before (`known`) it is
+    /// asked for a change only: `None` when there is none.
     ///
     /// # Errors
     /// No such host, a status that is no success, a certificate that nobody signed.
     fn download(
         &self,
         url: &str,
-        etag: Option<&str>,
+        known: Option<&Downloaded>,
         into: &mut File,
         cancel: &Cancel,
     ) -> Result<Option<Downloaded>, RunError>;

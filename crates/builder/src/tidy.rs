@@ -47,6 +47,7 @@ impl Shop {
         let storage = self.parts.storage.as_ref();
         let mut entries = self.cache.entries(storage, &|id| of_images.contains(id));
         entries.extend(self.mounts.entries());
+        entries.extend(self.downloads.entries());
         entries.sort_by_key(|entry| (entry.last_used.unwrap_or(entry.created), entry.created));
         entries
     }
@@ -114,6 +115,9 @@ impl Shop {
     fn give_up_one(&self, entry: &CacheEntry) -> Result<bool> {
         if entry.kind == crate::cache::mounts::KIND {
             return self.mounts.remove(&entry.id);
+        }
+        if entry.kind == crate::cache::downloads::KIND {
+            return self.downloads.remove(&entry.id).map(|()| true);
         }
         let id: LayerId = entry.id.parse().map_err(BuildError::storage("name a layer"))?;
         let Some(record) = self.cache.take(&id)? else { return Ok(false) };

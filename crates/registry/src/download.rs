@@ -1,7 +1,7 @@
 //! Files of the web, for builds: one request, no credentials, no repository.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::Registry;
 use crate::error::{RegistryError, Result};
@@ -14,22 +14,42 @@ pub struct Download {
     answer: Answer,
 }
 
+/// What is known of a file: it is sent only when it is another one.
+#[derive(Clone, Debug, Default)]
+pub struct Unless {
+    /// What the server called it (`ETag`).
+    pub etag: Option<String>,
+    /// When it changed (`Last-Modified`); asked about when it has no name.
+    pub modified: Option<String>,
+}
+
+impl Unless {
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let (name, value) = match (&self.etag, &self.modified) {
+            (Some(etag), _) => (header::IF_NONE_MATCH, etag),
+            (None, Some(modified)) => (header::IF_MODIFIED_SINCE, modified),
+            (None, None) => return None,
+        };
+        // What no header can carry cannot be asked about.
+        HeaderValue::from_str(value).ok().map(|value| (name, value))
+    }
+}
+
 impl Registry {
-    /// Asks for `http(s)://…`; through the same proxies as registries. With an `etag`, `None` when the file is still that
-    /// one.
+    /// Asks for `http(s)://…`; through the same proxies as registries. `None` when the file is still the one that is known.
     ///
     /// # Errors
     /// What is no such address, nobody who answers, a status that is no success.
-    pub async fn download(&self, url: &str, etag: Option<&str>) -> Result<Option<Download>> {
+    pub async fn download(&self, url: &str, unless: &Unless) -> Result<Option<Download>> {
         let bad = |source| RegistryError::BadUrl { url: url.to_owned(), source };
         let parsed: Url = url.parse().map_err(bad)?;
         let mut request = Request::new(Method::GET, parsed);
-        if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
-            request.headers.insert(header::IF_NONE_MATCH, etag);
-        }
+        let condition = unless.header();
+        let is_asked = condition.is_some();
+        request.headers.extend(condition);
         let answer = self.live().transport.send(request).await?;
         match answer.status {
-            StatusCode::NOT_MODIFIED if etag.is_some() => {
+            StatusCode::NOT_MODIFIED if is_asked => {
                 answer.discard().await;
                 Ok(None)
             }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod classic;
+mod downloads;
 mod events;
 mod faults;
 mod sources;

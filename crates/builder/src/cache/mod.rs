@@ -3,6 +3,7 @@
 //! There is one record for each layer. Several layers may have the same key (a build without cache makes its own): the
 //! newest is the one that is found. What somebody holds is never given up, and neither is what others stand on.
 
+pub(crate) mod downloads;
 pub(crate) mod key;
 pub(crate) mod mounts;
 mod prune;

@@ -36,6 +36,7 @@ use barge_storage::LayerId;
 use barge_types::ImageId;
 
 use crate::builder::BuilderParts;
+use crate::cache::downloads::Downloads;
 use crate::cache::mounts::CacheMounts;
 use crate::cache::remote::Remotes;
 use crate::cache::{Cache, Reuse};
@@ -56,6 +57,7 @@ pub(crate) struct Shop {
     pub(crate) parts: BuilderParts,
     pub(crate) cache: Arc<Cache>,
     pub(crate) mounts: Arc<CacheMounts>,
+    pub(crate) downloads: Downloads,
     pub(crate) memory: ChecksumMemory,
     pub(crate) permits: Permits,
     /// Held by who keeps the cache within its bounds.

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use super::Running;
 use crate::error::{BuildError, Result};
 use crate::files::{download_name, dress_download};
+use crate::sources::Downloaded;
 
 /// A file that was downloaded.
 #[derive(Debug)]
@@ -31,10 +32,42 @@ pub(crate) fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-/// Downloads into a folder of the build. The file has the server's time and belongs to root alone, as Docker has it.
+/// Downloads into a folder of the build, unless what is known is what the server has. The file has the server's time and
+/// belongs to root alone, as Docker has it.
 pub(crate) fn download(running: &Running<'_>, url: &str) -> Result<Download> {
     let folder = running.place.folder()?;
-    let path = folder.join("download");
+    let downloads = &running.shop.downloads;
+    let known = downloads.find(url);
+    let (told, path) = match (fetch(running, (url, known.as_ref()), &folder)?, known) {
+        (Some(told), _) => told,
+        (None, Some(known)) => {
+            let path = folder.join("kept");
+            if downloads.take(url, &path)? && Some(digest_of(&path)?) == known.digest {
+                return named(known, (url, &folder), &path);
+            }
+            // Gone meanwhile, or damaged.
+            again(running, url, &folder)?
+        }
+        (None, None) => again(running, url, &folder)?,
+    };
+    downloads.keep(url, &path, &told)?;
+    named(told, (url, &folder), &path)
+}
+
+fn again(running: &Running<'_>, url: &str, folder: &Path) -> Result<(Downloaded, PathBuf)> {
+    fetch(running, (url, None), folder)?.ok_or_else(|| {
+        BuildError::NotFound(format!("{url} is said not to have changed, without a question"))
+    })
+}
+
+/// Asks for a file; nothing when it is what is known.
+fn fetch(
+    running: &Running<'_>,
+    (url, known): (&str, Option<&Downloaded>),
+    folder: &Path,
+) -> Result<Option<(Downloaded, PathBuf)>> {
+    let path = barge_sys::durable::temporary_name(folder)
+        .map_err(BuildError::io("name a file in", folder))?;
     let mut file = File::options()
         .read(true)
         .write(true)
@@ -43,17 +76,29 @@ pub(crate) fn download(running: &Running<'_>, url: &str) -> Result<Download> {
         .map_err(BuildError::io("create", &path))?;
     let sources = &running.shop.parts.sources;
     let failed = |source| BuildError::Source { what: url.to_owned(), source };
-    let told = sources.download(url, None, &mut file, running.cancel).map_err(failed)?;
-    let told = told.unwrap_or_default();
+    let told = sources.download(url, known, &mut file, running.cancel).map_err(failed)?;
+    let Some(mut told) = told else {
+        std::fs::remove_file(&path).map_err(BuildError::io("remove", &path))?;
+        return Ok(None);
+    };
     dress_download(&file, told.modified)?;
+    told.digest = Some(digest_of(&path)?);
+    Ok(Some((told, path)))
+}
+
+/// Gives a file that alone is in its folder the name that it has at its destination.
+fn named(told: Downloaded, (url, folder): (&str, &Path), path: &Path) -> Result<Download> {
     let is_name =
         |name: &String| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
     let name = Some(told.name).filter(is_name).or_else(|| download_name(url));
     let name = name.unwrap_or_else(|| "download".to_owned());
     let named = folder.join(&name);
-    std::fs::rename(&path, &named).map_err(BuildError::io("rename", &path))?;
-    let digest = digest_of(&named)?;
-    Ok(Download { folder, path: named, digest, name })
+    std::fs::rename(path, &named).map_err(BuildError::io("rename", path))?;
+    let digest = match told.digest {
+        Some(digest) => digest,
+        None => digest_of(&named)?,
+    };
+    Ok(Download { folder: folder.to_owned(), path: named, digest, name })
 }
 
 fn digest_of(path: &Path) -> Result<Digest> {

@@ -218,7 +218,7 @@ impl Sources for Local {
     fn download(
         &self,
         url: &str,
-        _etag: Option<&str>,
+        _known: Option<&Downloaded>,
         _into: &mut File,
         _cancel: &Cancel,
     ) -> std::result::Result<Option<Downloaded>, RunError> {

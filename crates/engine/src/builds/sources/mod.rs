@@ -101,11 +101,11 @@ impl Sources for BuildSources {
     fn download(
         &self,
         url: &str,
-        etag: Option<&str>,
+        known: Option<&Downloaded>,
         into: &mut File,
         cancel: &Cancel,
     ) -> std::result::Result<Option<Downloaded>, RunError> {
-        Ok(self.fetch(url, etag, (into, cancel))?)
+        Ok(self.fetch(url, known, (into, cancel))?)
     }
 
     fn git(
