@@ -21,6 +21,7 @@ mod images;
 mod namespaces;
 mod registry;
 mod resources;
+mod logs;
 mod stats;
 mod storage;
 mod streams;

@@ -57,6 +57,12 @@ pub enum EngineError {
         /// The class.
         kind: barge_shim_api::FailureKind,
     },
+    /// A container's log could not be opened; the text is the driver's.
+    #[error("failed to initialize logging driver: {message}")]
+    OpenLog {
+        /// What, to what and why.
+        message: String,
+    },
     /// A process could not be run in a container.
     #[error("OCI runtime exec failed: exec failed: unable to start container process: {message}")]
     Exec {
@@ -243,6 +249,7 @@ impl EngineError {
             | Self::Io { .. }
             | Self::Record { .. }
             | Self::NoDockerfile { .. }
+            | Self::OpenLog { .. }
             | Self::Task(_) => ErrorKind::System,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Shared(error) => error.kind(),

@@ -23,7 +23,7 @@ pub enum LogError {
         reason: String,
     },
     /// A remote log cannot be reached.
-    #[error("failed to initialize logging driver: {action}")]
+    #[error("{action}")]
     Unreachable {
         /// What was tried, and where.
         action: String,
@@ -31,7 +31,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// There is no journal to write to.
-    #[error("failed to initialize logging driver: journald is not enabled on this host")]
+    #[error("journald is not enabled on this host")]
     NoJournal,
     /// The file system refused.
     #[error("cannot {action} log {path}", path = .path.display())]

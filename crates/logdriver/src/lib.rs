@@ -20,6 +20,7 @@ mod reader;
 mod record;
 mod remote;
 mod rotating;
+mod tag;
 mod tail;
 mod time;
 mod watch;
@@ -29,7 +30,7 @@ mod conformance;
 #[cfg(test)]
 mod testing;
 
-pub use attributes::{LogSubject, attributes, tag};
+pub use attributes::{LogSubject, attributes};
 pub use copier::{Copier, MAX_LINE};
 pub use driver::{Congestion, LogDriver, LogOrigin, LogTarget, open, validate};
 pub use drivers::{JsonFile, Local, Nothing, driver_names, is_cache_option};
@@ -40,5 +41,6 @@ pub use message::{Completeness, Message, Part, Stream};
 pub use options::RotationConfig;
 pub use reader::{ReadOptions, Reader, TailLength};
 pub use record::Record;
+pub use tag::tag;
 pub use time::{TimeError, format_fixed, format_rfc3339, parse_rfc3339};
 pub use watch::Watch;

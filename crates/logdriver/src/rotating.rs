@@ -167,6 +167,8 @@ impl RotatingFile {
         let (from, to) = (rotated(&self.path, 1), packed(&self.path, 1));
         let thread = std::thread::Builder::new().name("log-pack".to_owned()).spawn(move || {
             pack(&from, &to).ok();
+            // In the shim this is most of what it ever needs.
+            barge_sys::program::release_freed_memory();
         });
         self.packing = thread.ok();
     }

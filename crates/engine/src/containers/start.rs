@@ -180,7 +180,7 @@ impl Containers {
             }
             Err(failure) => {
                 shim.shut_down().await;
-                return Err(EngineError::Start { message: failure.message, kind: failure.kind });
+                return Err(create_failed(failure));
             }
         };
         subscribed.wait().await?.ok();
@@ -408,6 +408,16 @@ async fn attach_late(shim: &Connection, late: Vec<(AttachStreams, OwnedFd)>) {
     for (streams, socket) in late {
         // Of a container that has ended already the stream is at its end: dropped, it says so.
         shim.send(&Request::Attach(streams), &[socket]).await.ok();
+    }
+}
+
+/// A shim that made nothing says why.
+fn create_failed(failure: barge_shim_api::Failure) -> EngineError {
+    let barge_shim_api::Failure { stage, message, kind, .. } = failure;
+    if stage == "log" {
+        EngineError::OpenLog { message }
+    } else {
+        EngineError::Start { message, kind }
     }
 }
 

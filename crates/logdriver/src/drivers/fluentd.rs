@@ -197,6 +197,8 @@ impl Forward {
         const SECOND: i64 = 1_000_000_000;
         let seconds = u32::try_from(time.div_euclid(SECOND)).unwrap_or(u32::MAX);
         match self.precision {
+            // Signed while that is enough, as Docker's client writes it.
+            Precision::Seconds if seconds < 1 << 31 => out.push(0xd2),
             Precision::Seconds => out.push(0xce),
             // EventTime: an extension of type 0 with eight bytes.
             Precision::Nanoseconds => out.extend_from_slice(&[0xd7, 0]),

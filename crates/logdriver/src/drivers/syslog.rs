@@ -236,7 +236,11 @@ impl Lines {
 }
 
 impl Encode for Lines {
+    /// Docker leaves empty lines out too.
     fn encode(&mut self, message: &Message<'_>, out: &mut Vec<u8>) {
+        if message.line.is_empty() {
+            return;
+        }
         match self.framing {
             Framing::LineFeed => self.append(out, message),
             Framing::Length => {

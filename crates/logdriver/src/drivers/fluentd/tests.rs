@@ -56,7 +56,7 @@ fn messages_are_of_the_forward_protocol() {
     log.flush().unwrap();
     log.close();
     drop(log);
-    let mut expected = b"\x94\xac0123456789ab\xce\x65\xe1\x1a\x7f\x85".to_vec();
+    let mut expected = b"\x94\xac0123456789ab\xd2\x65\xe1\x1a\x7f\x85".to_vec();
     expected.extend_from_slice(FIELDS);
     expected.extend_from_slice(b"\xa6source\xa6stdout\xa3log\xa2hi\x80");
     assert_eq!(server.received(), expected);
