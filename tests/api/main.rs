@@ -22,7 +22,6 @@ mod logs;
 mod namespaces;
 mod registry;
 mod resources;
-mod shapes;
 mod stats;
 mod storage;
 mod streams;
