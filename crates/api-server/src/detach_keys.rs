@@ -24,6 +24,11 @@ impl DetachKeys {
         text.split(',').map(key).collect::<Result<_, _>>().map(Self)
     }
 
+    /// What the keys send.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// A scanner at the beginning of the sequence.
     pub(crate) fn scanner(&self) -> Scanner {
         Scanner { fallback: fallbacks(&self.0), keys: self.0.clone(), matched: 0 }

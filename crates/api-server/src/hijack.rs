@@ -140,7 +140,7 @@ struct Client {
 
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// The container's output ended, or its client went away.
     Over,
     /// The client typed the detach keys.

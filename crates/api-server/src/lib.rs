@@ -19,6 +19,7 @@ mod status;
 mod stream;
 mod takeover;
 mod version;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

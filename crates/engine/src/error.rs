@@ -29,6 +29,12 @@ pub enum EngineError {
         /// Who has it.
         id: String,
     },
+    /// A container cannot get the name that it is to have from now on.
+    #[error("Error when allocating new name")]
+    NewName {
+        /// Why.
+        source: Box<EngineError>,
+    },
     /// The object is not in the state that the verb needs.
     #[error("{0}")]
     Conflict(String),
@@ -253,6 +259,7 @@ impl EngineError {
             | Self::Task(_) => ErrorKind::System,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Shared(error) => error.kind(),
+            Self::NewName { source } => source.kind(),
             Self::Registry(error) => error.kind(),
             Self::Build(error) => error.kind(),
             Self::Image(error) => error.kind(),

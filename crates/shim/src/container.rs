@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use crate::exit::{exit_of, record};
 use crate::launch::{self, Launched, Runtime};
 use crate::process::{Process, ProcessId};
+use crate::stdio::Role;
 
 /// The exit code of what was killed, or of a shell whose command was.
 const KILLED: u8 = 137;
@@ -165,7 +166,7 @@ impl Container {
         let first = self.living(None)?;
         first
             .stdio
-            .attach(socket, what)
+            .attach(socket, what, Role::Observer)
             .map_err(launch::os_failure("attach", "cannot attach stream"))?;
         Ok(UnixTime::from(SystemTime::now()))
     }

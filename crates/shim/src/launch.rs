@@ -20,7 +20,7 @@ use barge_shim_api::{
 use barge_sys::exe;
 use rustix::fs::{Mode, OFlags};
 
-use crate::stdio::{ChildEnds, Stdio, pipes, terminal};
+use crate::stdio::{ChildEnds, Role, Stdio, pipes, terminal};
 
 /// What is needed for every process of the container.
 #[derive(Debug)]
@@ -278,7 +278,9 @@ impl Ends {
 
 fn attach_all(mut stdio: Stdio, streams: Vec<(AttachStreams, OwnedFd)>) -> Result<Stdio, Failure> {
     for (what, socket) in streams {
-        stdio.attach(socket, what).map_err(os_failure("attach", "cannot attach stream"))?;
+        stdio
+            .attach(socket, what, Role::Starter)
+            .map_err(os_failure("attach", "cannot attach stream"))?;
     }
     Ok(stdio)
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -88,6 +88,12 @@ pub struct Api {
 impl Api {
     pub(crate) fn new(socket: PathBuf) -> Self {
         Self { socket }
+    }
+
+    /// The socket itself.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Asks without a body.

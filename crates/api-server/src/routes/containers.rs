@@ -21,6 +21,7 @@ use crate::reply::{self, Reply};
 use crate::router::Router;
 use crate::status::ApiError;
 use crate::version::ApiVersion;
+use crate::websocket::WebSocket;
 
 type Result = std::result::Result<Reply, ApiError>;
 
@@ -28,6 +29,8 @@ type Result = std::result::Result<Reply, ApiError>;
 const SIGNAL_SINCE: ApiVersion = ApiVersion::new(1, 42);
 /// Since then one sample may be had at once.
 const ONE_SHOT_SINCE: ApiVersion = ApiVersion::new(1, 41);
+/// Since then a websocket's client says which streams it wants; before, it had all of them.
+const CHOICE_SINCE: ApiVersion = ApiVersion::new(1, 42);
 /// Since then a wait may be for something else than the end.
 const CONDITION_SINCE: ApiVersion = ApiVersion::new(1, 30);
 
@@ -39,6 +42,7 @@ pub(super) fn add(router: &mut Router<Engine>) {
     router.get("/containers/{name}/export", export);
     router.get("/containers/{name}/logs", logs);
     router.get("/containers/{name}/stats", stats);
+    router.get("/containers/{name}/attach/ws", attach_websocket);
     router.post("/containers/create", create);
     router.post("/containers/prune", prune);
     router.post("/containers/{name}/start", start);
@@ -268,19 +272,36 @@ fn chunks(logs: LogStream) -> impl Stream<Item = std::io::Result<Bytes>> + Send 
     stream::unfold(logs, |mut logs| async move { logs.next().await.map(|chunk| (chunk, logs)) })
 }
 
-async fn attach(mut call: Call<Engine>) -> Result {
+fn attach_options(
+    call: &Call<Engine>,
+) -> std::result::Result<(AttachOptions, DetachKeys), ApiError> {
     let query = &call.query;
-    let keys = query.text("detachKeys").to_owned();
+    let keys = query.text("detachKeys");
     let options = AttachOptions {
         logs: query.flag("logs"),
         stream: query.flag("stream"),
         stdin: query.flag("stdin"),
         stdout: query.flag("stdout"),
         stderr: query.flag("stderr"),
-        detach_keys: keys.clone(),
+        detach_keys: keys.to_owned(),
     };
-    let keys = DetachKeys::parse(&keys)
+    let keys = DetachKeys::parse(keys)
         .map_err(|_| ApiError::invalid(format!("Invalid detach keys ({keys}) provided")))?;
+    Ok((options, keys))
+}
+
+async fn attach_websocket(mut call: Call<Engine>) -> Result {
+    let (mut options, keys) = attach_options(&call)?;
+    if call.version < CHOICE_SINCE {
+        (options.stdin, options.stdout, options.stderr) = (true, true, true);
+    }
+    let socket = WebSocket::prepare(&mut call)?;
+    let attached = call.state.containers.attach(&call.name, options).await?;
+    Ok(socket.start(session(attached, keys)))
+}
+
+async fn attach(mut call: Call<Engine>) -> Result {
+    let (options, keys) = attach_options(&call)?;
     let hijack = Hijack::prepare(&mut call)?;
     let attached = call.state.containers.attach(&call.name, options).await?;
     Ok(hijack.start(session(attached, keys)))

@@ -1,5 +1,8 @@
 //! `/exec/…`, and `/containers/{name}/exec`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use barge_api_types::{ExecCreateRequest, ExecStartRequest};
 use barge_engine::{Engine, ExecStarted};
 use http::StatusCode;
@@ -54,5 +57,10 @@ async fn resize(call: Call<Engine>) -> Result {
 }
 
 async fn inspect(call: Call<Engine>) -> Result {
-    reply::json(StatusCode::OK, &call.state.containers.exec_inspect(&call.name).await?)
+    let mut exec = call.state.containers.exec_inspect(&call.name).await?;
+    if !exec.detach_keys.is_empty() {
+        // As dockerd shows them: the bytes themselves.
+        exec.detach_keys = STANDARD.encode(parse_keys(&exec.detach_keys)?.bytes());
+    }
+    reply::json(StatusCode::OK, &exec)
 }

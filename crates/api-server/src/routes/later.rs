@@ -11,8 +11,7 @@ const BUILDKIT: &str = "building with BuildKit";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 16] = [
-    (Method::GET, "/containers/{name}/attach/ws", "attaching over a websocket"),
+const LATER: [(Method, &str, &str); 15] = [
     (Method::GET, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/session", BUILDKIT),

@@ -13,6 +13,7 @@ use super::Containers;
 use super::container::Container;
 use super::exec::ExecEnd;
 use super::logs::{LogStream, LogsOptions};
+use super::pause::not_running;
 use super::state::{Freeze, Running, State};
 use crate::error::{EngineError, Result};
 use crate::time;
@@ -127,16 +128,12 @@ impl Containers {
         };
         match container.state() {
             State::Running(Running { freeze: Freeze::Frozen, .. }) => {
-                return Err(EngineError::Conflict(
-                    "cannot attach to a paused container, unpause the container and try again"
-                        .to_owned(),
-                ));
+                return Err(EngineError::Conflict(format!(
+                    "container {} is paused, unpause the container before attach",
+                    container.name()
+                )));
             }
-            State::Restarting(_) => {
-                return Err(EngineError::Conflict(
-                    "cannot attach to a restarting container, wait until it is running".to_owned(),
-                ));
-            }
+            State::Restarting(_) => return Err(not_running(container)),
             State::Removing(_) => {
                 return Err(EngineError::Conflict(format!(
                     "container {} is being removed",

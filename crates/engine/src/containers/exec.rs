@@ -38,7 +38,7 @@ pub(crate) struct Exec {
 enum Phase {
     Created,
     Running { pid: u32 },
-    Ended { code: i64, at: Instant },
+    Ended { pid: u32, code: i64, at: Instant },
 }
 
 /// How many execs of a container are kept before those that ended are looked at.
@@ -99,7 +99,8 @@ impl Exec {
                 Phase::Running { .. } => "is already running",
                 Phase::Ended { .. } => "has already run",
             };
-            outcome = Err(EngineError::Conflict(format!("exec {} {state}", self.id)));
+            outcome =
+                Err(EngineError::Conflict(format!("Error: Exec command {} {state}", self.id)));
             false
         });
         outcome
@@ -134,9 +135,19 @@ impl Exec {
         matches!(self.phase(), Phase::Ended { at, .. } if at.elapsed() > KEPT_FOR)
     }
 
+    fn end_with(&self, code: i64) {
+        self.phase.send_modify(|phase| {
+            let pid = match *phase {
+                Phase::Running { pid } | Phase::Ended { pid, .. } => pid,
+                Phase::Created => 0,
+            };
+            *phase = Phase::Ended { pid, code, at: Instant::now() };
+        });
+    }
+
     /// The shim saw it end.
     pub(super) fn ended(&self, exit: &Exit) {
-        self.phase.send_replace(Phase::Ended { code: i64::from(exit.code), at: Instant::now() });
+        self.end_with(i64::from(exit.code));
     }
 }
 
@@ -151,17 +162,7 @@ impl Containers {
         if request.cmd.is_empty() {
             return Err(invalid("No exec command specified"));
         }
-        match container.state() {
-            State::Running(Running { freeze: Freeze::Frozen, .. }) => {
-                return Err(EngineError::Conflict(format!(
-                    "container {name} is paused, unpause the container before exec"
-                )));
-            }
-            State::Running(_) => {}
-            State::Created(_) | State::Restarting(_) | State::Exited(_) | State::Removing(_) => {
-                return Err(not_running(&container));
-            }
-        }
+        check_runs(&container, name)?;
         let exec = self.keep_exec(&container, new_id()?.to_string(), request)?;
         Ok(ExecCreateResponse { id: exec.id.clone() })
     }
@@ -192,6 +193,7 @@ impl Containers {
         let (container, exec) = self.find_exec(id)?;
         let this = Arc::clone(self);
         to_the_end(async move {
+            check_runs(&container, container.id.as_str())?;
             exec.begin()?;
             let outcome = this.exec_now(&container, &exec, &request).await;
             match outcome {
@@ -246,12 +248,9 @@ impl Containers {
         match answer.wait().await? {
             Ok(Response::ExecStarted { pid }) => {
                 // Its end may have been told before its start was answered.
-                exec.phase.send_if_modified(|phase| {
-                    let runs = matches!(phase, Phase::Running { .. });
-                    if runs {
-                        *phase = Phase::Running { pid };
-                    }
-                    runs
+                exec.phase.send_modify(|phase| match phase {
+                    Phase::Created => {}
+                    Phase::Running { pid: own } | Phase::Ended { pid: own, .. } => *own = pid,
                 });
             }
             Ok(_) => {
@@ -281,7 +280,7 @@ impl Containers {
         error: EngineError,
     ) -> Result<ExecStarted> {
         let code = i64::from(error.exit_code(255));
-        exec.phase.send_replace(Phase::Ended { code, at: Instant::now() });
+        exec.end_with(code);
         let is_about_the_command = matches!(error, EngineError::Exec { .. });
         if request.detach || !is_about_the_command {
             return Err(error);
@@ -333,8 +332,8 @@ impl Containers {
             container_id: container.id.to_string(),
             detach_keys: request.detach_keys.clone(),
             pid: match phase {
-                Phase::Running { pid } => i64::from(pid),
-                Phase::Created | Phase::Ended { .. } => 0,
+                Phase::Running { pid } | Phase::Ended { pid, .. } => i64::from(pid),
+                Phase::Created => 0,
             },
         })
     }
@@ -379,6 +378,19 @@ impl Containers {
             }
             !is_old
         });
+    }
+}
+
+/// Nothing is run in a container that does not run itself, or stands still.
+fn check_runs(container: &Container, name: &str) -> Result<()> {
+    match container.state() {
+        State::Running(Running { freeze: Freeze::Frozen, .. }) => Err(EngineError::Conflict(
+            format!("container {name} is paused, unpause the container before exec"),
+        )),
+        State::Running(_) => Ok(()),
+        State::Created(_) | State::Restarting(_) | State::Exited(_) | State::Removing(_) => {
+            Err(not_running(container))
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use barge_shim_api::SignalTarget;
 use barge_types::Signal;
 
 use super::settings::invalid;
+use super::state::State;
+use super::stop::{Stopped, keep_stopped};
 use super::{Containers, to_the_end};
 use crate::error::{EngineError, Result};
 
@@ -23,8 +25,16 @@ impl Containers {
             // Counted before the look at the state: an end between the two is the one to wait for.
             let exits = container.watch().borrow().exits;
             let is_end = signal == Signal::KILL || signal == container.settings().stop_signal;
-            let running =
+            let mut running =
                 if is_end { container.end_by_user() } else { container.state().running() };
+            if is_end && matches!(container.state(), State::Restarting(_)) {
+                // Its policy would start it again, and may be about to.
+                let _verb = container.verb.lock().await;
+                if keep_stopped(&container) == Stopped::Now {
+                    return Ok(());
+                }
+                running = container.end_by_user();
+            }
             let Some(running) = running else {
                 return Err(EngineError::Conflict(format!(
                     "cannot kill container: {}: container {} is not running",

@@ -102,5 +102,12 @@ fn set_freeze(container: &Container, freeze: Freeze) {
 
 /// The refusal of verbs that need a running container.
 pub(super) fn not_running(container: &Container) -> EngineError {
-    EngineError::Conflict(format!("container {} is not running", container.id))
+    EngineError::Conflict(match container.state() {
+        State::Restarting(_) => {
+            format!("container {} is restarting, wait until the container is running", container.id)
+        }
+        State::Created(_) | State::Running(_) | State::Exited(_) | State::Removing(_) => {
+            format!("container {} is not running", container.id)
+        }
+    })
 }

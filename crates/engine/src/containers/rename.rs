@@ -14,8 +14,15 @@ impl Containers {
     /// Gives a container another name.
     pub async fn rename(self: &Arc<Self>, name: &str, new_name: &str) -> Result<()> {
         let container = self.registry.find(name)?;
+        if new_name.is_empty() {
+            return Err(invalid("Neither old nor new names may be empty"));
+        }
+        let refused = |error| EngineError::NewName { source: Box::new(error) };
+        // With the slash that dockerd shows.
         let new_name: ContainerName =
-            new_name.parse().map_err(|error| invalid(format!("{error}")))?;
+            format!("/{}", new_name.strip_prefix('/').unwrap_or(new_name))
+                .parse()
+                .map_err(|error| refused(invalid(format!("{error}"))))?;
         let this = Arc::clone(self);
         to_the_end(async move {
             let _verb = container.verb.lock().await;
@@ -26,7 +33,7 @@ impl Containers {
             if old_name == new_name {
                 return Err(invalid("Renaming a container with the same name as its current name"));
             }
-            let reserved = this.registry.reserve(&new_name, &container.id)?;
+            let reserved = this.registry.reserve(&new_name, &container.id).map_err(refused)?;
             let mut record = (*container.record()).clone();
             record.name = new_name;
             let record = Arc::new(record);

@@ -138,7 +138,7 @@ impl Containers {
 }
 
 /// It does not run; nor will it by its policy, which may have waited for its next try.
-fn keep_stopped(container: &Container) -> Stopped {
+pub(super) fn keep_stopped(container: &Container) -> Stopped {
     let mut stopped = Stopped::AlreadyStopped;
     container.decide_anyway(|inner| {
         if let State::Restarting(ended) = inner.state {

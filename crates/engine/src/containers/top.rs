@@ -23,6 +23,9 @@ impl Containers {
         if !arguments.split_whitespace().all(is_safe) {
             return Err(invalid(format!("invalid ps arguments: {arguments:?}")));
         }
+        if container.state().running().is_none() {
+            return Err(not_running(&container));
+        }
         let shim = container.shim().ok_or_else(|| not_running(&container))?;
         let Response::Pids(pids) = shim.ask("list the processes", &Request::Pids).await? else {
             return Err(EngineError::ShimGone { id: container.id.to_string() });

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use barge_logdriver::Stream;
 use barge_shim_api::AttachStreams;
@@ -25,8 +26,20 @@ pub(crate) struct Attached {
     pending: Vec<u8>,
     /// Whether stdin may still come.
     reads: bool,
+    role: Role,
+    /// Since when the socket takes nothing of what is pending.
+    stalled: Option<Instant>,
     /// Whether the other end is gone; what it sent before may still be in the socket.
     is_hung_up: bool,
+}
+
+/// Whose stream it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Of who started the process: a part of a pipeline, which is as fast as its slowest part and loses nothing.
+    Starter,
+    /// Of who came later to look on: what does not read at all must not stop the process.
+    Observer,
 }
 
 /// What a stream brought.
@@ -41,12 +54,24 @@ pub(crate) enum Received {
 
 impl Attached {
     /// Takes a stream socket; anything else is an error, because only a socket can be half closed.
-    pub(crate) fn new(number: u32, socket: OwnedFd, what: AttachStreams) -> io::Result<Self> {
+    pub(crate) fn new(
+        number: u32,
+        socket: OwnedFd,
+        (what, role): (AttachStreams, Role),
+    ) -> io::Result<Self> {
         if rustix::net::sockopt::socket_type(&socket)? != SocketType::STREAM {
             return Err(Errno::PROTOTYPE.into());
         }
-        let mut stream =
-            Self { number, socket, what, pending: Vec::new(), reads: true, is_hung_up: false };
+        let mut stream = Self {
+            number,
+            socket,
+            what,
+            pending: Vec::new(),
+            reads: true,
+            role,
+            stalled: None,
+            is_hung_up: false,
+        };
         if !what.stdin {
             stream.refuse_input();
         }
@@ -67,6 +92,11 @@ impl Attached {
     /// How many bytes wait for the socket.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Since when it holds the process up without a right to do so.
+    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled.filter(|_| self.role == Role::Observer)
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -116,6 +146,7 @@ impl Attached {
     fn hang_up(&mut self) {
         self.is_hung_up = true;
         self.pending = Vec::new();
+        self.stalled = None;
         self.what.stdout = false;
         self.what.stderr = false;
     }
@@ -143,6 +174,9 @@ impl Attached {
         };
         self.pending.extend_from_slice(&header[sent.min(header.len())..]);
         self.pending.extend_from_slice(&bytes[sent.saturating_sub(header.len())..]);
+        if !self.pending.is_empty() && self.stalled.is_none() {
+            self.stalled = Some(Instant::now());
+        }
     }
 
     /// Hands over the last output even when the client does not read now: it waits in the client's
@@ -163,6 +197,9 @@ impl Attached {
             self.pending.drain(..sent);
             if self.pending.is_empty() {
                 self.pending.shrink_to(KEEP);
+                self.stalled = None;
+            } else if sent > 0 {
+                self.stalled = Some(Instant::now());
             }
         }
     }

@@ -4,7 +4,8 @@
 //! Nothing here waits. Each end says what it wants to be told by poll(2) and does one step when it
 //! is told. An output is read only while every stream that wants it has taken everything before: a
 //! slow client slows the process down, as in Docker, and memory is bounded by one read. A client
-//! that is gone is forgotten.
+//! that is gone is forgotten, and so is one that came to look on and takes nothing for a while:
+//! otherwise than in Docker, it does not stop the process for ever.
 
 mod attached;
 mod input;
@@ -18,7 +19,7 @@ use barge_logdriver::{Congestion, LogDriver};
 use barge_shim_api::{AttachStreams, StdioConfig};
 use rustix::event::PollFlags;
 
-pub(crate) use attached::Attached;
+pub(crate) use attached::{Attached, Role};
 pub(crate) use input::Input;
 pub(crate) use output::Output;
 pub(crate) use pair::{ChildEnds, Pair, pipes, terminal};
@@ -27,7 +28,8 @@ pub(crate) use pair::{ChildEnds, Pair, pipes, terminal};
 /// two seconds).
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long an attached stream may take nothing of the last output before it is given up.
+/// How long an attached stream may take nothing before it is given up: of the last output, or of any when it is not a
+/// part of what the process was started with.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How much of the last output is kept for slow streams so that the log need not wait for them.
@@ -98,8 +100,13 @@ impl Stdio {
     }
 
     /// Adds a stream.
-    pub(crate) fn attach(&mut self, socket: OwnedFd, what: AttachStreams) -> std::io::Result<()> {
-        let mut stream = Attached::new(self.next_stream, socket, what)?;
+    pub(crate) fn attach(
+        &mut self,
+        socket: OwnedFd,
+        what: AttachStreams,
+        role: Role,
+    ) -> std::io::Result<()> {
+        let mut stream = Attached::new(self.next_stream, socket, (what, role))?;
         if !self.input.is_open() {
             stream.refuse_input();
         }
@@ -236,7 +243,10 @@ impl Stdio {
     }
 
     fn end_of_patience(&self) -> Option<Instant> {
-        let ended = self.ended.as_ref()?;
+        let Some(ended) = &self.ended else {
+            let stalled = self.streams.iter().filter_map(Attached::stalled_since).min();
+            return stalled.map(|since| since + STALL_LIMIT);
+        };
         if self.has_open_output() {
             Some(ended.at + DRAIN_LIMIT)
         } else if self.streams.is_empty() {
@@ -246,10 +256,15 @@ impl Stdio {
         }
     }
 
-    /// Closes what has taken too long: outputs that someone outside still holds, then streams that
-    /// take nothing.
+    /// Closes what has taken too long: observers that hold the process up; when it is gone, outputs
+    /// that someone outside still holds, then streams that take nothing.
     pub(crate) fn give_up(&mut self, now: Instant) {
         if self.end_of_patience().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        if self.ended.is_none() {
+            let has_time = |since: Instant| now < since + STALL_LIMIT;
+            self.streams.retain(|stream| stream.stalled_since().is_none_or(has_time));
             return;
         }
         if self.has_open_output() {

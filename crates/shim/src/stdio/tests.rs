@@ -34,7 +34,7 @@ fn piped(stdin: StdinMode, log: Option<Box<dyn LogDriver>>) -> (Stdio, Process) 
 
 fn attach(stdio: &mut Stdio, what: AttachStreams) -> UnixStream {
     let (near, far) = UnixStream::pair().unwrap();
-    stdio.attach(near.into(), what).unwrap();
+    stdio.attach(near.into(), what, Role::Starter).unwrap();
     far
 }
 
@@ -317,6 +317,39 @@ fn the_last_output_waits_in_the_socket_of_a_client_that_does_not_read_now() {
 }
 
 #[test]
+fn who_looks_on_and_takes_nothing_is_given_up_and_the_others_lose_nothing() {
+    let (mut stdio, mut process) = piped(StdinMode::Null, None);
+    let mut starter = attach(&mut stdio, STDOUT);
+    let (near, _observer) = UnixStream::pair().unwrap();
+    stdio.attach(near.into(), STDOUT, Role::Observer).unwrap();
+    starter.set_nonblocking(true).unwrap();
+    let (mut buffer, mut bytes) = (vec![0; 64 * 1024], 0);
+    while stdio.streams[1].stalled_since().is_none() {
+        process.stdout.as_mut().unwrap().write_all(&[b'x'; 4096]).unwrap();
+        settle(&mut stdio);
+        while let Ok(length) = starter.read(&mut buffer) {
+            bytes += buffer[..length].iter().filter(|byte| **byte == b'x').count();
+        }
+    }
+    assert!(bytes > 0);
+    let deadline = stdio.deadline().unwrap();
+    stdio.give_up(deadline - Duration::from_millis(1));
+    assert_eq!(stdio.streams.len(), 2);
+    stdio.give_up(deadline);
+    assert_eq!(stdio.streams.len(), 1);
+    assert_eq!(stdio.deadline(), None);
+}
+
+#[test]
+fn who_started_the_process_may_hold_it_up() {
+    let (mut stdio, mut process) = piped(StdinMode::Null, None);
+    let _client = attach(&mut stdio, STDOUT);
+    fill(&mut stdio, process.stdout.as_mut().unwrap());
+    assert!(stdio.streams[0].pending() > 0);
+    assert_eq!(stdio.deadline(), None);
+}
+
+#[test]
 fn a_client_that_takes_nothing_is_given_up_in_the_end() {
     let (mut stdio, mut process) = piped(StdinMode::Null, None);
     let _client = attach(&mut stdio, STDOUT);
@@ -377,5 +410,5 @@ fn what_was_written_before_the_exit_is_logged_when_it_is_told() {
 fn what_is_no_stream_socket_is_refused() {
     let (mut stdio, _process) = piped(StdinMode::Null, None);
     let (pipe, _writer) = std::io::pipe().unwrap();
-    assert!(stdio.attach(pipe.into(), BOTH).is_err());
+    assert!(stdio.attach(pipe.into(), BOTH, Role::Starter).is_err());
 }
