@@ -89,3 +89,31 @@ fn files_of_several_platforms_come_into_a_folder_each() {
     build(&host, &["-o", &output, &file])
         .fails_saying(1, "option mode=delete of an output of type local is not supported");
 }
+
+#[test]
+fn what_a_dockerfile_offers_is_told_without_a_build() {
+    let host = HOST.host();
+    let file = context(
+        &host,
+        "# V of everything\nARG V=1\nFROM none-such:$V AS base\nRUN --mount=type=secret,id=key,required true\n\
+         # app the program\nFROM base AS app\n",
+    );
+    let targets = build(&host, &["--call=targets", &file]);
+    assert_eq!(
+        targets.stdout,
+        "TARGET          DESCRIPTION\nbase            \napp (default)   the program\n"
+    );
+    let outline = build(&host, &["--call", "outline", "--build-arg", "V=2", &file]);
+    assert_eq!(
+        outline.stdout,
+        "TARGET:      app\nDESCRIPTION: the program\n\nBUILD ARG   VALUE   DESCRIPTION\n\
+         V           2       of everything\n\nSECRET   REQUIRED\nkey      true\n\n"
+    );
+    let json = build(&host, &["--call=outline,format=json", "--target=base", &file]);
+    let value: serde_json::Value = serde_json::from_str(json.text()).unwrap();
+    assert_eq!(value["name"], "base");
+    assert_eq!(value["args"][0]["value"], "1");
+    assert_eq!(value["secrets"][0]["required"], true);
+    build(&host, &["--call=outline", "--target=bas", &file]).fails_saying(1, "did you mean base?");
+    build(&host, &["--call=nothing", &file]).fails_saying(1, "--call=nothing: there are");
+}

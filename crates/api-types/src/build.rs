@@ -47,6 +47,9 @@ pub struct BuildInputs {
     pub on_failure: Option<String>,
     /// `--check`: looks at the Dockerfile only.
     pub check: bool,
+    /// `--call`: `build`, `check`, `targets`, `outline`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
 }
 
 /// The main context.
@@ -212,6 +215,8 @@ pub enum BuildEvent {
     Ended { step: u32, outcome: BuildOutcome },
     /// A check has something to say.
     Warning(BuildWarning),
+    /// What was asked instead of a build: `targets` or an outline, as BuildKit's subrequests have them.
+    Described { value: serde_json::Value },
     /// The image is there.
     Image { id: String, names: Vec<String> },
     /// An output can be fetched: `GET /build/outputs/{build}/{output}`.

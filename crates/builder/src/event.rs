@@ -66,6 +66,12 @@ pub enum Event {
     },
     /// A check of the Dockerfile has something to say.
     Warning(Warning),
+    /// What was asked instead of a build: the stages, or what a target uses, as BuildKit's subrequests have it.
+    Described {
+        /// `{"targets": [{"name", "default", "description", "base", "platform", "location"}]}`, or
+        /// `{"name", "description", "args", "secrets", "ssh"}`; what is empty is left out.
+        value: serde_json::Value,
+    },
     /// The image is there.
     Image {
         /// Its id.

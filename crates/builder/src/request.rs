@@ -56,7 +56,7 @@ pub struct BuildRequest {
     pub epoch: Option<i64>,
     /// `--on-failure`.
     pub on_failure: OnFailure,
-    /// `--check`.
+    /// `--call`.
     pub purpose: Purpose,
 }
 
@@ -88,6 +88,10 @@ pub enum Purpose {
     Build,
     /// To look at the Dockerfile only.
     Check,
+    /// To list its stages.
+    Targets,
+    /// To list what the target uses.
+    Outline,
 }
 
 /// The main context.

@@ -1,5 +1,7 @@
 //! What a Dockerfile says, before any variable is expanded (Dockerfile reference, stable syntax).
 
+use std::collections::BTreeMap;
+
 /// A whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dockerfile {
@@ -11,6 +13,18 @@ pub struct Dockerfile {
     pub stages: Vec<Stage>,
     /// Instructions of the whole file in their order as they stand, for checks that look at the text.
     pub lines: Vec<Located<String>>,
+    /// Comments right before an instruction, by its first line.
+    pub comments: BTreeMap<u32, Vec<String>>,
+}
+
+impl Dockerfile {
+    /// What the comments right before the definition of a stage or an argument say of it: `# name description`.
+    #[must_use]
+    pub fn description(&self, line: u32, name: &str) -> &str {
+        let comments = self.comments.get(&line).into_iter().flatten();
+        let mut described = comments.filter_map(|text| text.strip_prefix(name)?.strip_prefix(' '));
+        described.next().filter(|_| !name.is_empty()).map_or("", str::trim)
+    }
 }
 
 /// Parser directives.

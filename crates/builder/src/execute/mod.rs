@@ -12,6 +12,7 @@ mod instruction;
 mod layer;
 mod mount_points;
 mod origins;
+mod outline;
 mod outputs;
 mod permits;
 mod platform_files;

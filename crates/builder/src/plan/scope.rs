@@ -75,7 +75,8 @@ impl Globals {
         }
     }
 
-    fn value(&self, name: &str) -> Option<String> {
+    /// A variable before the first `FROM`.
+    pub(crate) fn value(&self, name: &str) -> Option<String> {
         let declared = self.args.iter().rev().find(|(declared, _)| declared == name);
         let value = declared.and_then(|(_, value)| value.clone());
         value.or_else(|| {

@@ -9,6 +9,7 @@ mod failures;
 mod images;
 mod links;
 mod mounts;
+mod outline;
 mod stages;
 mod workshop;
 

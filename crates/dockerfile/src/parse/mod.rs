@@ -43,6 +43,12 @@ pub fn parse(name: &str, text: &str) -> Result<Dockerfile, ParseError> {
         global_args: Vec::new(),
         stages: Vec::new(),
         lines: lines.lines.iter().map(|line| line.locate(line.raw.clone())).collect(),
+        comments: lines
+            .lines
+            .iter()
+            .filter(|line| !line.comments.is_empty())
+            .map(|line| (line.first, line.comments.clone()))
+            .collect(),
     };
     for line in &lines.lines {
         let parsed = instruction::parse(line, lines.directives.escape);

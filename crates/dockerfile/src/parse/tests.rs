@@ -406,3 +406,14 @@ fn what_is_too_much_is_refused() {
     let joined = format!("RUN {}y", format!("{}\\\n", "x".repeat(1000)).repeat(5_000));
     assert_eq!(shell(&joined).len(), 5_000_001);
 }
+
+#[test]
+fn comments_before_a_definition_describe_it() {
+    let file =
+        read("# V which one\nARG V\n\n# more\n# made all of it\nFROM a AS made\n# V\nARG V\n");
+    assert_eq!(file.description(2, "V"), "which one");
+    assert_eq!(file.description(6, "made"), "all of it");
+    assert_eq!(file.description(6, "all"), "");
+    assert_eq!(file.description(8, "V"), "");
+    assert_eq!(file.description(6, ""), "");
+}

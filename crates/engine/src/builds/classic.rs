@@ -116,7 +116,7 @@ impl Classic {
                 return self.loud(out).into_iter().chain([failure(message, code)]).collect();
             }
             // Fetched by barge's own client, which hears events.
-            Event::Ready { .. } => {}
+            Event::Ready { .. } | Event::Described { .. } => {}
         }
         self.loud(out)
     }

@@ -165,7 +165,14 @@ impl Prepared {
                 return Err(invalid(format!("unknown --on-failure {other:?}: expected shell")));
             }
         };
-        request.purpose = if inputs.check { Purpose::Check } else { Purpose::Build };
+        request.purpose = match inputs.call.as_deref() {
+            None | Some("" | "build") if inputs.check => Purpose::Check,
+            None | Some("" | "build") => Purpose::Build,
+            Some("check") => Purpose::Check,
+            Some("targets") => Purpose::Targets,
+            Some("outline") => Purpose::Outline,
+            Some(other) => return Err(invalid(format!("unknown call {other:?} of a build"))),
+        };
         Ok(Kept { _folders: folders })
     }
 }

@@ -214,6 +214,7 @@ fn to_api(event: Event) -> Option<BuildEvent> {
         Event::Warning(Warning { rule, description, detail, url, line }) => {
             BuildEvent::Warning(BuildWarning { rule, description, detail, url, line })
         }
+        Event::Described { value } => BuildEvent::Described { value },
         Event::Image { id, names } => BuildEvent::Image { id, names },
         Event::Ready { build, output } => BuildEvent::Ready { build, output },
         Event::Failed { message, code, excerpt, image } => {

@@ -39,7 +39,7 @@ pub(super) struct BuildFlags {
     /// Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")
     #[arg(long, value_name = "stringArray")]
     pub(super) cache_to: Vec<String>,
-    /// Set method for evaluating build ("check", "build") (default "build")
+    /// Set method for evaluating build ("check", "outline", "targets", "build") (default "build")
     #[arg(long, value_name = "string", default_value = "build")]
     pub(super) call: String,
     /// Set the parent cgroup for the "RUN" instructions during build

@@ -26,6 +26,7 @@ use crate::streams::Streams;
 mod agents;
 mod check;
 mod context;
+mod described;
 mod du;
 mod fields;
 mod flags;
@@ -100,6 +101,11 @@ async fn build(session: &Session, (flags, argument): (&BuildFlags, &str)) -> Res
     let outcome = followed?;
     if let Call::Check(format) = request.call {
         return check::show(session, (&located, format), &outcome);
+    }
+    if let Call::Targets(format) | Call::Outline(format) = request.call
+        && outcome.failure.is_none()
+    {
+        return described::show(session, (&located, format), &outcome);
     }
     if view != View::RawJson {
         let is_debugging = flags.debug || session.is_debugging();

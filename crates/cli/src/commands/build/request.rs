@@ -30,9 +30,25 @@ pub(super) enum Call {
     Build,
     /// Looked at only; what is found is told in words or as JSON.
     Check(CheckFormat),
+    /// Its stages are listed.
+    Targets(CheckFormat),
+    /// What the target uses is listed.
+    Outline(CheckFormat),
 }
 
-/// How the findings of a check are told.
+impl Call {
+    /// What the daemon knows it by.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Build => None,
+            Self::Check(_) => Some("check"),
+            Self::Targets(_) => Some("targets"),
+            Self::Outline(_) => Some("outline"),
+        }
+    }
+}
+
+/// How an answer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CheckFormat {
     Text,
@@ -114,7 +130,7 @@ impl Request {
                 allow,
                 source_date_epoch: epoch.transpose()?,
                 on_failure: (!flags.on_failure.is_empty()).then(|| flags.on_failure.clone()),
-                check: call(flags)? != Call::Build,
+                call: call(flags)?.name().map(str::to_owned),
                 ..BuildInputs::default()
             },
             options: options(flags, build_args)?,
@@ -233,10 +249,11 @@ fn call(flags: &BuildFlags) -> Result<Call> {
         "" | "build" if flags.check => Ok(Call::Check(CheckFormat::Text)),
         "" | "build" => Ok(Call::Build),
         "check" | "lint" => Ok(Call::Check(format)),
-        "outline" | "targets" => {
-            Err(wrong(format!("--call={name} is not supported: there are \"build\" and \"check\"")))
-        }
-        other => Err(wrong(format!("--call={other}: there are \"build\" and \"check\""))),
+        "targets" => Ok(Call::Targets(format)),
+        "outline" => Ok(Call::Outline(format)),
+        other => Err(wrong(format!(
+            "--call={other}: there are \"build\", \"check\", \"outline\" and \"targets\""
+        ))),
     }
 }
 
@@ -416,7 +433,7 @@ mod tests {
             (&["--annotation", "x"], "invalid annotation \"x\", expected key=value"),
             (&["-t", "UPPER"], "invalid tag \"UPPER\": "),
             (&["--allow", "all"], "--allow all: there are"),
-            (&["--call", "outline"], "--call=outline is not supported"),
+            (&["--call", "outlines"], "--call=outlines: there are"),
         ] {
             let error = request(words).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
@@ -428,7 +445,7 @@ mod tests {
         assert_eq!(request(&["--check"]).unwrap().call, Call::Check(CheckFormat::Text));
         let json = request(&["--call=check,format=json"]).unwrap();
         assert_eq!(json.call, Call::Check(CheckFormat::Json));
-        assert!(json.inputs.check);
+        assert_eq!(json.inputs.call.as_deref(), Some("check"));
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub(crate) struct Outcome {
     /// How many outputs came to us.
     pub(crate) received: usize,
     pub(crate) failure: Option<Failure>,
+    /// What was asked instead of a build.
+    pub(crate) described: Option<serde_json::Value>,
 }
 
 /// Why a build failed.
@@ -298,6 +300,7 @@ impl Outcome {
     fn note(&mut self, event: BuildEvent) {
         match event {
             BuildEvent::Warning(warning) => self.warnings.push(warning),
+            BuildEvent::Described { value } => self.described = Some(value),
             BuildEvent::Image { id, names } => {
                 self.image = Some(id);
                 self.names = names;

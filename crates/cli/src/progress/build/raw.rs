@@ -83,7 +83,10 @@ impl Raw {
                 "url": warning.url,
                 "range": [{ "start": { "line": warning.line }, "end": { "line": warning.line } }],
             }] }),
-            BuildEvent::Image { .. } | BuildEvent::Ready { .. } | BuildEvent::Failed { .. } => {
+            BuildEvent::Described { .. }
+            | BuildEvent::Image { .. }
+            | BuildEvent::Ready { .. }
+            | BuildEvent::Failed { .. } => {
                 return None;
             }
         };

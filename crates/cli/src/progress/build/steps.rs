@@ -107,6 +107,7 @@ impl Steps {
                 self.end(Key::Daemon(*step), outcome.clone(), now)
             }
             BuildEvent::Warning(_)
+            | BuildEvent::Described { .. }
             | BuildEvent::Image { .. }
             | BuildEvent::Ready { .. }
             | BuildEvent::Failed { .. } => Happening::Nothing,
