@@ -17,6 +17,7 @@ mod events;
 mod events_of_dockerd;
 mod full_disk;
 mod health;
+mod health_of_dockerd;
 mod images;
 mod logs;
 mod namespaces;

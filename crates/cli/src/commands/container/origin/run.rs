@@ -110,6 +110,7 @@ impl Line {
             ("uts", "HostConfig.UTSMode"),
             ("userns", "HostConfig.UsernsMode"),
             ("runtime", "HostConfig.Runtime"),
+            ("health-on-failure", "HostConfig.HealthOnFailure"),
             ("isolation", "HostConfig.Isolation"),
             ("cgroup-parent", "HostConfig.CgroupParent"),
             ("cpuset-cpus", "HostConfig.CpusetCpus"),

@@ -155,6 +155,8 @@ const LINES: [&[&str]; 6] = [
         "1m30s",
         "--health-retries",
         "2",
+        "--health-on-failure",
+        "kill",
         "--log-driver",
         "json-file",
         "--log-opt",
