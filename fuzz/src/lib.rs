@@ -1,5 +1,6 @@
 //! What the fuzz targets do.
 
+pub mod context;
 pub mod dockerfile;
 pub mod manifest;
 pub mod reference;
