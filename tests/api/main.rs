@@ -12,6 +12,7 @@ mod commit;
 mod containers;
 mod crash;
 mod df;
+mod dockerpy;
 mod errors;
 mod events;
 mod events_of_dockerd;

@@ -5,6 +5,8 @@
 //! gets the rest of the output; a container that ends closes the connection.
 
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -26,6 +28,10 @@ use crate::version::ApiVersion;
 
 /// Bytes copied at a time in one direction.
 const CHUNK: usize = 32 << 10;
+
+/// How long a client may take to read the answer before output follows it, and how often that is looked at.
+const ANSWER_READ_WITHIN: u32 = 100;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 /// Since then a stream of frames has a content type of its own.
 const MULTIPLEXED_SINCE: ApiVersion = ApiVersion::new(1, 42);
@@ -167,7 +173,12 @@ impl Client {
 
     async fn join(mut self, mut session: Session) -> io::Result<()> {
         self.stream.write_all(&self.late).await?;
+        let mut answer = match &self.stream {
+            Stream::Unix(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Stream::Tcp(_) => None,
+        };
         if let Some(mut replay) = session.replay.take() {
+            until_read(answer.take()).await;
             while let Some(chunk) = replay.next().await {
                 self.stream.write_all(&chunk?).await?;
             }
@@ -179,11 +190,11 @@ impl Client {
         let end = match &mut self.stream {
             Stream::Unix(stream) => {
                 let (input, output) = stream.split();
-                join((input, self.early), output, (container, session.end), scanner).await
+                join((input, self.early), (output, answer), (container, session.end), scanner).await
             }
             Stream::Tcp(stream) => {
                 let (input, output) = stream.split();
-                join((input, self.early), output, (container, session.end), scanner).await
+                join((input, self.early), (output, answer), (container, session.end), scanner).await
             }
         };
         if let (Ok(End::Detached), Some(leaving)) = (&end, session.leaving) {
@@ -196,13 +207,13 @@ impl Client {
 /// Copies both ways until the container's output ends, the client is gone or it detaches.
 async fn join(
     (client_input, early): (impl ClientInput, Vec<u8>),
-    mut client_output: impl AsyncWrite + Unpin + Send,
+    (mut client_output, answer): (impl AsyncWrite + Unpin + Send, Option<OwnedFd>),
     (mut container, end): (UnixStream, Option<BoxFuture<'static, ()>>),
     scanner: Option<Scanner>,
 ) -> io::Result<End> {
     let (from_container, to_container) = container.split();
     {
-        let output = copy_output(from_container, &mut client_output);
+        let output = copy_output(from_container, &mut client_output, answer);
         let input = copy_input(client_input, early, to_container, scanner);
         tokio::pin!(output);
         tokio::select! {
@@ -225,12 +236,27 @@ async fn join(
 async fn copy_output(
     mut from: impl AsyncRead + Unpin,
     to: &mut (impl AsyncWrite + Unpin),
+    mut answer: Option<OwnedFd>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
-        match from.read(&mut buffer).await? {
+        let count = from.read(&mut buffer).await?;
+        until_read(answer.take()).await;
+        match count {
             0 => return Ok(()),
             count => to.write_all(&buffer[..count]).await?,
+        }
+    }
+}
+
+/// Waits until the client has read the answer, or had time enough to: the Python package reads it through a buffer and
+/// loses what of the output comes with it. With Docker that takes no care, since no process of its starts as fast.
+async fn until_read(answer: Option<OwnedFd>) {
+    let Some(answer) = answer else { return };
+    for _ in 0..ANSWER_READ_WITHIN {
+        match barge_sys::socket::unread(answer.as_fd()) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => tokio::time::sleep(LOOK_AGAIN_AFTER).await,
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod random;
 pub mod seccomp;
 pub mod signal;
 pub mod signalfd;
+pub mod socket;
 pub mod spawn;
 pub mod xattr;
 
