@@ -4,6 +4,7 @@
 //! of the API. There is no `_ping` before the first call: every path carries the newest
 //! version, until a daemon refuses it by naming an older one.
 
+mod archive;
 mod body;
 mod builds;
 mod connection;
@@ -23,6 +24,7 @@ mod system;
 mod version;
 mod volumes;
 
+pub use archive::ExtractOptions;
 pub use body::Upload;
 pub use builds::{
     BuildLimits, BuildOptions, BuildPruneOptions, Builds, Caching, Intermediate, Layers, Pulling,

@@ -49,6 +49,14 @@ impl Client {
         self.call(Method::DELETE, path)
     }
 
+    pub(crate) fn head(&self, path: Path) -> Call<'_> {
+        self.call(Method::HEAD, path)
+    }
+
+    pub(crate) fn put(&self, path: Path) -> Call<'_> {
+        self.call(Method::PUT, path)
+    }
+
     fn call(&self, method: Method, path: Path) -> Call<'_> {
         Call {
             client: self,

@@ -158,7 +158,7 @@ impl Extractor<'_> {
     }
 
     fn hard_link(&mut self, place: &Place<'_>, header: &Header) -> Result<()> {
-        let target = path::clean(&header.link)?;
+        let target = self.renamed(path::clean(&header.link)?);
         if target.is_empty() {
             return Err(ArchiveError::entry(&header.path, "hard link to the root"));
         }

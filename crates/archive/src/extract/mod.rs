@@ -81,6 +81,33 @@ pub struct ApplyOptions<'a> {
     pub lowers: &'a [PathBuf],
     /// Which entries are not taken as they come.
     pub special: Special,
+    /// What is called otherwise.
+    pub renamed: Option<Renamed<'a>>,
+}
+
+/// What an archive of one thing calls it, and what it is to be called; nothing stands for the place itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Renamed<'a> {
+    /// Its clean name in the archive. What does not begin with it is left as it is.
+    pub from: &'a [u8],
+    /// Its clean name from now on.
+    pub to: &'a [u8],
+}
+
+impl Renamed<'_> {
+    fn apply(&self, clean: Vec<u8>) -> Vec<u8> {
+        let below = match clean.strip_prefix(self.from) {
+            Some(b"") => return self.to.to_vec(),
+            Some(rest) if self.from.is_empty() => Some(rest),
+            Some(rest) => rest.strip_prefix(b"/"),
+            None => None,
+        };
+        match (below, self.to) {
+            (None, _) => clean,
+            (Some(below), b"") => below.to_vec(),
+            (Some(below), to) => path::join(to, below),
+        }
+    }
 }
 
 /// Which entries are not taken as they come.
@@ -215,7 +242,7 @@ impl<'a> Extractor<'a> {
         if let Some((uid, gid)) = self.options.special.owner {
             (header.uid, header.gid) = (uid.into(), gid.into());
         }
-        let clean = path::clean(&header.path)?;
+        let clean = self.renamed(path::clean(&header.path)?);
         self.applied.entries += 1;
         self.options.limits.check(&self.applied, &header)?;
         if clean.len() > LONGEST_PATH {
@@ -259,7 +286,15 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
-    /// The path in the tree of a clean name of the archive.
+    /// A clean name of the archive, as it is to be called.
+    fn renamed(&self, clean: Vec<u8>) -> Vec<u8> {
+        match &self.options.renamed {
+            Some(renamed) => renamed.apply(clean),
+            None => clean,
+        }
+    }
+
+    /// The path in the tree of a clean name.
     fn below_base(&self, clean: Vec<u8>) -> Vec<u8> {
         match (self.base.is_empty(), clean.is_empty()) {
             (true, _) => clean,

@@ -651,3 +651,25 @@ fn everything_gets_the_owner_that_was_asked_for() {
         assert_eq!((found.uid(), found.gid()), (7, 8), "{name}");
     }
 }
+
+#[test]
+fn what_an_archive_is_of_is_renamed_and_its_links_with_it() {
+    for (from, to, wanted) in [
+        ("data", "new", ["new/a", "new/b"]),
+        ("data", "", ["a", "b"]),
+        ("", "new", ["new/data/a", "new/data/b"]),
+        ("dat", "new", ["data/a", "data/b"]),
+    ] {
+        let place = Place::new();
+        let root = place.folder.path().join("root");
+        let layer = Layer::new().folder("data").file("data/a", "x");
+        let tar = layer.add("data/b", EntryKind::HardLink, "data/a").0.finish().unwrap();
+        let renamed = Renamed { from: from.as_bytes(), to: to.as_bytes() };
+        let special = Special { root: RootEntry::Ignored, ..Special::default() };
+        let options = ApplyOptions { renamed: Some(renamed), special, ..ApplyOptions::default() };
+        apply(&root, &tar[..], &options).unwrap();
+        for name in wanted {
+            assert_eq!(std::fs::read_to_string(root.join(name)).unwrap(), "x", "{from} {to}");
+        }
+    }
+}

@@ -2,7 +2,6 @@
 
 use crate::error::CliError;
 
-const COPY: &str = "copying files to and from containers";
 const NETWORKS: &str = "managing user-defined networks";
 const SWARM: &str = "a daemon is no member of a swarm";
 const PLUGINS: &str = "plugins, of the client and of the daemon";
@@ -16,9 +15,7 @@ const LATER: &[(&str, &str)] = &[
     ("checkpoint", CHECKPOINTS),
     ("compose", PLUGINS),
     ("config", SWARM),
-    ("container cp", COPY),
     ("context", CONTEXTS),
-    ("cp", COPY),
     ("network connect", NETWORKS),
     ("network create", NETWORKS),
     ("network disconnect", NETWORKS),

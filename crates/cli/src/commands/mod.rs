@@ -195,6 +195,7 @@ pub(crate) const NOUNS: &[Entry] = &[
 pub(crate) const VERBS: &[Entry] = &[
     verb("attach", &container::attach::VERB),
     verb("commit", &container::commit::VERB),
+    verb("cp", &container::cp::VERB),
     verb("create", &container::create::VERB),
     verb("diff", &container::diff::VERB),
     verb("events", &system::events::VERB),

@@ -10,6 +10,7 @@ pub(super) mod attach;
 mod attached;
 pub(super) mod commit;
 pub(super) mod config;
+pub(super) mod cp;
 pub(super) mod create;
 pub(super) mod diff;
 pub(super) mod exec;
@@ -44,6 +45,7 @@ pub(crate) const NOUN: Noun = Noun {
     verbs: &[
         verb("attach", &attach::VERB),
         verb("commit", &commit::VERB),
+        verb("cp", &cp::VERB),
         verb("create", &create::VERB),
         verb("diff", &diff::VERB),
         verb("exec", &exec::VERB),
