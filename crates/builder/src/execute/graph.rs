@@ -1,6 +1,8 @@
 //! The stages of a plan as threads.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use barge_dockerfile::ast::{Instruction, Located, Stage};
 
@@ -17,8 +19,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) running: &'a Running<'a>,
     pub(crate) plan: Plan,
     pub(crate) slots: Slots,
-    /// The number of each stage's first step.
-    first: Vec<u32>,
+    /// Stages that run or ran, with the numbers of their first steps.
+    begun: Mutex<BTreeMap<usize, u32>>,
     /// Before each stage's name, when there are several platforms.
     prefix: String,
     error: Mutex<Option<BuildError>>,
@@ -32,25 +34,46 @@ impl<'a> Graph<'a> {
             _ => format!("{} ", plan.platform),
         };
         let slots = Slots::new(plan.stages.len());
-        let first = vec![0; plan.stages.len()];
-        let mut graph = Self { running, plan, slots, first, prefix, error: Mutex::new(None) };
-        let mut lines = Vec::new();
-        for index in graph.plan.needed.clone() {
-            let stage = &running.source.parsed.stages[index];
-            graph.first[index] = running.number(stage.instructions.len() + 1);
-            lines.extend(graph.lines(index, stage));
-        }
+        let (begun, error) = (Mutex::default(), Mutex::new(None));
+        let graph = Self { running, plan, slots, begun, prefix, error };
+        let lines = graph.plan.needed.iter().flat_map(|&index| graph.begin(index)).collect();
         (graph, lines)
     }
 
-    fn lines(&self, index: usize, stage: &Stage) -> Vec<StepLine> {
+    fn begun(&self) -> MutexGuard<'_, BTreeMap<usize, u32>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives numbers to the steps of a stage that is to run; none when it does already.
+    fn begin(&self, index: usize) -> Vec<StepLine> {
+        let mut begun = self.begun();
+        let Entry::Vacant(place) = begun.entry(index) else { return Vec::new() };
+        let stage = &self.running.source.parsed.stages[index];
+        let first = self.running.number(stage.instructions.len() + 1);
+        place.insert(first);
+        self.lines((index, first), stage)
+    }
+
+    /// Runs a stage that nobody was known to need: a trigger of an image may name any stage before its own. Others wait for
+    /// it as for all.
+    pub(crate) fn ensure(&self, index: usize) {
+        let lines = self.begin(index);
+        if lines.is_empty() {
+            return;
+        }
+        self.running.announce(lines);
+        self.plan.stages[index].needs().for_each(|other| self.ensure(other));
+        self.run_stage(index);
+    }
+
+    fn lines(&self, (index, first): (usize, u32), stage: &Stage) -> Vec<StepLine> {
         let from = std::iter::once((true, stage.from.text.as_str()));
         let rest =
             stage.instructions.iter().map(|line| (is_shown(&line.value), line.text.as_str()));
         let of = 1 + stage.instructions.iter().filter(|line| is_shown(&line.value)).count();
         let mut position = 0;
         let mut lines = Vec::new();
-        for (step, (is_shown, text)) in (self.first[index]..).zip(from.chain(rest)) {
+        for (step, (is_shown, text)) in (first..).zip(from.chain(rest)) {
             position += u32::from(is_shown);
             lines.push(StepLine {
                 step,
@@ -85,8 +108,11 @@ impl<'a> Graph<'a> {
 
     /// What every stage that was needed came to.
     pub(crate) fn states(&self) -> Vec<StageState> {
-        let needed = self.plan.needed.iter();
-        needed.filter_map(|&index| self.slots.wait(index, self.running.cancel).ok()).collect()
+        let begun: Vec<usize> = self.begun().keys().copied().collect();
+        begun
+            .into_iter()
+            .filter_map(|index| self.slots.wait(index, self.running.cancel).ok())
+            .collect()
     }
 
     fn run_stage(&self, index: usize) {
@@ -114,7 +140,7 @@ impl<'a> Graph<'a> {
 
     fn stage(&self, index: usize) -> Result<StageState> {
         let stage = &self.running.source.parsed.stages[index];
-        let first = self.first[index];
+        let first = self.begun().get(&index).copied().unwrap_or_default();
         let (mut state, triggers) = self.base(index, first)?;
         let from = |error| self.running.source.at(&stage.from, error);
         self.running.weight.grow(0, &state).map_err(from)?;

@@ -60,6 +60,7 @@ impl Graph<'_> {
             let origin =
                 self.origin(stage, word).map_err(|error| self.running.source.at(line, error))?;
             if let Some(other) = origin.stage() {
+                self.ensure(other);
                 self.slots.wait(other, self.running.cancel)?;
             }
         }

@@ -99,8 +99,10 @@ impl Graph<'_> {
     }
 
     fn security(&self, run: &Run) -> Result<StepSecurity> {
-        if !run.devices.is_empty() {
-            return Err(BuildError::Unsupported("RUN --device".to_owned()));
+        if let Some(device) = run.devices.first() {
+            return Err(BuildError::Unsupported(format!(
+                "RUN --device={device} (the Container Device Interface)"
+            )));
         }
         match run.security.as_deref() {
             None | Some("" | "sandbox") => Ok(StepSecurity::Sandbox),

@@ -95,6 +95,11 @@ impl Plan {
 }
 
 impl StagePlan {
+    /// Stages that it stands on or takes files from.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = usize> + '_ {
+        self.needs.iter().copied()
+    }
+
     fn new(
         (index, stage): (usize, &Stage),
         globals: &Globals,

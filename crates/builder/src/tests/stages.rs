@@ -2,6 +2,7 @@
 
 use super::{workshop, workshop_on};
 use crate::event::{Event, Outcome};
+use crate::request::NamedContext;
 
 #[test]
 fn stages_that_nobody_needs_are_left_out() {
@@ -100,4 +101,49 @@ fn layers_that_are_plain_folders_do_as_well() {
     workshop.runs();
     workshop.image(&request);
     assert_eq!(workshop.runs(), 0);
+}
+
+#[test]
+fn a_trigger_takes_files_of_stages_and_contexts_of_the_file_that_it_runs_in() {
+    let workshop = workshop();
+    let mut request = workshop.request(
+        "FROM busybox\nONBUILD COPY --from=tools /a /copied\n\
+         ONBUILD RUN --mount=from=tools,source=/a,target=/m --mount=from=given,target=/g cat /m /g/x >/mounted\n",
+    );
+    request.tags = vec!["triggers".parse().unwrap()];
+    workshop.image(&request);
+    let given = workshop.root.path().join("given");
+    std::fs::create_dir(&given).unwrap();
+    std::fs::write(given.join("x"), "given\n").unwrap();
+    // Nothing of the file itself needs the first two stages.
+    let mut request = workshop.request(
+        "FROM busybox AS below\nRUN echo below >/below\nFROM below AS tools\nRUN cat /below >/a\n\
+         FROM triggers AS one\nFROM triggers\nCOPY --from=one /mounted /of-one\n",
+    );
+    request.named_contexts.insert("given".to_owned(), NamedContext::Folder(given));
+    let image = workshop.image(&request);
+    assert_eq!(workshop.text(&image, "copied"), "below\n");
+    assert_eq!(workshop.text(&image, "mounted"), "below\ngiven\n");
+    assert_eq!(workshop.text(&image, "of-one"), "below\ngiven\n");
+    let request = workshop.request("FROM triggers\n");
+    let error = workshop.build(&request).unwrap_err().chain();
+    assert!(error.contains("cannot get image tools"), "{error}");
+    assert!(workshop.leftovers().is_empty());
+}
+
+#[test]
+fn a_stage_that_only_a_trigger_needs_fails_the_build() {
+    let workshop = workshop();
+    let mut request = workshop.request("FROM busybox\nONBUILD COPY --from=tools /a /copied\n");
+    request.tags = vec!["triggers".parse().unwrap()];
+    workshop.image(&request);
+    let request = workshop.request("FROM busybox AS tools\nRUN exit 4\nFROM triggers\nRUN true\n");
+    let error = workshop.build(&request).unwrap_err();
+    assert_eq!(error.code(), Some(4), "{error:?}");
+    let request = workshop.request("FROM busybox\nRUN --device=vendor.com/kind=one true\n");
+    let error = workshop.build(&request).unwrap_err().chain();
+    assert_eq!(
+        error,
+        "RUN --device=vendor.com/kind=one (the Container Device Interface) is not supported"
+    );
 }
