@@ -129,7 +129,7 @@ pub(crate) enum Access {
     /// With everything that is mounted below.
     ReadOnly,
     /// What is mounted below stays as it is.
-    ReadOnlyHere,
+    TopReadOnly,
 }
 
 /// Where a container is in its life, as it is on disk.

@@ -215,7 +215,7 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
     if let Some(options) = &mount.bind_options {
         check_bind(mount, options, &wrong)?;
         if options.read_only_non_recursive {
-            wanted.access = Access::ReadOnlyHere;
+            wanted.access = Access::TopReadOnly;
         }
         options.propagation.clone_into(&mut wanted.propagation);
         if options.create_mountpoint {

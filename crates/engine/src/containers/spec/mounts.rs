@@ -103,7 +103,7 @@ fn etc_files(start: &Start<'_>) -> Vec<Mount> {
 fn user_mount(record: &MountRecord, source: &Path) -> Mount {
     let access = match record.access {
         Access::ReadWrite => "rw",
-        Access::ReadOnly | Access::ReadOnlyHere => "ro",
+        Access::ReadOnly | Access::TopReadOnly => "ro",
     };
     match &record.source {
         MountSource::Tmpfs { options } => {
@@ -131,7 +131,7 @@ fn user_mount(record: &MountRecord, source: &Path) -> Mount {
             // What is mounted below the source is read-only too, as in Docker since 25.
             let access = match (record.access, recursion) {
                 (Access::ReadOnly, Recursion::Recursive) => "rro",
-                (Access::ReadOnly | Access::ReadOnlyHere | Access::ReadWrite, _) => access,
+                (Access::ReadOnly | Access::TopReadOnly | Access::ReadWrite, _) => access,
             };
             bind(&record.destination, source, &[bind_word, propagation, access])
         }
