@@ -25,6 +25,7 @@ mod namespaces;
 mod refusals;
 mod registry;
 mod resources;
+mod runtimes;
 mod stats;
 mod storage;
 mod streams;

@@ -5,10 +5,11 @@ use anyhow::bail;
 use crate::{build, packages, vm_test};
 
 /// What the tests use besides Rust.
-const PACKAGES: [&str; 19] = [
+const PACKAGES: [&str; 20] = [
     "btrfs-progs",
     "busybox-static",
     "bzip2",
+    "crun",
     "debootstrap",
     "docker-registry",
     "docker.io",

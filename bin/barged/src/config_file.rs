@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::flags::{Flags, NOT_SUPPORTED};
 use crate::isolation::{self, IsolationFlags};
+use crate::runtimes::{self, RuntimeFlags};
 
 /// Where it is when no flag says otherwise; it need not exist there.
 pub(crate) const DEFAULT_PATH: &str = "/etc/barge/daemon.json";
@@ -59,6 +60,8 @@ pub(crate) struct ConfigFile {
     pub(crate) shutdown_timeout: Option<u64>,
     #[serde(flatten)]
     pub(crate) isolation: IsolationFlags,
+    #[serde(flatten)]
+    pub(crate) runtimes: RuntimeFlags,
 }
 
 /// The proxies; an object of its own in the file, flags of their own on the command line.
@@ -206,6 +209,7 @@ impl ConfigFile {
             log_opts: options.map(|(key, value)| format!("{key}={value}")).collect(),
             shutdown_timeout: self.shutdown_timeout,
             isolation: self.isolation,
+            runtimes: self.runtimes,
             ..Flags::default()
         }
     }
@@ -232,19 +236,18 @@ impl ConfigFile {
 }
 
 fn is_known(key: &str) -> bool {
-    KEYS.contains(&key) || isolation::KEYS.contains(&key)
+    KEYS.contains(&key) || isolation::KEYS.contains(&key) || runtimes::KEYS.contains(&key)
 }
 
 /// Whether dockerd has this key: that of a flag, most of them in the plural where the flag is a list.
 fn is_dockerds(key: &str) -> bool {
-    const ONLY_KEYS: [&str; 7] = [
+    const ONLY_KEYS: [&str; 6] = [
         "authorization-plugins",
         "builder",
         "default-address-pools",
         "default-network-opts",
         "features",
         "node-generic-resources",
-        "runtimes",
     ];
     const PLURALS: [&str; 2] = ["cdi-spec-dirs", "host-gateway-ips"];
     NOT_SUPPORTED.contains(&key) || ONLY_KEYS.contains(&key) || PLURALS.contains(&key)
@@ -263,6 +266,7 @@ mod tests {
         let values: Map<String, Value> = KEYS
             .iter()
             .chain(&isolation::KEYS)
+            .chain(&runtimes::KEYS)
             .map(|key| ((*key).to_owned(), Value::Null))
             .collect();
         let text = serde_json::to_string(&values).unwrap();
@@ -289,7 +293,7 @@ mod tests {
 
     #[test]
     fn keys_of_dockerd_that_are_missing_say_so() {
-        for key in ["userns-remap", "runtimes", "cdi-spec-dirs", "features"] {
+        for key in ["userns-remap", "cdi-spec-dirs", "features"] {
             let error = parse(&format!(r#"{{"{key}":null}}"#)).unwrap_err();
             assert!(matches!(error, ConfigFileError::NotSupported(_)), "{error}");
         }

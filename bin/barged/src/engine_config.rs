@@ -35,6 +35,8 @@ pub(crate) fn from(settings: &Settings) -> anyhow::Result<EngineConfig> {
     settings.registries.check()?;
     config.registries.clone_from(&settings.registries);
     config.labels.clone_from(&settings.labels);
+    config.runtimes.clone_from(&settings.runtimes.runtimes);
+    config.default_runtime.clone_from(&settings.runtimes.default);
     config.debug = settings.log_level >= LevelFilter::DEBUG;
     Ok(config)
 }

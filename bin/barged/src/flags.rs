@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser};
 
 use crate::isolation::IsolationFlags;
+use crate::runtimes::RuntimeFlags;
 
 /// A self-sufficient daemon for containers.
 #[derive(Clone, Debug, Default, PartialEq, Parser)]
@@ -150,6 +151,8 @@ pub(crate) struct Flags {
     pub(crate) shutdown_timeout: Option<u64>,
     #[command(flatten)]
     pub(crate) isolation: IsolationFlags,
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimeFlags,
     /// Check flags and configuration file and leave
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) validate: bool,
@@ -159,8 +162,7 @@ pub(crate) struct Flags {
 }
 
 /// Flags of dockerd that barge does not have. All of them are for things of later versions, or that it will not do.
-pub(crate) const NOT_SUPPORTED: [&str; 44] = [
-    "add-runtime",
+pub(crate) const NOT_SUPPORTED: [&str; 42] = [
     "allow-direct-routing",
     "allow-nondistributable-artifacts",
     "api-cors-header",
@@ -175,7 +177,6 @@ pub(crate) const NOT_SUPPORTED: [&str; 44] = [
     "default-address-pool",
     "default-gateway-v6",
     "default-network-opt",
-    "default-runtime",
     "experimental",
     "feature",
     "firewall-backend",

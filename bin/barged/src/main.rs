@@ -9,6 +9,7 @@ mod idle;
 mod isolation;
 mod logging;
 mod pidfile;
+mod runtimes;
 mod settings;
 mod signals;
 mod ulimit;

@@ -15,6 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config_file::{ConfigFile, ConfigFileError, DEFAULT_PATH};
 use crate::flags::Flags;
 use crate::isolation::IsolationSettings;
+use crate::runtimes::RuntimeSettings;
 use crate::{group, logging, ulimit};
 
 const DATA_ROOT: &str = "/var/lib/barge";
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) network: NetworkSettings,
     pub(crate) containers: ContainerSettings,
     pub(crate) isolation: IsolationSettings,
+    pub(crate) runtimes: RuntimeSettings,
 }
 
 /// What of it is about the default network; `None` is the network's own default.
@@ -150,6 +152,7 @@ impl Settings {
             labels: flags.labels.clone(),
             containers: container_settings(&flags)?,
             isolation: flags.isolation.check()?,
+            runtimes: flags.runtimes.check()?,
             network: NetworkSettings {
                 bridge: flags.bridge,
                 bip: flags.bip,
@@ -341,6 +344,7 @@ fn merge(mut flags: Flags, file: Flags) -> Result<Flags, Vec<String>> {
         live_restore = "live-restore", log_driver = "log-driver",
         shutdown_timeout = "shutdown-timeout");
     flags.isolation.merge(file.isolation, &mut conflicts);
+    flags.runtimes.merge(file.runtimes, &mut conflicts);
     if conflicts.0.is_empty() { Ok(flags) } else { Err(conflicts.0) }
 }
 

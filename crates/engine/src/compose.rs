@@ -1,5 +1,6 @@
 //! The one place where the services are made and handed to each other.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use barge_builder::{Builder, BuilderParts};
 use barge_cgroups::Layout;
 use barge_image::{ImageStore, ImageUsage};
 use barge_network::{Controller, NetworkConfig};
-use barge_storage::StorageOptions;
+use barge_storage::{StorageDriver, StorageOptions};
 use barge_volume::VolumeStore;
 use tokio::runtime::Handle;
 
@@ -22,6 +23,7 @@ use crate::events::Events;
 use crate::images::{Builtin, Images};
 use crate::networks::Networks;
 use crate::registries::{Registries, RegistryOptions};
+use crate::runtimes::{RuntimeConfig, Runtimes};
 use crate::seccomp::SeccompFilters;
 use crate::shims::Programs;
 use crate::system::System;
@@ -45,6 +47,10 @@ pub struct EngineConfig {
     pub network: NetworkConfig,
     /// What containers get when nobody says.
     pub defaults: ContainerDefaults,
+    /// OCI runtimes besides barge's own, by name.
+    pub runtimes: BTreeMap<String, RuntimeConfig>,
+    /// The runtime of containers that name none; empty is barge's own.
+    pub default_runtime: String,
     /// The daemon's labels.
     pub labels: Vec<String>,
     /// Whether it logs more.
@@ -76,6 +82,8 @@ impl EngineConfig {
             storage_driver: None,
             storage_options: Vec::new(),
             registries: RegistryOptions::default(),
+            runtimes: BTreeMap::new(),
+            default_runtime: String::new(),
             labels: Vec::new(),
             debug: false,
         }
@@ -119,15 +127,8 @@ impl Engine {
         make_root(&config.exec_root, 0o711)?;
         let lock = lock_root(&config.data_root)?;
         let programs = Programs::find()?;
-        let log = &config.defaults.log;
-        barge_logdriver::validate(&log.kind, &log.config)
-            .map_err(|error| EngineError::Invalid(format!("failed to set log opts: {error}")))?;
-        let options = StorageOptions::parse(&config.storage_options)?;
-        for warning in options.warnings() {
-            tracing::warn!("{warning}");
-        }
-        let driver = config.storage_driver.as_deref();
-        let storage = barge_storage::open_with(&config.data_root, driver, &options)?;
+        check_log(&config.defaults.log)?;
+        let storage = open_storage(&config)?;
         let store = Arc::new(ImageStore::open(&config.data_root, Arc::clone(&storage))?);
         let volume_store = Arc::new(VolumeStore::open(&config.data_root)?);
         let controller = Arc::new(Controller::open(&config.network)?);
@@ -153,6 +154,7 @@ impl Engine {
             programs,
             seccomp: SeccompFilters::default(),
             machine,
+            runtimes: Runtimes::open(&config.runtimes, &config.default_runtime)?,
             layout,
             defaults: config.defaults.clone(),
             build_cache: Default::default(),
@@ -222,6 +224,20 @@ fn open_builds(config: &EngineConfig, images: &Arc<Images>) -> Result<Arc<Builds
     // Only once: the cell is new.
     containers.build_cache.set(Arc::downgrade(&builder)).ok();
     Ok(Arc::new(Builds::open(builder, Arc::clone(images), sources, folder.join("contexts"))?))
+}
+
+fn open_storage(config: &EngineConfig) -> Result<Arc<dyn StorageDriver>> {
+    let options = StorageOptions::parse(&config.storage_options)?;
+    for warning in options.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let driver = config.storage_driver.as_deref();
+    Ok(barge_storage::open_with(&config.data_root, driver, &options)?)
+}
+
+fn check_log(log: &LogConfig) -> Result<()> {
+    barge_logdriver::validate(&log.kind, &log.config)
+        .map_err(|error| EngineError::Invalid(format!("failed to set log opts: {error}")))
 }
 
 fn make_root(path: &Path, mode: u32) -> Result<()> {

@@ -55,7 +55,7 @@ pub enum EngineError {
     Deadline(String),
     /// A container's command could not be run; the text is the runtime's.
     #[error(
-        "failed to create task for container: failed to create shim task: OCI runtime create failed: barge-runtime: {message}"
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: {message}"
     )]
     Start {
         /// What, to what and why.

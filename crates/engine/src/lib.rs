@@ -18,6 +18,7 @@ mod names;
 mod networks;
 mod registries;
 mod rollback;
+mod runtimes;
 mod seccomp;
 mod shims;
 mod system;
@@ -46,5 +47,6 @@ pub use images::{
 };
 pub use networks::Networks;
 pub use registries::{Registries, RegistryOptions, SearchOptions};
+pub use runtimes::RuntimeConfig;
 pub use system::{System, VERSION};
 pub use volumes::{Missing, Volumes};

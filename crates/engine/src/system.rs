@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use barge_api_types::{
-    API_VERSION, MIN_API_VERSION, PluginsInfo, RuntimeInfo, SwarmInfo, SystemInfo, SystemVersion,
+    API_VERSION, MIN_API_VERSION, PluginsInfo, SwarmInfo, SystemInfo, SystemVersion,
     VersionComponent, VersionPlatform,
 };
 use barge_cgroups::Feature;
@@ -79,10 +79,6 @@ impl System {
         let (http_proxy, https_proxy, no_proxy) = registries.proxies();
         let is_v1 = self.containers.machine.has_cgroup_v1;
         let has = |feature| self.containers.machine.features.contains(&feature);
-        let runtime = RuntimeInfo {
-            path: self.containers.programs.runtime.display().to_string(),
-            ..RuntimeInfo::default()
-        };
         SystemInfo {
             id: self.id.clone(),
             containers: signed(states.len()),
@@ -131,8 +127,8 @@ impl System {
             name: machine.nodename().to_string_lossy().into_owned(),
             labels: self.config.labels.clone(),
             server_version: VERSION.to_owned(),
-            runtimes: BTreeMap::from([("barge".to_owned(), runtime)]),
-            default_runtime: "barge".to_owned(),
+            runtimes: self.containers.runtimes.view(&self.containers.programs.runtime),
+            default_runtime: self.containers.runtimes.default_name().to_owned(),
             swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
             live_restore_enabled: true,
             init_binary: "barge-runtime".to_owned(),

@@ -37,7 +37,7 @@ pub use frame::{
 };
 pub use request::{
     AttachStreams, CgroupConfig, ConsoleSize, Create, Descriptor, Exec, InitProcess, LogConfig,
-    LogOrigin, Request, SignalTarget, StdinMode, StdioConfig,
+    LogOrigin, OtherRuntime, Request, SignalTarget, StdinMode, StdioConfig,
 };
 pub use response::{ExecState, Response, State, Status};
 

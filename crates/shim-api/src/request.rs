@@ -111,9 +111,23 @@ pub struct Create {
     pub socket_path: PathBuf,
     /// The `barge-runtime` program.
     pub runtime_path: PathBuf,
+    /// The OCI runtime that makes the container instead of ours. The specification is then complete: user and groups
+    /// are numbers, the seccomp profile is in it, and `init` is not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_runtime: Option<OtherRuntime>,
     /// What the descriptors sent along are, in their order.
     #[serde(default)]
     pub descriptors: Vec<Descriptor>,
+}
+
+/// Another OCI runtime: a program with runc's command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherRuntime {
+    /// The program.
+    pub path: PathBuf,
+    /// Arguments before those of a verb.
+    #[serde(default)]
+    pub arguments: Vec<String>,
 }
 
 /// What a descriptor sent along with `Create` is.

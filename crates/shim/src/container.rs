@@ -128,6 +128,7 @@ impl Container {
     fn abandon(&mut self) {
         self.first = None;
         self.phase = Phase::Failed;
+        self.runtime.delete();
         self.clean_up();
     }
 
@@ -375,6 +376,8 @@ impl Container {
             // to. What cannot be killed is told when the group is removed.
             self.cgroup.kill_all().ok();
         }
+        // Before anybody is told: the daemon removes the folder that this looks into.
+        self.runtime.delete();
         if let Some(first) = &mut self.first {
             first.ended(exit, scratch);
         }

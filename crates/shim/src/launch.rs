@@ -15,25 +15,39 @@ use barge_oci::runtime::{NamespaceType, Process, Spec};
 use barge_runtime_core::{CreateOptions, Created, ExecOptions, StartError, seccomp_flags};
 use barge_shim_api::{
     AttachStreams, ConsoleSize, Create, Descriptor, Exec, Failure, FailureKind, InitProcess,
-    LogConfig, StdioConfig,
+    LogConfig, OtherRuntime, StdioConfig,
 };
 use barge_sys::exe;
 use rustix::fs::{Mode, OFlags};
 
+use crate::other::{Made, Other};
 use crate::stdio::{ChildEnds, Role, Stdio, pipes, terminal};
 
 /// What is needed for every process of the container.
 #[derive(Debug)]
 pub(crate) struct Runtime {
+    maker: Maker,
+    pid: i32,
+    pidfd: OwnedFd,
+    /// Whether all of its processes end with the first one.
+    pub(crate) owns_pids: bool,
+}
+
+/// Who makes the container's processes.
+#[derive(Debug)]
+enum Maker {
+    Own(Own),
+    Other(Other),
+}
+
+/// Our own runtime.
+#[derive(Debug)]
+struct Own {
     program: OwnedFd,
     /// Until the start.
     waiting: Option<Created>,
-    pid: i32,
-    pidfd: OwnedFd,
     seccomp_filter: Option<Vec<u8>>,
     seccomp_flags: u32,
-    /// Whether all of its processes end with the first one.
-    pub(crate) owns_pids: bool,
 }
 
 /// A container that waits for its start.
@@ -88,6 +102,9 @@ pub(crate) fn size_terminal(process: &mut Process, config: StdioConfig) {
 pub(crate) fn create(create: &Create, descriptors: Vec<OwnedFd>) -> Result<Launched, Failure> {
     let sent = Sent::sort(&create.descriptors, descriptors);
     let log = open_log(&create.log)?;
+    if let Some(runtime) = &create.other_runtime {
+        return create_by_other(create, runtime, (sent, log));
+    }
     let cgroup = make_cgroup(create)?;
     let made = create_in(create, sent, log, &*cgroup);
     match made {
@@ -138,15 +155,42 @@ fn create_in(
     let waiting = created.0.take();
     let pid = waiting.as_ref().map_or(0, |created| created.pid);
     let runtime = Runtime {
-        program,
-        waiting,
+        maker: Maker::Own(Own { program, waiting, seccomp_filter, seccomp_flags }),
         pid,
         pidfd: pidfds.0,
-        seccomp_filter,
-        seccomp_flags,
         owns_pids: owns_pids(&create.spec),
     };
     Ok((runtime, pidfds.1, stdio))
+}
+
+/// The same by another runtime, which makes the control group, too.
+fn create_by_other(
+    create: &Create,
+    runtime: &OtherRuntime,
+    (sent, log): (Sent, Box<dyn LogDriver>),
+) -> Result<Launched, Failure> {
+    let cgroup = find_cgroup(create)?;
+    let other = Other::new(create, runtime)?;
+    let ends = Ends::make(create.stdio, create.spec.process.as_ref())?;
+    let netns = sent.netns.as_ref().map(OwnedFd::as_fd);
+    let made = other.create(&create.spec, netns, ends.for_child()).and_then(|made| {
+        let stdio = ends.finish(create.stdio, made.terminal, Some(log))?;
+        let stdio = attach_all(stdio, sent.streams)?;
+        let pidfd = made.pidfd.try_clone().map_err(os_failure("stdio", "cannot make stdio"))?;
+        Ok((made.pid, [made.pidfd, pidfd], stdio))
+    });
+    match made {
+        Ok((pid, [first, second], stdio)) => {
+            let owns_pids = owns_pids(&create.spec);
+            let runtime = Runtime { maker: Maker::Other(other), pid, pidfd: first, owns_pids };
+            Ok(Launched { runtime, cgroup, pid: number(pid), pidfd: second, stdio })
+        }
+        Err(failure) => {
+            other.delete();
+            cgroup.destroy().ok();
+            Err(failure)
+        }
+    }
 }
 
 /// A created container that is killed when something fails after all.
@@ -183,14 +227,28 @@ impl Drop for Waiting {
 impl Runtime {
     /// Lets the container's command run. Afterwards the container is gone if this failed.
     pub(crate) fn start(&mut self) -> Result<(), Failure> {
-        let Some(mut waiting) = self.waiting.take() else {
-            return Err(Failure::new(FailureKind::WrongState, "state", "container was started"));
+        let outcome = match &mut self.maker {
+            Maker::Other(other) => other.start(),
+            Maker::Own(own) => {
+                let Some(mut waiting) = own.waiting.take() else {
+                    let text = "container was started";
+                    return Err(Failure::new(FailureKind::WrongState, "state", text));
+                };
+                waiting.start().map_err(|error| start_failure(&error))
+            }
         };
-        waiting.start().map_err(|error| {
+        outcome.inspect_err(|_| {
             // ESRCH when it is reaped already, which is the rule.
             barge_sys::pidfd::send_signal(&self.pidfd, 9).ok();
-            start_failure(&error)
         })
+    }
+
+    /// Takes back what is kept of the container outside of its processes.
+    pub(crate) fn delete(&self) {
+        match &self.maker {
+            Maker::Own(_) => {}
+            Maker::Other(other) => other.delete(),
+        }
     }
 }
 
@@ -202,26 +260,32 @@ pub(crate) fn exec(
     streams: Vec<OwnedFd>,
 ) -> Result<StartedExec, Failure> {
     let ends = Ends::make(exec.stdio, Some(&exec.process))?;
-    let started = barge_runtime_core::exec(&ExecOptions {
-        pid: runtime.pid,
-        pidfd: runtime.pidfd.as_fd(),
-        process: &exec.process,
-        stdio: ends.for_child(),
-        cgroup: Some(cgroup),
-        runtime: runtime.program.as_fd(),
-        seccomp_filter: runtime.seccomp_filter.as_deref(),
-        seccomp_flags: runtime.seccomp_flags,
-    })
-    .map_err(|error| start_failure(&error))?;
+    let made = match &runtime.maker {
+        Maker::Other(other) => other.exec(&exec.process, ends.for_child())?,
+        Maker::Own(own) => {
+            let started = barge_runtime_core::exec(&ExecOptions {
+                pid: runtime.pid,
+                pidfd: runtime.pidfd.as_fd(),
+                process: &exec.process,
+                stdio: ends.for_child(),
+                cgroup: Some(cgroup),
+                runtime: own.program.as_fd(),
+                seccomp_filter: own.seccomp_filter.as_deref(),
+                seccomp_flags: own.seccomp_flags,
+            })
+            .map_err(|error| start_failure(&error))?;
+            Made { pid: started.pid, pidfd: started.pidfd, terminal: started.terminal }
+        }
+    };
     let streams = exec.streams.iter().copied().zip(streams).collect();
     let stdio = ends
-        .finish(exec.stdio, started.terminal, None)
+        .finish(exec.stdio, made.terminal, None)
         .and_then(|stdio| attach_all(stdio, streams))
         .inspect_err(|_| {
             // It is reaped as an orphan.
-            barge_sys::pidfd::send_signal(&started.pidfd, 9).ok();
+            barge_sys::pidfd::send_signal(&made.pidfd, 9).ok();
         })?;
-    Ok(StartedExec { pid: number(started.pid), pidfd: started.pidfd, stdio })
+    Ok(StartedExec { pid: number(made.pid), pidfd: made.pidfd, stdio })
 }
 
 /// Both ends of a process's stdio before there is a process.
@@ -305,9 +369,13 @@ fn open_log(log: &LogConfig) -> Result<Box<dyn LogDriver>, Failure> {
     .map_err(|error| Failure::new(FailureKind::System, "log", joined(&error)))
 }
 
-fn make_cgroup(create: &Create) -> Result<Box<dyn CgroupManager>, Failure> {
+fn find_cgroup(create: &Create) -> Result<Box<dyn CgroupManager>, Failure> {
     let path = CgroupPath::parse(&create.cgroup.path).map_err(|error| cgroup_failure(&error))?;
-    let cgroup = Layout::detect().map_err(|error| cgroup_failure(&error))?.manager(&path);
+    Ok(Layout::detect().map_err(|error| cgroup_failure(&error))?.manager(&path))
+}
+
+fn make_cgroup(create: &Create) -> Result<Box<dyn CgroupManager>, Failure> {
+    let cgroup = find_cgroup(create)?;
     cgroup.create().map_err(|error| cgroup_failure(&error))?;
     let resources = create.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     if let Some(Err(error)) = resources.map(|resources| cgroup.set(resources)) {

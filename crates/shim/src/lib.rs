@@ -22,6 +22,7 @@ mod exit;
 mod launch;
 mod listener;
 mod main_loop;
+mod other;
 mod process;
 mod requests;
 mod setup;

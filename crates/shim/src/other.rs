@@ -98,9 +98,10 @@ impl Other {
         arguments.push(OsString::from(&self.id));
         self.run(&arguments, Some(stdio))?;
         let text = fs::read_to_string(&pid_file).map_err(failed())?;
-        let pid = text.trim().parse::<i32>().map_err(|error| {
-            failed()(io::Error::new(io::ErrorKind::InvalidData, error))
-        })?;
+        let pid = text
+            .trim()
+            .parse::<i32>()
+            .map_err(|error| failed()(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         let terminal = console.map(|console| console.receive()).transpose();
         Ok(Made {
             pid,
@@ -111,7 +112,8 @@ impl Other {
 
     fn write(&self, name: &str, value: &impl serde::Serialize) -> Result<(), Failure> {
         let failed = os_failure("bundle", "cannot write the bundle");
-        let text = serde_json::to_vec(value).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+        let text = serde_json::to_vec(value)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
         text.and_then(|text| fs::write(self.folder.join(name), text)).map_err(failed)
     }
 
@@ -241,7 +243,8 @@ fn complaint(log: &str) -> Option<String> {
         msg: String,
     }
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-    lines.filter(|line| matches!(line.level.as_str(), "error" | "fatal")).map(|line| line.msg).last()
+    let mut errors = lines.filter(|line| matches!(line.level.as_str(), "error" | "fatal"));
+    errors.next_back().map(|line| line.msg)
 }
 
 /// What kind of failure a runtime's text is about, as Docker reads it.
@@ -267,7 +270,8 @@ mod tests {
 
     #[test]
     fn the_last_error_of_a_log_is_what_is_told() {
-        let log = "{\"level\":\"warning\",\"msg\":\"a\"}\n{\"level\":\"error\",\"msg\":\"b\"}\nno json\n";
+        let log =
+            "{\"level\":\"warning\",\"msg\":\"a\"}\n{\"level\":\"error\",\"msg\":\"b\"}\nno json\n";
         assert_eq!(complaint(log).as_deref(), Some("b"));
         assert_eq!(complaint(""), None);
     }
@@ -279,7 +283,10 @@ mod tests {
                 "runc create failed: unable to start container process: exec: \"x\": executable file not found in $PATH",
                 FailureKind::CommandNotFound,
             ),
-            ("executable file `x` not found in $PATH: No such file or directory", FailureKind::CommandNotFound),
+            (
+                "executable file `x` not found in $PATH: No such file or directory",
+                FailureKind::CommandNotFound,
+            ),
             ("exec: \"/etc/passwd\": permission denied", FailureKind::CommandNotExecutable),
             ("open `/nothing`: Permission denied", FailureKind::System),
             ("cgroup: no such file or directory", FailureKind::System),

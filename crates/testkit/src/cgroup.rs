@@ -41,6 +41,17 @@ pub(crate) fn processes(group: &str) -> Vec<i32> {
     found
 }
 
+/// Lets frozen processes go on: on v1 those that were killed end only then.
+pub(crate) fn thaw(group: &str) {
+    let mut waiting: Vec<PathBuf> =
+        folders(group).into_iter().filter(|folder| folder.join("freezer.state").exists()).collect();
+    while let Some(folder) = waiting.pop() {
+        waiting.extend(children(&folder));
+        // One that went away meanwhile has nothing frozen.
+        std::fs::write(folder.join("freezer.state"), "THAWED").ok();
+    }
+}
+
 /// The groups directly below a folder.
 pub(crate) fn children(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();

@@ -213,6 +213,7 @@ impl Container {
             state_dir: self.folder.path().join("state"),
             socket_path: self.socket_path(),
             runtime_path: runtime_path().to_owned(),
+            other_runtime: None,
             descriptors: meanings,
         };
         (Request::Create(Box::new(create)), descriptors)

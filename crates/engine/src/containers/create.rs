@@ -82,6 +82,7 @@ impl Containers {
         let mut settings = Settings::parse_request(&config, &host_config, &self.machine)?;
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
         self.find_partners(&mut settings, &mut host_config)?;
+        self.runtimes.find(&host_config.runtime)?;
         let size = ReadWriteOptions::parse(&host_config.storage_opt)?;
         let wanted = parse_mounts(&config, &host_config)?;
 
@@ -206,7 +207,7 @@ impl Containers {
             let usual = CgroupMode::default_for(host, &self.machine);
             or(&mut host.cgroupns_mode, usual);
         }
-        or(&mut host.runtime, "barge");
+        or(&mut host.runtime, self.runtimes.default_name());
         or(&mut host.restart_policy.name, "no");
         if host.shm_size == 0 {
             host.shm_size = defaults.shm_size;

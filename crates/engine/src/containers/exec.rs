@@ -238,7 +238,15 @@ impl Containers {
                 _ => blocking::run(move || this.groups_of_running(&container)).await?,
             }
         };
-        let process = spec::exec_process(&record, &container.settings(), &groups, wanted);
+        let mut process = spec::exec_process(&record, &container.settings(), &groups, wanted);
+        if self.runtimes.find(&record.host_config.runtime)?.is_some() {
+            let (this, container) = (Arc::clone(self), Arc::clone(container));
+            process = blocking::run(move || {
+                spec::number_user(&mut process, &this.mounted_root(&container)?)?;
+                Ok(process)
+            })
+            .await?;
+        }
         // Before its end can be told.
         self.tell_exec(container, &format!("exec_start: {}", exec.command()), &exec.id);
         let order =
@@ -257,7 +265,11 @@ impl Containers {
                 return Err(EngineError::ShimGone { id: container.id.to_string() });
             }
             Err(failure) => {
-                return Err(EngineError::Exec { message: failure.message, kind: failure.kind });
+                // Another runtime says it all itself.
+                let said = "exec failed: unable to start container process: ";
+                let message = failure.message;
+                let message = message.strip_prefix(said).unwrap_or(&message).to_owned();
+                return Err(EngineError::Exec { message, kind: failure.kind });
             }
         }
         Ok(match stream {

@@ -92,9 +92,13 @@ impl Containers {
 
     /// The same for one that runs: its root is mounted.
     pub(super) fn groups_of_running(&self, container: &Container) -> Result<Vec<u32>> {
+        self.additional_groups(&container.record(), &self.mounted_root(container)?)
+    }
+
+    /// Where the root of one that runs is on the host.
+    pub(super) fn mounted_root(&self, container: &Container) -> Result<PathBuf> {
         let data = self.storage.metadata(&container.layer)?;
-        let rootfs = data.get("MergedDir").map_or_else(PathBuf::new, PathBuf::from);
-        self.additional_groups(&container.record(), &rootfs)
+        Ok(data.get("MergedDir").map_or_else(PathBuf::new, PathBuf::from))
     }
 
     /// Where the container's log is.

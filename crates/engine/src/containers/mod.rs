@@ -78,6 +78,7 @@ use container::{Container, Folders};
 
 use crate::events::Events;
 use crate::images::Builtin;
+use crate::runtimes::Runtimes;
 use crate::seccomp::SeccompFilters;
 use crate::shims::Programs;
 
@@ -160,6 +161,7 @@ pub struct Containers {
     pub(crate) programs: Programs,
     pub(crate) seccomp: SeccompFilters,
     pub(crate) machine: Host,
+    pub(crate) runtimes: Runtimes,
     pub(crate) layout: barge_cgroups::Layout,
     pub(crate) defaults: ContainerDefaults,
     /// What keeps layers for the next build.

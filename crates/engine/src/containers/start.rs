@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use barge_network::{Endpoint, Sandbox};
 use barge_shim_api::{
-    AttachStreams, CgroupConfig, ConsoleSize, Create, Descriptor, InitProcess, Request, Response,
-    StdinMode, StdioConfig,
+    AttachStreams, CgroupConfig, ConsoleSize, Create, Descriptor, Failure, InitProcess, Request,
+    Response, StdinMode, StdioConfig,
 };
 use barge_storage::MountOptions;
 use barge_types::RestartPolicy;
@@ -28,6 +28,7 @@ use super::state::{FailedStart, Freeze, Running, State};
 use super::{Containers, command, to_the_end};
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
+use crate::seccomp::SeccompFilters;
 use crate::shims::{self, Connection};
 use crate::{blocking, disk};
 
@@ -191,7 +192,7 @@ impl Containers {
             Ok(_) => Err(EngineError::ShimGone { id: "(wrong answer)".to_owned() }),
             Err(failure) => {
                 shim.shut_down().await;
-                Err(EngineError::Start { message: failure.message, kind: failure.kind })
+                Err(start_error(failure))
             }
         }
     }
@@ -249,7 +250,12 @@ impl Containers {
             }
             _ => None,
         };
-        if let Some(filter) = self.seccomp.descriptor(&settings.security)? {
+        let other = self.runtimes.find(&record.host_config.runtime)?;
+        let filter = match other {
+            None => self.seccomp.descriptor(&settings.security)?,
+            Some(_) => None,
+        };
+        if let Some(filter) = filter {
             descriptors.push(filter);
             meanings.push(Descriptor::SeccompFilter);
         }
@@ -258,7 +264,7 @@ impl Containers {
             meanings.push(Descriptor::Stream(streams));
         }
         let cgroup = self.cgroup_path(&record);
-        let spec = spec::build(&spec::Start {
+        let mut spec = spec::build(&spec::Start {
             record: &record,
             settings: &settings,
             rootfs: &rootfs,
@@ -269,20 +275,23 @@ impl Containers {
             groups: self.additional_groups(&record, &rootfs)?,
             cgroup: cgroup.clone(),
         })?;
+        let has_init = record.host_config.init == Some(true);
+        if other.is_some() {
+            let init = has_init.then_some(self.programs.runtime.as_path());
+            let seccomp = SeccompFilters::specification(&settings.security)?;
+            spec::complete_for_other(&mut spec, (&rootfs, init), seccomp)?;
+        }
         let create = Create {
             id: container.id.to_string(),
             spec: Box::new(spec),
             stdio: stdio(&record),
             log: self.log_config(container)?,
             cgroup: CgroupConfig { path: cgroup },
-            init: if record.host_config.init == Some(true) {
-                InitProcess::Reaper
-            } else {
-                InitProcess::Command
-            },
+            init: if has_init { InitProcess::Reaper } else { InitProcess::Command },
             state_dir: container.run_folder.clone(),
             socket_path: container.shim_socket.clone(),
             runtime_path: self.programs.runtime.clone(),
+            other_runtime: other.cloned(),
             descriptors: meanings,
         };
         Ok((Box::new(create), descriptors, link))
@@ -403,6 +412,13 @@ fn sync_state(container: &Arc<Container>) {
     });
 }
 
+/// Why a container did not start. Another runtime says its name itself.
+fn start_error(failure: Failure) -> EngineError {
+    let Failure { kind, stage, message, .. } = failure;
+    let message = if stage == "runtime" { message } else { format!("barge-runtime: {message}") };
+    EngineError::Start { message, kind }
+}
+
 /// Streams that were attached while the container was being made, after its shim had been given those of before.
 async fn attach_late(shim: &Connection, late: Vec<(AttachStreams, OwnedFd)>) {
     for (streams, socket) in late {
@@ -412,12 +428,11 @@ async fn attach_late(shim: &Connection, late: Vec<(AttachStreams, OwnedFd)>) {
 }
 
 /// A shim that made nothing says why.
-fn create_failed(failure: barge_shim_api::Failure) -> EngineError {
-    let barge_shim_api::Failure { stage, message, kind, .. } = failure;
-    if stage == "log" {
-        EngineError::OpenLog { message }
+fn create_failed(failure: Failure) -> EngineError {
+    if failure.stage == "log" {
+        EngineError::OpenLog { message: failure.message }
     } else {
-        EngineError::Start { message, kind }
+        start_error(failure)
     }
 }
 

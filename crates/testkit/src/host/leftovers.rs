@@ -221,6 +221,7 @@ fn clean_up(name: &str, processes: &[String]) {
         // It may have ended by itself.
         barge_sys::signal::kill(pid, libc::SIGKILL).ok();
     }
+    cgroup::thaw(name);
     let roots = [Path::new("/var/tmp").join(name), Path::new("/run").join(name)];
     for mount in mounts_below(&[&roots[0], &roots[1]]).iter().rev() {
         barge_sys::mount::detach(mount).ok();

@@ -198,6 +198,7 @@ impl StepRunner {
             state_dir: going.folder.clone(),
             socket_path: self.containers.shim_folder.join(format!("{}.sock", going.id)),
             runtime_path: self.containers.programs.runtime.clone(),
+            other_runtime: None,
             descriptors: meanings,
         };
         Ok(Prepared { create: Box::new(create), descriptors, link, output })

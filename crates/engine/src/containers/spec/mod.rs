@@ -6,6 +6,7 @@
 mod devices;
 mod environment;
 mod mounts;
+mod other;
 mod process;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use barge_oci::runtime::{Linux, LinuxResources, Namespace, NamespaceType, Root, Spec, VERSION};
 
 pub(crate) use mounts::SHM_SIZE;
+pub(crate) use other::{complete as complete_for_other, number_user};
 pub(crate) use process::exec as exec_process;
 
 use super::record::{ContainerRecord, MountRecord};
