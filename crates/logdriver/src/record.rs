@@ -50,10 +50,50 @@ impl Record {
         })
     }
 
-    /// The attributes as `logs --details` shows them: `a=1,b=2`, sorted by name.
+    /// The attributes as `logs --details` shows them: `a=1,b=2`, sorted by name, and written as in
+    /// a query.
     pub fn details(&self) -> String {
-        let pairs: Vec<String> =
-            self.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.join(",")
+        let mut out = String::new();
+        for (name, value) in &self.attributes {
+            if !out.is_empty() {
+                out.push(',');
+            }
+            append_query(&mut out, name);
+            out.push('=');
+            append_query(&mut out, value);
+        }
+        out
+    }
+}
+
+/// As Go escapes what stands in a query.
+fn append_query(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => {
+                out.push('%');
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 0xf)]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text was shown by Docker.
+    #[test]
+    fn details_are_written_as_in_a_query() {
+        let line = br#"{"log":"","stream":"stdout","attrs":{"x":"1&2","ab":"c,d=\u00e9 f"},
+            "time":"1970-01-01T00:00:00Z"}"#;
+        let record = Record::parse(line).unwrap();
+        assert_eq!(record.details(), "ab=c%2Cd%3D%C3%A9+f,x=1%262");
     }
 }

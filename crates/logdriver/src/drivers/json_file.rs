@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::driver::LogDriver;
 use crate::error::LogError;
 use crate::escape;
-use crate::message::{Completeness, Message};
+use crate::message::{Completeness, Message, Stream};
 use crate::options::RotationConfig;
 use crate::rotating::RotatingFile;
 use crate::time::Stamp;
@@ -25,6 +25,10 @@ struct Form {
     /// `,"attrs":{…}`, or nothing.
     attributes: Vec<u8>,
     stamp: Stamp,
+    /// What follows the text of a whole line: the same for all lines of one read.
+    ending: Vec<u8>,
+    /// What that was made for.
+    ending_of: Option<(Stream, i64)>,
 }
 
 impl JsonFile {
@@ -38,7 +42,7 @@ impl JsonFile {
     ) -> Result<Self, LogError> {
         let mut file = RotatingFile::open(path, config)?;
         end_broken_line(&mut file)?;
-        let form = Form { attributes: attributes_text(attributes), stamp: Stamp::default() };
+        let form = Form::new(attributes);
         Ok(Self { file, form })
     }
 }
@@ -60,18 +64,46 @@ fn end_broken_line(file: &mut RotatingFile) -> Result<(), LogError> {
 }
 
 impl Form {
-    fn append(&mut self, out: &mut Vec<u8>, message: &Message<'_>) {
-        out.extend_from_slice(b"{");
-        // Docker leaves the member out when there is nothing to say.
-        if !message.line.is_empty() || message.completeness == Completeness::Complete {
-            out.extend_from_slice(br#""log":"#);
-            escape::append_string(out, message.line);
-            if message.completeness == Completeness::Complete {
-                out.pop();
-                out.extend_from_slice(br#"\n""#);
-            }
-            out.push(b',');
+    fn new(attributes: &BTreeMap<String, String>) -> Self {
+        Self {
+            attributes: attributes_text(attributes),
+            stamp: Stamp::default(),
+            ending: Vec::new(),
+            ending_of: None,
         }
+    }
+
+    fn append(&mut self, out: &mut Vec<u8>, message: &Message<'_>) {
+        match message.completeness {
+            Completeness::Complete => {
+                let of = Some((message.stream, message.time));
+                if self.ending_of != of {
+                    self.ending_of = of;
+                    let mut ending = std::mem::take(&mut self.ending);
+                    ending.clear();
+                    ending.extend_from_slice(br#"\n","#);
+                    self.append_facts(&mut ending, message);
+                    self.ending = ending;
+                }
+                out.extend_from_slice(br#"{"log":"#);
+                escape::append_string(out, message.line);
+                out.pop();
+                out.extend_from_slice(&self.ending);
+            }
+            Completeness::Partial => {
+                out.push(b'{');
+                // Docker leaves the member out when there is nothing to say.
+                if !message.line.is_empty() {
+                    out.extend_from_slice(br#""log":"#);
+                    escape::append_string(out, message.line);
+                    out.push(b',');
+                }
+                self.append_facts(out, message);
+            }
+        }
+    }
+
+    fn append_facts(&mut self, out: &mut Vec<u8>, message: &Message<'_>) {
         out.extend_from_slice(br#""stream":""#);
         out.extend_from_slice(message.stream.name().as_bytes());
         out.push(b'"');

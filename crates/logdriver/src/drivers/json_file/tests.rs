@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 
 use super::*;
-use crate::message::Stream;
 
 const UNBOUNDED: RotationConfig = RotationConfig { max_size: None, max_files: 1, compress: false };
 
