@@ -7,6 +7,7 @@
     reason = "tests: a panic with a text is the report"
 )]
 
+mod archive;
 mod build;
 mod commit;
 mod containers;
