@@ -15,6 +15,7 @@ mod builds;
 mod builds_from;
 mod builds_ssh;
 mod commit;
+mod cp;
 mod debian;
 mod edit;
 mod exhaustion;
