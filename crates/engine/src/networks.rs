@@ -24,6 +24,11 @@ impl Networks {
     pub async fn list(&self, filters: Filters) -> Result<Vec<Network>> {
         let keys = ["dangling", "driver", "id", "label", "name", "scope", "type"];
         filters.check_keys(&keys).map_err(|error| EngineError::Invalid(error.to_string()))?;
+        if let Some(word) =
+            filters.values("type").find(|word| !["builtin", "custom"].contains(word))
+        {
+            return Err(EngineError::Invalid(format!("invalid filter: 'type'='{word}'")));
+        }
         let is_any = |key: &str, test: &dyn Fn(&str) -> bool| {
             !filters.contains(key) || filters.values(key).any(test)
         };

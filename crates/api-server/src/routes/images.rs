@@ -86,6 +86,9 @@ async fn inspect(call: Call<Engine>) -> Result {
     if call.version < DESCRIPTOR_SINCE {
         image.descriptor = None;
     }
+    if call.version < super::old_images::CHANGED_LAST {
+        return reply::json(StatusCode::OK, &super::old_images::view(&image, call.version));
+    }
     reply::json(StatusCode::OK, &image)
 }
 

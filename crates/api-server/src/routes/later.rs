@@ -11,7 +11,7 @@ const BUILDKIT: &str = "building with BuildKit";
 const PLUGINS: &str = "managing plugins";
 
 /// Method, path, what it would be for.
-const LATER: [(Method, &str, &str); 15] = [
+const LATER: [(Method, &str, &str); 10] = [
     (Method::GET, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/containers/{name}/checkpoints", "managing checkpoints"),
     (Method::POST, "/session", BUILDKIT),
@@ -22,11 +22,6 @@ const LATER: [(Method, &str, &str); 15] = [
     (Method::GET, "/plugins/privileges", PLUGINS),
     (Method::POST, "/plugins/pull", PLUGINS),
     (Method::POST, "/plugins/create", PLUGINS),
-    (Method::POST, "/plugins/{name}/enable", PLUGINS),
-    (Method::POST, "/plugins/{name}/disable", PLUGINS),
-    (Method::POST, "/plugins/{name}/upgrade", PLUGINS),
-    (Method::POST, "/plugins/{name}/push", PLUGINS),
-    (Method::POST, "/plugins/{name}/set", PLUGINS),
 ];
 
 pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
@@ -41,6 +36,15 @@ pub(crate) fn add<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
     router.get("/plugins", |_| async { reply::json(StatusCode::OK, &[(); 0]) });
     router.get("/plugins/{name}/json", |call| async move { Err(no_plugin(&call.name)) });
     router.delete("/plugins/{name}", |call| async move { Err(no_plugin(&call.name)) });
+    for pattern in [
+        "/plugins/{name}/enable",
+        "/plugins/{name}/disable",
+        "/plugins/{name}/upgrade",
+        "/plugins/{name}/push",
+        "/plugins/{name}/set",
+    ] {
+        router.post(pattern, |call| async move { Err(no_plugin(&call.name)) });
+    }
 }
 
 fn no_plugin(name: &str) -> ApiError {

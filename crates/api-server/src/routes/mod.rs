@@ -7,6 +7,7 @@ mod exec;
 mod images;
 pub(crate) mod later;
 mod networks;
+mod old_images;
 mod registry;
 pub(crate) mod swarm;
 mod system;

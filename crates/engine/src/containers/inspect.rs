@@ -118,7 +118,8 @@ impl Containers {
         let bindings = record.host_config.port_bindings.keys().cloned();
         let mut settings = NetworkSettings {
             networks: self.networks(container),
-            ports: if pid.is_some() {
+            // Without a link there is nothing that ports could be mapped to.
+            ports: if pid.is_some() && link.is_some() {
                 port_map(exposed.chain(bindings), link)
             } else {
                 Default::default()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barge_api_types::{ContainerSummary, Filters};
-use barge_types::{ErrorKind, Port};
+use barge_types::ErrorKind;
 use regex_lite::Regex;
 
 use super::Containers;
@@ -84,13 +84,9 @@ impl Containers {
     /// Those that the filters let through, the youngest first.
     pub(super) fn choose(&self, options: &ListOptions) -> Result<Vec<Arc<Container>>> {
         let chooser = Chooser::parse(self, &options.filters)?;
-        // A filter for a state, or a number, asks for those that do not run too.
+        // A filter for a state, or a number, asks for those that do not run too; others do not.
         let has_limit = options.limit.is_some_and(|limit| limit > 0);
-        let all = options.all
-            || has_limit
-            || ["status", "exited", "before", "since", "health"]
-                .iter()
-                .any(|key| options.filters.contains(key));
+        let all = options.all || has_limit || options.filters.contains("status");
         let mut chosen: Vec<Arc<Container>> = self
             .registry
             .all()
@@ -114,7 +110,9 @@ impl Containers {
 /// The filters, parsed.
 struct Chooser<'a> {
     filters: &'a Filters,
-    names: Vec<Regex>,
+    /// By regular expression; what is none is a name as it stands.
+    names: Vec<(&'a str, Option<Regex>)>,
+    is_task: Option<bool>,
     exited: Vec<i32>,
     ancestors: Option<Vec<barge_types::ImageId>>,
     before: Option<String>,
@@ -133,12 +131,13 @@ impl<'a> Chooser<'a> {
                 HEALTH.join(", ")
             )));
         }
-        let names = filters
-            .values("name")
-            .map(|text| {
-                Regex::new(text).map_err(|_| invalid(format!("invalid filter 'name={text}'")))
-            })
-            .collect::<Result<_>>()?;
+        let names = filters.values("name").map(|text| (text, Regex::new(text).ok())).collect();
+        let is_task = filters.flag("is-task").map_err(|error| invalid(error.to_string()))?;
+        for key in ["expose", "publish"] {
+            if let Some(text) = filters.values(key).find(|text| ports(text).is_none()) {
+                return Err(invalid(format!("error while looking up for {key} {text}: no port")));
+            }
+        }
         let exited = filters
             .values("exited")
             .map(|text| {
@@ -163,6 +162,7 @@ impl<'a> Chooser<'a> {
         Ok(Self {
             filters,
             names,
+            is_task,
             exited,
             ancestors,
             before: created("before")?,
@@ -184,8 +184,13 @@ impl<'a> Chooser<'a> {
         let is_any = |key: &str, test: &dyn Fn(&str) -> bool| {
             !self.filters.contains(key) || self.filters.values(key).any(test)
         };
-        (self.names.is_empty()
-            || self.names.iter().any(|regex| regex.is_match(&name) || regex.is_match(&name[1..])))
+        let is_name = |(text, regex): &(&str, Option<Regex>)| {
+            name[1..] == **text
+                || regex
+                    .as_ref()
+                    .is_some_and(|regex| regex.is_match(&name) || regex.is_match(&name[1..]))
+        };
+        (self.names.is_empty() || self.names.iter().any(is_name))
             && is_any("id", &|wanted| record.id.as_str().starts_with(wanted))
             && self.filters.matches("status", state.word())
             && (self.exited.is_empty()
@@ -205,14 +210,27 @@ impl<'a> Chooser<'a> {
                 record.mounts.iter().any(|mount| is_volume(mount, wanted))
             })
             && self.filters.matches("health", container.health().map_or("none", HealthStatus::word))
-            && is_any("is-task", &|wanted| wanted == "false" || wanted == "0")
+            && self.is_task != Some(true)
             && is_any("isolation", &|wanted| wanted == "default" || wanted.is_empty())
-            && is_any("expose", &|wanted| {
-                record.config.exposed_ports.keys().any(|port| is_port(port, wanted))
-            })
-            && is_any("publish", &|wanted| {
-                record.host_config.port_bindings.keys().any(|port| is_port(port, wanted))
-            })
+            && self.has_port(containers, container)
+    }
+
+    /// Whether one of its ports is exposed or published as asked: by the number inside for `expose`, by the host's for
+    /// `publish`.
+    fn has_port(&self, containers: &Containers, container: &Container) -> bool {
+        let wanted = |key: &str, number: u16, protocol: &str| {
+            self.filters
+                .values(key)
+                .filter_map(ports)
+                .any(|(first, last, wanted)| wanted == protocol && (first..=last).contains(&number))
+        };
+        if !self.filters.contains("expose") && !self.filters.contains("publish") {
+            return true;
+        }
+        containers.port_summaries(container).iter().any(|port| {
+            wanted("expose", port.private_port, &port.protocol)
+                || wanted("publish", port.public_port, &port.protocol)
+        })
     }
 
     /// Whether an image is one of those or made on top of one: it begins with the same layers.
@@ -245,17 +263,11 @@ fn is_volume(mount: &super::record::MountRecord, wanted: &str) -> bool {
         }
 }
 
-/// `80`, `80/tcp` or `80-90/tcp`.
-fn is_port(port: &str, wanted: &str) -> bool {
-    let Ok(port) = port.parse::<Port>() else {
-        return false;
-    };
-    let (range, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+/// The first and the last of `80-90/tcp`, and the protocol.
+fn ports(text: &str) -> Option<(u16, u16, &str)> {
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let number = |text: &str| text.parse::<u16>().ok();
-    protocol == port.protocol.as_str()
-        && number(first).is_some_and(|first| first <= port.number)
-        && number(last).is_some_and(|last| port.number <= last)
+    Some((first.parse().ok()?, last.parse().ok()?, protocol))
 }
 
 #[cfg(test)]
@@ -264,9 +276,9 @@ mod tests {
 
     #[test]
     fn a_port_filter_is_a_port_or_a_range() {
-        assert!(is_port("80/tcp", "80"));
-        assert!(is_port("85/udp", "80-90/udp"));
-        assert!(!is_port("85/udp", "80-90"));
-        assert!(!is_port("80/tcp", "x"));
+        assert_eq!(ports("80"), Some((80, 80, "tcp")));
+        assert_eq!(ports("80-90/udp"), Some((80, 90, "udp")));
+        assert_eq!(ports("80-"), None);
+        assert_eq!(ports("x"), None);
     }
 }

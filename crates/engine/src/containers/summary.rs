@@ -51,11 +51,14 @@ impl Containers {
         }
     }
 
-    fn port_summaries(&self, container: &Container) -> Vec<PortSummary> {
+    pub(super) fn port_summaries(&self, container: &Container) -> Vec<PortSummary> {
         let record = container.record();
         let endpoint = container.endpoint();
-        let published =
-            endpoint.as_ref().and_then(Endpoint::link).map_or(&[][..], |link| &link.ports);
+        // Without a link there is nothing that ports could be on.
+        let Some(link) = endpoint.as_ref().and_then(Endpoint::link) else {
+            return Vec::new();
+        };
+        let published = &link.ports;
         let mut ports: Vec<PortSummary> = published
             .iter()
             .map(|port| PortSummary {

@@ -1,0 +1,69 @@
+//! A walk over every endpoint: each one answers, with the status and the words of docker.io's daemon. The list with what
+//! differs, and why, is `endpoints.txt`.
+
+use barge_testkit::api::Api;
+use barge_testkit::{Dockerd, TestHost, Verdict, check};
+
+/// One line of the list.
+struct Endpoint<'a> {
+    line: &'a str,
+    ours: u16,
+    theirs: u16,
+    has_same_words: bool,
+    method: &'a str,
+    path: String,
+    body: Option<&'a str>,
+}
+
+impl<'a> Endpoint<'a> {
+    fn parse(line: &'a str) -> Self {
+        let (rest, is_loose) = line.strip_prefix("~ ").map_or((line, false), |rest| (rest, true));
+        let mut words = rest.splitn(4, ' ');
+        let mut word = || words.next().unwrap_or_else(|| panic!("{line:?}"));
+        let (status, method, path) = (word(), word(), word());
+        let (ours, theirs) = status.split_once('/').unwrap_or((status, status));
+        let number = |text: &str| text.parse().unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let (ours, theirs) = (number(ours), number(theirs));
+        // Quotes and braces as clients send them.
+        let path = path.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
+        let has_same_words = !is_loose && ours == theirs && ours >= 400;
+        Self { line, ours, theirs, has_same_words, method, path, body: words.next() }
+    }
+
+    /// Status and message.
+    fn ask(&self, api: &Api) -> (u16, String) {
+        let content = self.body.map(|body| ("application/json", body.as_bytes()));
+        let path = self.path.replace("[", "%5B").replace("]", "%5D");
+        let reply = api.send(self.method, &path, content);
+        let text = if self.method == "HEAD" { String::new() } else { reply.text() };
+        (reply.status, text.trim().to_owned())
+    }
+}
+
+fn list() -> Vec<Endpoint<'static>> {
+    let lines = include_str!("endpoints.txt").lines();
+    let list: Vec<_> = lines.filter(|line| !line.starts_with('#')).map(Endpoint::parse).collect();
+    assert!(list.len() > 120, "{}", list.len());
+    list
+}
+
+#[test]
+fn every_endpoint_answers_in_dockers_words() {
+    let host = TestHost::new();
+    let dockerd = matches!(check("dockerd"), Verdict::Present).then(|| Dockerd::start(&host));
+    let mut wrong = Vec::new();
+    for endpoint in list() {
+        let (ours, our_words) = endpoint.ask(&host.api());
+        if ours != endpoint.ours {
+            wrong.push(format!("{}: barge answers {ours}: {our_words}", endpoint.line));
+        }
+        let Some(dockerd) = &dockerd else { continue };
+        let (theirs, their_words) = endpoint.ask(&dockerd.api());
+        if theirs != endpoint.theirs {
+            wrong.push(format!("{}: dockerd answers {theirs}: {their_words}", endpoint.line));
+        } else if endpoint.has_same_words && our_words != their_words {
+            wrong.push(format!("{}: {our_words}, not {their_words}", endpoint.line));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
