@@ -35,8 +35,7 @@ fn plain_length(bytes: &[u8]) -> usize {
     const STEP: usize = 32;
     let is_special = |byte: &u8| {
         let byte = *byte;
-        (byte < 0x20)
-            | (byte >= 0x80)
+        !(0x20..0x80).contains(&byte)
             | (byte == b'"')
             | (byte == b'\\')
             | (byte == b'<')

@@ -5,15 +5,18 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use barge_logdriver::{ReadOptions, Reader, Record, Stream, TailLength, Watch, format_fixed};
+use barge_logdriver::{
+    LogSubject, ReadOptions, Reader, Record, Stream, TailLength, Watch, format_fixed,
+};
+use barge_shim_api::{LogConfig, LogOrigin};
 use bytes::Bytes;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
-use super::Containers;
 use super::container::{Container, Rest};
 use super::settings::invalid;
 use super::state::State;
+use super::{Containers, command};
 use crate::error::{EngineError, Result};
 use crate::{blocking, time};
 
@@ -87,6 +90,40 @@ impl Containers {
             }
         });
         Ok(LogStream { tty, chunks })
+    }
+
+    /// What its shim is told of a container's log.
+    pub(super) fn log_config(&self, container: &Container) -> Result<LogConfig> {
+        let record = container.record();
+        let log = &record.host_config.log_config;
+        let name = record.name.to_string();
+        let image = record.image.to_string();
+        let (program, arguments) = command(&record.config);
+        let subject = LogSubject {
+            id: container.id.as_str(),
+            name: &name,
+            image_id: &image,
+            image_name: &record.config.image,
+            labels: &record.config.labels,
+            env: &record.config.env,
+            command: &std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" "),
+        };
+        Ok(LogConfig {
+            driver: log.kind.clone(),
+            // A driver that writes no file does not look at it.
+            path: self.log_file(container).map(|log| log.path).unwrap_or_default(),
+            options: log.config.clone(),
+            attributes: barge_logdriver::attributes(&log.kind, &log.config, &subject)?,
+            origin: LogOrigin {
+                id: container.id.to_string(),
+                tag: barge_logdriver::tag(&log.config, &subject)?,
+                command: subject.command.to_owned(),
+                created: record.created.clone(),
+                image_id: image.clone(),
+                image_name: record.config.image.clone(),
+                name: name.clone(),
+            },
+        })
     }
 }
 

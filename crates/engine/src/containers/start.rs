@@ -25,7 +25,7 @@ use super::record::{StateRecord, StoppedBy};
 use super::settings::NetworkMode;
 use super::spec::{self, Joins};
 use super::state::{FailedStart, Freeze, Running, State};
-use super::{Containers, command, to_the_end};
+use super::{Containers, to_the_end};
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
 use crate::seccomp::SeccompFilters;
@@ -311,39 +311,6 @@ impl Containers {
             }
         });
         Ok(rootfs)
-    }
-
-    fn log_config(&self, container: &Container) -> Result<barge_shim_api::LogConfig> {
-        let record = container.record();
-        let log = &record.host_config.log_config;
-        let name = record.name.to_string();
-        let image = record.image.to_string();
-        let (program, arguments) = command(&record.config);
-        let subject = barge_logdriver::LogSubject {
-            id: container.id.as_str(),
-            name: &name,
-            image_id: &image,
-            image_name: &record.config.image,
-            labels: &record.config.labels,
-            env: &record.config.env,
-            command: &std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" "),
-        };
-        Ok(barge_shim_api::LogConfig {
-            driver: log.kind.clone(),
-            // A driver that writes no file does not look at it.
-            path: self.log_file(container).map(|log| log.path).unwrap_or_default(),
-            options: log.config.clone(),
-            attributes: barge_logdriver::attributes(&log.kind, &log.config, &subject)?,
-            origin: barge_shim_api::LogOrigin {
-                id: container.id.to_string(),
-                tag: barge_logdriver::tag(&log.config, &subject)?,
-                command: subject.command.to_owned(),
-                created: record.created.clone(),
-                image_id: image.clone(),
-                image_name: record.config.image.clone(),
-                name: name.clone(),
-            },
-        })
     }
 
     /// Keeps why a start failed; a container that goes with its end goes now.
