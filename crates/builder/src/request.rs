@@ -60,12 +60,40 @@ pub struct BuildRequest {
     pub purpose: Purpose,
 }
 
+/// Arguments that BuildKit knows without any `ARG`.
 impl BuildRequest {
-    /// Whether repositories that are contexts keep their `.git` (an argument of BuildKit's).
+    /// Whether repositories that are contexts keep their `.git`.
     #[must_use]
     pub fn keeps_git_folders(&self) -> bool {
-        let given = self.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-        let given = given.and_then(|value| value.as_deref());
+        self.is_on("BUILDKIT_CONTEXT_KEEP_GIT_DIR")
+    }
+
+    /// Whether the image says what its layers were made from, as `--cache-to type=inline` has it.
+    pub(crate) fn has_inline_cache(&self) -> bool {
+        self.is_on("BUILDKIT_INLINE_CACHE")
+    }
+
+    /// Whether one platform is treated as several.
+    pub(crate) fn is_multi_platform(&self) -> bool {
+        self.is_on("BUILDKIT_MULTI_PLATFORM")
+    }
+
+    /// The name of the host that steps see.
+    pub(crate) fn hostname(&self) -> Option<&str> {
+        self.argument("BUILDKIT_SANDBOX_HOSTNAME")
+    }
+
+    /// What the ids of cache mounts are parted by.
+    pub(crate) fn mount_namespace(&self) -> Option<&str> {
+        self.argument("BUILDKIT_CACHE_MOUNT_NS")
+    }
+
+    fn argument(&self, name: &str) -> Option<&str> {
+        self.build_args.get(name)?.as_deref().filter(|value| !value.is_empty())
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        let given = self.argument(name);
         given.is_some_and(|value| matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"))
     }
 }

@@ -43,7 +43,9 @@ impl Running<'_> {
     pub(crate) fn inline_cache(&self, state: &StageState) -> Vec<KeptLayer> {
         let is_inline =
             |to: &CacheRemote| matches!(to, CacheRemote::Inline | CacheRemote::Registry(_));
-        if !self.request.cache.to.iter().any(is_inline) {
+        let is_asked =
+            self.request.has_inline_cache() || self.request.cache.to.iter().any(is_inline);
+        if !is_asked {
             return Vec::new();
         }
         let cache = &self.shop.cache;

@@ -237,10 +237,9 @@ impl Outline {
     }
 
     fn add_mount(&mut self, mount: &MountFlag, location: Value, line: u32) {
-        let of_target = || mount.target.as_deref().and_then(|target| target.rsplit('/').next());
         let (listed, name) = match mount.kind {
-            MountKind::Secret => (&mut self.secrets, mount.id.as_deref().or_else(of_target)),
-            MountKind::Ssh => (&mut self.agents, Some(mount.id.as_deref().unwrap_or("default"))),
+            MountKind::Secret => (&mut self.secrets, secret_id(mount)),
+            MountKind::Ssh => (&mut self.agents, Some(agent_id(mount))),
             MountKind::Bind | MountKind::Cache | MountKind::Tmpfs => return,
         };
         let Some(name) = name else { return };
@@ -251,6 +250,19 @@ impl Outline {
         }
         one.entry("location").or_insert(location);
     }
+}
+
+/// Which secret a mount means: BuildKit takes `source` before `id`.
+pub(super) fn secret_id(mount: &MountFlag) -> Option<&str> {
+    let of_target = || mount.target.as_deref().and_then(|target| target.rsplit('/').next());
+    let named = mount.source.as_deref().or(mount.id.as_deref());
+    named.or_else(of_target).filter(|id| !id.is_empty())
+}
+
+/// Which agent a mount means.
+pub(super) fn agent_id(mount: &MountFlag) -> &str {
+    let named = mount.source.as_deref().or(mount.id.as_deref());
+    named.filter(|id| !id.is_empty()).unwrap_or("default")
 }
 
 /// Sets what is not empty.

@@ -149,7 +149,8 @@ impl Running<'_> {
     /// The whole tree of the result, as an archive; of several platforms each in a folder.
     fn files(&self, states: &[StageState], output: &Output, number: u32) -> Result<ResultFile> {
         let split = output.options.get("platform-split").map(String::as_str);
-        let split = Split::new(split, states.len());
+        let count = if self.request.is_multi_platform() { 2 } else { states.len() };
+        let split = Split::new(split, count);
         if let ([state], Split::Together) = (states, split) {
             return self.result(number, &mut |out| self.tree(state, out));
         }

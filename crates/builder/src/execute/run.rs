@@ -43,6 +43,7 @@ impl Graph<'_> {
         let env = state.process_env();
         let user = metadata::inner(&mut state.config).user.clone();
         let workdir = state.workdir().to_owned();
+        let hostname = self.running.request.hostname();
         let key = KeyMaker::new("run")
             .digest(&state.key)
             .words(plan.args.iter().map(String::as_str))
@@ -51,6 +52,7 @@ impl Graph<'_> {
             .word(&workdir)
             .word(&user)
             .words(mounts.key_words())
+            .words(hostname)
             .word(match network {
                 StepNetwork::Default => "default",
                 StepNetwork::None => "none",
@@ -68,7 +70,7 @@ impl Graph<'_> {
             user,
             network,
             security,
-            hostname: HOSTNAME.to_owned(),
+            hostname: hostname.unwrap_or(HOSTNAME).to_owned(),
             extra_hosts: self.running.request.extra_hosts.clone(),
             limits: self.running.request.limits.clone(),
             ..RunStep::default()

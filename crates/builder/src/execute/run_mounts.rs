@@ -149,6 +149,10 @@ impl Graph<'_> {
     ) -> Result<Wanted> {
         let target = target(state, flag)?;
         let id = flag.id.clone().unwrap_or_else(|| target.clone());
+        let id = match self.running.request.mount_namespace() {
+            Some(namespace) => format!("{namespace}/{id}"),
+            None => id,
+        };
         let source = flag.source.clone().unwrap_or_else(|| "/".to_owned());
         let seed = match &flag.from {
             Some(from) => Some((self.files_of(stage, number, from)?, source)),
@@ -175,8 +179,7 @@ impl Graph<'_> {
     }
 
     fn secret(&self, state: &StageState, flag: &MountFlag) -> Result<Option<Wanted>> {
-        let of_target = flag.target.as_deref().and_then(|target| target.rsplit('/').next());
-        let Some(id) = flag.id.as_deref().or(of_target).filter(|id| !id.is_empty()) else {
+        let Some(id) = super::outline::secret_id(flag) else {
             let text = "one of source, target required for a secret mount";
             return Err(BuildError::Invalid(text.to_owned()));
         };
@@ -204,7 +207,7 @@ impl Graph<'_> {
     }
 
     fn ssh(&self, state: &StageState, flag: &MountFlag, number: usize) -> Result<Option<Wanted>> {
-        let id = flag.id.as_deref().unwrap_or("default");
+        let id = super::outline::agent_id(flag);
         let Some(socket) = self.running.request.ssh.get(id) else {
             return if flag.is_required {
                 Err(BuildError::NotFound(format!("unset ssh forward key {id}")))
@@ -248,7 +251,7 @@ fn word(flag: &MountFlag, wanted: Option<&Wanted>) -> String {
         Some(What::Files { files, source }) => key.digest(files.key()).word(source),
         Some(What::Cache(wish)) => key.digest(&wish.key),
         Some(What::Tmpfs { size, mode }) => key.word(&format!("{size:?} {mode:?}")),
-        Some(What::Secret { .. } | What::Ssh { .. }) | None => key,
+        Some(What::Secret { .. } | What::Ssh { .. }) | None => key.maybe(flag.source.as_deref()),
     };
     key.finish().to_string()
 }

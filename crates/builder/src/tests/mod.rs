@@ -1,5 +1,6 @@
 //! Whole builds on a real storage driver, with steps that are real processes in a `chroot`.
 
+mod arguments;
 mod bounds;
 mod cache;
 mod contexts;

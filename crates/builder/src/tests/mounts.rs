@@ -127,6 +127,22 @@ fn every_value_of_a_mount_may_have_variables() {
 }
 
 #[test]
+fn a_secret_may_be_named_by_its_source() {
+    let workshop = workshop();
+    let mut request = workshop.request(
+        "FROM busybox\nRUN --mount=type=secret,source=key,target=/k cat /k >/by-source\n\
+         RUN --mount=type=secret,src=other,id=key cat /run/secrets/other >/first\n\
+         RUN --mount=type=secret,target=/deep/key cat /deep/key >/by-target\n",
+    );
+    request.secrets.insert("key".to_owned(), Secret(b"of key".to_vec()));
+    request.secrets.insert("other".to_owned(), Secret(b"of other".to_vec()));
+    let image = workshop.image(&request);
+    for (name, text) in [("by-source", "of key"), ("first", "of other"), ("by-target", "of key")] {
+        assert_eq!(workshop.text(&image, name), text);
+    }
+}
+
+#[test]
 fn an_agent_has_the_owner_and_mode_of_its_mount() {
     let workshop = workshop();
     let socket = workshop.root.path().join("agent");
