@@ -228,6 +228,13 @@ impl Container {
         saved
     }
 
+    /// Its user starts it: its restart policy counts from zero again.
+    pub(super) fn forget_restarts(&self) {
+        let mut inner = self.inner();
+        inner.restarts = 0;
+        inner.delay = super::exits::FIRST_DELAY;
+    }
+
     /// Notes that its user ends it, also for a daemon that is killed while it waits. None when it does not run (any
     /// more).
     pub(crate) fn end_by_user(&self) -> Option<Running> {

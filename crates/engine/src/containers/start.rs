@@ -341,13 +341,6 @@ impl Containers {
 }
 
 impl Container {
-    /// Its user starts it: its restart policy counts from zero again.
-    pub(super) fn forget_restarts(&self) {
-        let mut inner = self.inner();
-        inner.restarts = 0;
-        inner.delay = super::exits::FIRST_DELAY;
-    }
-
     /// Waits until nothing is left of the last run.
     pub(crate) async fn settled(&self) -> Result<()> {
         let mut progress = self.watch();
