@@ -312,7 +312,7 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
         running.check_args(&graph.plan.globals, &all, &mut built);
     }
     running.outputs(&states, &mut built)?;
-    running.write_caches(&all, &mut built)?;
+    running.write_caches((&states, &all), &mut built)?;
     Ok(built)
 }
 

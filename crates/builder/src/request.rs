@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use barge_archive::compression::Compression;
 use barge_image::LayoutName;
 use barge_types::{Platform, Reference};
 
@@ -189,7 +190,28 @@ pub struct CacheUse {
     /// `--cache-from`.
     pub from: Vec<CacheRemote>,
     /// `--cache-to`.
-    pub to: Vec<CacheRemote>,
+    pub to: Vec<CacheExport>,
+}
+
+/// A `--cache-to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheExport {
+    /// Where.
+    pub to: CacheRemote,
+    /// `mode=`.
+    pub mode: CacheMode,
+    /// `compression=`, of a folder's layers: none, gzip or zstd.
+    pub compression: Compression,
+}
+
+/// What of a build is kept elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheMode {
+    /// The layers of the result.
+    #[default]
+    Min,
+    /// Those of all stages.
+    Max,
 }
 
 /// A cache that is elsewhere.

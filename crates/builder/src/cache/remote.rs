@@ -1,13 +1,15 @@
 //! Caches that are elsewhere: folders of archives, and images that say what their layers were made from.
 //!
-//! A folder is `barge-cache.json` with what there is and `blobs/<digest>` with plain archives: of layers, and of cache
-//! mounts, which go with it. Nothing of it is believed: an archive counts once its bytes have the digest that names it.
+//! A folder is `barge-cache.json` with what there is and `blobs/<digest>` with archives, compressed or not: of
+//! layers, and of cache mounts, which go with it. Nothing of it is believed: an archive counts once its bytes have the
+//! digest that names it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use barge_archive::compression::{Compression, Decoder, Encoder};
 use barge_archive::extract::{ApplyOptions, Limits, Whiteouts};
 use barge_archive::pack::PackOptions;
 use barge_archive::{DigestReader, DigestWriter};
@@ -165,7 +167,11 @@ fn read_blob(
 ) -> Result<()> {
     let file = File::open(path).map_err(BuildError::io("open", path))?;
     let mut reader = DigestReader::new(BufReader::new(file));
-    read(&mut reader)?;
+    let mut plain =
+        Decoder::new(&mut reader).map_err(BuildError::archive("read an archive of a cache"))?;
+    read(&mut plain)?;
+    io::copy(&mut plain, &mut io::sink()).map_err(BuildError::io("read", path))?;
+    drop(plain);
     io::copy(&mut reader, &mut io::sink()).map_err(BuildError::io("read", path))?;
     if reader.finish().0 != *digest {
         return Err(BuildError::Invalid(format!("{} is damaged", path.display())));
@@ -186,16 +192,17 @@ pub(crate) fn write_inline(config: &mut ImageConfig, layers: &[KeptLayer]) -> Re
 #[derive(Debug)]
 pub(crate) struct FolderWriter {
     folder: PathBuf,
+    compression: Compression,
     index: Index,
 }
 
 impl FolderWriter {
-    pub(crate) fn create(folder: &Path) -> Result<Self> {
+    pub(crate) fn create(folder: &Path, compression: Compression) -> Result<Self> {
         let blobs = folder.join("blobs");
         fs::create_dir_all(&blobs).map_err(BuildError::io("create", &blobs))?;
         durable::sweep(&blobs).map_err(BuildError::io("sweep", &blobs))?;
         let index = Index { version: VERSION, ..Index::default() };
-        Ok(Self { folder: folder.to_owned(), index })
+        Ok(Self { folder: folder.to_owned(), compression, index })
     }
 
     /// Adds a layer.
@@ -230,8 +237,11 @@ impl FolderWriter {
         let blobs = self.folder.join("blobs");
         let (file, temporary) = durable::create_temporary(&blobs)
             .map_err(BuildError::io("create a file in", &blobs))?;
-        let mut out = DigestWriter::new(BufWriter::new(file));
-        write(&mut out)?;
+        let packed = || BuildError::archive("write an archive of a cache");
+        let out = DigestWriter::new(BufWriter::new(file));
+        let mut encoder = Encoder::new(out, self.compression).map_err(packed())?;
+        write(&mut encoder)?;
+        let out = encoder.finish().map_err(packed())?;
         let (digest, _, mut inner) = out.finish();
         inner.flush().map_err(BuildError::io("write", &temporary))?;
         durable::rename(&temporary, &blobs.join(digest.hex()), Durability::Lazy)

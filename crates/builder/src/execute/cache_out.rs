@@ -7,7 +7,7 @@ use super::state::StageState;
 use crate::builder::Built;
 use crate::cache::remote::{FolderWriter, KeptLayer, Remotes};
 use crate::error::{BuildError, Result};
-use crate::request::CacheRemote;
+use crate::request::{CacheExport, CacheMode, CacheRemote};
 use crate::sources::{ImageWant, Pull};
 
 impl Running<'_> {
@@ -41,8 +41,9 @@ impl Running<'_> {
 
     /// What the layers of a state were made from, as an image's configuration says it.
     pub(crate) fn inline_cache(&self, state: &StageState) -> Vec<KeptLayer> {
-        let is_inline =
-            |to: &CacheRemote| matches!(to, CacheRemote::Inline | CacheRemote::Registry(_));
+        let is_inline = |export: &CacheExport| {
+            matches!(export.to, CacheRemote::Inline | CacheRemote::Registry(_))
+        };
         let is_asked =
             self.request.has_inline_cache() || self.request.cache.to.iter().any(is_inline);
         if !is_asked {
@@ -56,12 +57,20 @@ impl Running<'_> {
         kept.collect()
     }
 
-    /// Writes the caches that were asked for.
-    pub(crate) fn write_caches(&self, states: &[StageState], built: &mut Built) -> Result<()> {
-        for to in &self.request.cache.to {
-            match to {
+    /// Writes the caches that were asked for: of the result, or of all stages.
+    pub(crate) fn write_caches(
+        &self,
+        (result, all): (&[StageState], &[StageState]),
+        built: &mut Built,
+    ) -> Result<()> {
+        for export in &self.request.cache.to {
+            match &export.to {
                 CacheRemote::Folder(path) => {
-                    let mut writer = FolderWriter::create(path)?;
+                    let mut writer = FolderWriter::create(path, export.compression)?;
+                    let states = match export.mode {
+                        CacheMode::Min => result,
+                        CacheMode::Max => all,
+                    };
                     self.write_folder(states, &mut writer)?;
                     writer.finish()?;
                 }

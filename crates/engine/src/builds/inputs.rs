@@ -12,9 +12,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use barge_api_types::{BuildCacheRemote, BuildContext, BuildInputs, NamedBuildContext};
+use barge_archive::compression::Compression;
 use barge_builder::BuildRequest;
 use barge_builder::request::{
-    CacheRemote, Context, DockerfileSource, NamedContext, OnFailure, Purpose, Secret,
+    CacheExport, CacheMode, CacheRemote, Context, DockerfileSource, NamedContext, OnFailure,
+    Purpose, Secret,
 };
 use barge_image::LayoutName;
 use base64::Engine as _;
@@ -145,7 +147,8 @@ impl Prepared {
         };
         request.cache.off_for = inputs.no_cache_filter;
         request.cache.from.extend(remotes(&inputs.cache_from)?);
-        request.cache.to = remotes(&inputs.cache_to)?;
+        let exports = inputs.cache_to.iter().map(|cache| export(cache, &folders));
+        request.cache.to = exports.collect::<Result<_>>()?;
         if !inputs.platforms.is_empty() {
             let platforms = inputs.platforms.iter().map(|text| platform(text));
             request.platforms = platforms.collect::<Result<_>>()?;
@@ -237,6 +240,38 @@ fn remote(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<C
             "cache type {other:?} is not supported: expected registry, local or inline"
         ))),
     }
+}
+
+/// A `--cache-to`; what of it has no effect is refused by its name.
+fn export(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<CacheExport> {
+    let kind = cache.kind.as_str();
+    let unsupported = |key: &str, value: &str| {
+        let text = format!("--cache-to type={kind},{key}={value} is not supported");
+        EngineError::NotImplemented(text)
+    };
+    let mut export = CacheExport {
+        to: remote(cache, folders)?,
+        mode: CacheMode::Min,
+        // BuildKit's.
+        compression: Compression::Gzip,
+    };
+    for (key, value) in &cache.attributes {
+        match (key.as_str(), value.as_str()) {
+            ("ref", _) | ("mode", "min") => {}
+            ("mode", "max") if kind == "local" => export.mode = CacheMode::Max,
+            ("mode", "max") => return Err(unsupported(key, value)),
+            ("mode", _) => return Err(invalid(format!("--cache-to mode={value}: min or max"))),
+            ("compression", "gzip") => export.compression = Compression::Gzip,
+            ("compression", "zstd") if kind == "local" => export.compression = Compression::Zstd,
+            ("compression", "uncompressed") if kind == "local" => {
+                export.compression = Compression::None;
+            }
+            // Every layer is written anew.
+            ("force-compression", "true" | "false") if kind == "local" => {}
+            _ => return Err(unsupported(key, value)),
+        }
+    }
+    Ok(export)
 }
 
 fn allow(entitlement: &str, request: &mut BuildRequest) -> Result<()> {

@@ -1,0 +1,105 @@
+//! Caches that are elsewhere, from the command line: what is written, how, and what of the words is refused.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use barge_testkit::{Sharing, TestHost};
+
+static HOST: Sharing = Sharing::new();
+
+const FILE: &str =
+    "FROM busybox AS made\nRUN echo $RANDOM >/a\nFROM busybox\nCOPY --from=made /a /b/\n";
+
+/// A folder with the Dockerfile, and a name for one that is not there yet.
+fn folders(host: &TestHost) -> (String, String) {
+    let folder = host.scratch().join(host.unique("context"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("Dockerfile"), FILE).unwrap();
+    let cache = host.scratch().join(host.unique("cache"));
+    (folder.to_str().unwrap().to_owned(), cache.to_str().unwrap().to_owned())
+}
+
+/// What all that a cache holds is packed with.
+fn formats(cache: &str) -> BTreeSet<&'static str> {
+    let format = |start: &[u8]| match start {
+        [0x1f, 0x8b, ..] => "gzip",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+        _ => "uncompressed",
+    };
+    let blobs = fs::read_dir(format!("{cache}/blobs")).unwrap();
+    blobs.map(|blob| format(&fs::read(blob.unwrap().path()).unwrap())).collect()
+}
+
+#[test]
+fn a_local_cache_is_compressed_as_asked_and_read_again() {
+    let host = TestHost::new();
+    host.busybox();
+    for (words, format) in [
+        ("", "gzip"),
+        (",compression=gzip", "gzip"),
+        (",compression=zstd", "zstd"),
+        (",compression=uncompressed,force-compression=true", "uncompressed"),
+    ] {
+        let (folder, cache) = folders(&host);
+        let to = format!("--cache-to=type=local,mode=max,dest={cache}{words}");
+        host.barge(&["build", "-t", "cached", &to, &folder]).ok();
+        assert_eq!(formats(&cache), [format].into(), "{words}");
+        let made = host
+            .barge(&["run", "--rm", "--network=none", "cached", "cat", "/b/a"])
+            .text()
+            .to_owned();
+        host.barge(&["rmi", "cached"]).ok();
+        host.barge(&["builder", "prune", "-af"]).ok();
+        let from = format!("--cache-from=type=local,src={cache}");
+        let again = host.barge(&["build", "--progress=plain", "-t", "cached", &from, &folder]);
+        again.ok();
+        assert_eq!(again.stderr.matches(" CACHED").count(), 2, "{}", again.stderr);
+        let found = host
+            .barge(&["run", "--rm", "--network=none", "cached", "cat", "/b/a"])
+            .text()
+            .to_owned();
+        assert_eq!(found, made);
+        host.barge(&["rmi", "cached"]).ok();
+        host.barge(&["builder", "prune", "-af"]).ok();
+    }
+}
+
+#[test]
+fn the_least_cache_has_the_layers_of_the_result_alone() {
+    let host = HOST.host();
+    host.busybox();
+    let (folder, cache) = folders(&host);
+    for (words, mode) in [(",mode=min", "min"), ("", "usual"), (",mode=max", "max")] {
+        let to = format!("--cache-to=type=local,dest={cache}-{mode}{words}");
+        host.barge(&["build", "--network=none", &to, &folder]).ok();
+    }
+    let layers = |mode: &str| {
+        let index = fs::read(format!("{cache}-{mode}/barge-cache.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        index["layers"].as_array().unwrap().len()
+    };
+    assert_eq!([layers("min"), layers("usual"), layers("max")], [1, 1, 2]);
+}
+
+#[test]
+fn words_without_an_effect_are_refused_by_name() {
+    let host = HOST.host();
+    host.busybox();
+    let (folder, cache) = folders(&host);
+    for (to, because) in [
+        (
+            format!("type=local,dest={cache},compression=estargz"),
+            "compression=estargz is not supported",
+        ),
+        (
+            format!("type=local,dest={cache},compression-level=3"),
+            "compression-level=3 is not supported",
+        ),
+        (format!("type=local,dest={cache},mode=most"), "mode=most: min or max"),
+        ("type=registry,ref=a/b,mode=max".to_owned(), "mode=max is not supported"),
+        ("type=inline,mode=max".to_owned(), "mode=max is not supported"),
+    ] {
+        let flag = format!("--cache-to={to}");
+        host.barge(&["build", &flag, &folder]).fails_saying(1, because);
+    }
+}
