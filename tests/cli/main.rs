@@ -26,6 +26,7 @@ mod health;
 mod images;
 mod isolation;
 mod lifecycle;
+mod logs;
 mod network;
 mod quickstart;
 mod recovery;
