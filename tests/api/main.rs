@@ -18,6 +18,7 @@ mod endpoints;
 mod errors;
 mod events;
 mod events_of_dockerd;
+mod execs;
 mod filters;
 mod full_disk;
 mod health;

@@ -29,28 +29,26 @@ fn open(api: &Api, path: &str) -> Result<Socket, (u16, String)> {
     }
 }
 
-/// Everything up to the end, which is a close that says that all is well.
-fn rest(socket: &mut Socket) -> String {
-    let mut bytes = Vec::new();
-    loop {
-        match socket.read().unwrap() {
-            Message::Binary(part) => bytes.extend_from_slice(&part),
-            Message::Close(reason) => {
-                assert_eq!(reason.unwrap().code, CloseCode::Normal);
-                return String::from_utf8(bytes).unwrap();
-            }
-            other => panic!("{other:?}"),
-        }
+/// The next message, which is binary; none at a close that says that all is well.
+fn next(socket: &mut Socket) -> Option<String> {
+    let message = socket.read().unwrap();
+    if let Message::Close(reason) = message {
+        assert_eq!(reason.unwrap().code, CloseCode::Normal);
+        return None;
     }
+    assert!(message.is_binary(), "{message:?}");
+    Some(String::from_utf8(message.into_data().to_vec()).unwrap())
+}
+
+/// Everything up to the end.
+fn rest(socket: &mut Socket) -> String {
+    std::iter::from_fn(|| next(socket)).collect()
 }
 
 fn until(socket: &mut Socket, mark: &str) -> String {
     let mut text = String::new();
     while !text.contains(mark) {
-        match socket.read().unwrap() {
-            Message::Binary(part) => text.push_str(std::str::from_utf8(&part).unwrap()),
-            other => panic!("{other:?} after {text:?}"),
-        }
+        text.push_str(&next(socket).expect("there is more to come"));
     }
     text
 }

@@ -35,5 +35,6 @@ mod restarts;
 mod silent_shims;
 mod soak;
 mod stats;
+mod stuck;
 mod survival;
 mod terminals;

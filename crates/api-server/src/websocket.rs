@@ -78,7 +78,7 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
         .map_err(|_| ApiError::invalid("mismatch challenge/response"))
 }
 
-async fn run(upgrade: OnUpgrade, kind: Data, mut session: Session) {
+async fn run(upgrade: OnUpgrade, kind: Data, session: Session) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => TokioIo::new(upgraded),
         // The client left before it had its answer; dropping the session detaches it.
@@ -88,15 +88,8 @@ async fn run(upgrade: OnUpgrade, kind: Data, mut session: Session) {
         .max_message_size(Some(LARGEST_INPUT))
         .max_frame_size(Some(LARGEST_INPUT));
     let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
-    let leaving = session.leaving.take();
-    match join(socket, kind, session).await {
-        Ok(End::Over) => {}
-        Ok(End::Detached) => {
-            if let Some(leaving) = leaving {
-                leaving();
-            }
-        }
-        Err(error) => tracing::debug!("a websocket broke: {error}"),
+    if let Err(error) = join(socket, kind, session).await {
+        tracing::debug!("a websocket broke: {error}");
     }
 }
 
@@ -105,7 +98,7 @@ async fn join(
     socket: WebSocketStream<TokioIo<Upgraded>>,
     kind: Data,
     mut session: Session,
-) -> Result<End, Error> {
+) -> Result<(), Error> {
     let (mut to_client, from_client) = socket.split();
     let mut payload = Payload::of(session.output);
     if let Some(mut replay) = session.replay.take() {
@@ -113,23 +106,24 @@ async fn join(
             tell(&mut to_client, kind, payload.take(&chunk?)).await?;
         }
     }
-    let mut end = End::Over;
     if let Some(container) = session.container {
         let (from_container, to_container) = container.into_split();
         let scanner = session.detach.as_ref().map(DetachKeys::scanner);
         let output = copy_output(from_container, (&mut to_client, kind), payload);
-        tokio::select! {
-            ended = output => ended?,
-            ended = copy_input(from_client, to_container, scanner) => end = ended?,
-        }
-        if let (End::Over, Some(recorded)) = (&end, session.end) {
-            recorded.await;
+        let end = tokio::select! {
+            ended = output => ended.map(|()| End::Over)?,
+            ended = copy_input(from_client, to_container, scanner) => ended?,
+        };
+        match (end, session.end, session.leaving) {
+            (End::Over, Some(recorded), _) => recorded.await,
+            (End::Detached, _, Some(leaving)) => leaving(),
+            (End::Over | End::Detached, _, _) => {}
         }
     }
     let reason = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     match to_client.send(Message::Close(Some(reason))).await {
         // The client said so first.
-        Ok(()) | Err(Error::ConnectionClosed | Error::Protocol(_)) => Ok(end),
+        Ok(()) | Err(Error::ConnectionClosed | Error::Protocol(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -267,6 +267,9 @@ pub struct Exec {
     /// What goes over each of the stream sockets sent along.
     #[serde(default)]
     pub streams: Vec<AttachStreams>,
+    /// What the shim keeps of it for a daemon that comes later; it means nothing to the shim.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// Who gets a signal.

@@ -49,7 +49,7 @@ pub struct State {
     pub id: String,
     /// Where it is in its life.
     pub status: Status,
-    /// The execs whose process runs.
+    /// The execs whose process runs, and the last of those that have ended.
     pub execs: Vec<ExecState>,
 }
 
@@ -85,11 +85,17 @@ pub enum Status {
     },
 }
 
-/// A running exec.
+/// An exec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecState {
     /// Its id.
     pub exec_id: String,
-    /// Its process on the host.
+    /// Its process on the host, or the id that it had.
     pub pid: u32,
+    /// What was to be kept of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// How it ended; none while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
 }

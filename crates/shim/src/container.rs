@@ -1,5 +1,6 @@
 //! The one container of a shim, and its processes.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -17,6 +18,9 @@ use crate::exit::{exit_of, record};
 use crate::launch::{self, Launched, Runtime};
 use crate::process::{Process, ProcessId};
 use crate::stdio::Role;
+
+/// How many execs that have ended are remembered.
+const ENDED_KEPT: usize = 16;
 
 /// The exit code of what was killed, or of a shell whose command was.
 const KILLED: u8 = 137;
@@ -48,7 +52,9 @@ pub(crate) struct Container {
     /// The first process; none once it is gone and its output drained.
     first: Option<Process>,
     first_pid: u32,
-    execs: Vec<(String, Process)>,
+    execs: Vec<(ExecState, Process)>,
+    /// The last of those that have ended, for a daemon that was not there.
+    ended: VecDeque<ExecState>,
     /// Once nothing is written to it any more.
     log: Option<Box<dyn LogDriver>>,
     next_process: u32,
@@ -70,6 +76,7 @@ impl Container {
             first: Some(Process::new(ProcessId(0), pid, pidfd, stdio)),
             first_pid: pid,
             execs: Vec::new(),
+            ended: VecDeque::new(),
             log: None,
             next_process: 1,
             oom_kills: 0,
@@ -100,7 +107,7 @@ impl Container {
             Some(exec_id) => self
                 .execs
                 .iter_mut()
-                .find(|(id, process)| id == exec_id && process.is_alive())
+                .find(|(exec, process)| exec.exec_id == exec_id && process.is_alive())
                 .map(|(_, process)| process)
                 .ok_or_else(|| no_such_exec(exec_id)),
         }
@@ -142,7 +149,7 @@ impl Container {
                 return Err(wrong_state("container is not running"));
             }
         }
-        if self.execs.iter().any(|(id, _)| *id == exec.exec_id) {
+        if self.execs.iter().any(|(other, _)| other.exec_id == exec.exec_id) {
             return Err(Failure::new(
                 FailureKind::InvalidRequest,
                 "exec",
@@ -154,7 +161,8 @@ impl Container {
         self.next_process = self.next_process.wrapping_add(1).max(1);
         let pid = started.pid;
         let process = Process::new(id, pid, started.pidfd, started.stdio);
-        self.execs.push((exec.exec_id.clone(), process));
+        let (exec_id, note) = (exec.exec_id.clone(), exec.note.clone());
+        self.execs.push((ExecState { exec_id, pid, note, exit: None }, process));
         Ok(pid)
     }
 
@@ -240,14 +248,16 @@ impl Container {
 
     /// On v1 a frozen process takes its SIGKILL only when it is thawed.
     fn thaw_to_die(&mut self, signal: i32) -> Result<(), Failure> {
-        match &mut self.phase {
-            Phase::Running { is_paused, .. } if *is_paused && signal == Signal::KILL.as_raw() => {
-                self.cgroup.thaw().map_err(|error| launch::cgroup_failure(&error))?;
-                *is_paused = false;
-                Ok(())
-            }
-            Phase::Created | Phase::Running { .. } | Phase::Exited { .. } | Phase::Failed => Ok(()),
+        // Whoever froze it: others can, too.
+        let is_frozen = || self.cgroup.is_frozen().unwrap_or(false);
+        if signal != Signal::KILL.as_raw() || !is_frozen() {
+            return Ok(());
         }
+        self.cgroup.thaw().map_err(|error| launch::cgroup_failure(&error))?;
+        if let Phase::Running { is_paused, .. } = &mut self.phase {
+            *is_paused = false;
+        }
+        Ok(())
     }
 
     pub(crate) fn pause(&mut self) -> Result<(), Failure> {
@@ -310,9 +320,7 @@ impl Container {
             Phase::Failed => Status::Empty,
         };
         let living = self.execs.iter().filter(|(_, process)| process.is_alive());
-        let execs = living
-            .map(|(exec_id, process)| ExecState { exec_id: exec_id.clone(), pid: process.pid })
-            .collect();
+        let execs = living.map(|(exec, _)| exec).chain(&self.ended).cloned().collect();
         State { id: self.id.clone(), status, execs }
     }
 
@@ -339,10 +347,13 @@ impl Container {
             return events;
         }
         let is_it = |process: &Process| process.is_alive() && process.pid == pid;
-        if let Some((exec_id, process)) = self.execs.iter_mut().find(|(_, process)| is_it(process))
-        {
+        if let Some((exec, process)) = self.execs.iter_mut().find(|(_, process)| is_it(process)) {
             process.ended(exit, scratch);
-            events.push(Event::ExecExit { exec_id: exec_id.clone(), exit });
+            if self.ended.len() == ENDED_KEPT {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(ExecState { exit: Some(exit), ..exec.clone() });
+            events.push(Event::ExecExit { exec_id: exec.exec_id.clone(), exit });
         }
         events
     }

@@ -367,6 +367,7 @@ pub(crate) fn exec(exec_id: &str, script: &str, streams: Vec<AttachStreams>) -> 
         process: Box::new(process(&["sh", "-c", script])),
         stdio: StdioConfig { stdin: StdinMode::Null, terminal: None },
         streams,
+        note: String::new(),
     }
 }
 

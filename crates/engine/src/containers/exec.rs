@@ -9,7 +9,7 @@ use barge_api_types::{
     ExecCreateRequest, ExecCreateResponse, ExecInspect, ExecProcessConfig, ExecStartRequest,
 };
 use barge_shim_api::{
-    AttachStreams, ConsoleSize, Exec as ExecRequest, Exit, Request, Response, StdinMode,
+    AttachStreams, ConsoleSize, Exec as ExecRequest, ExecState, Exit, Request, Response, StdinMode,
     StdioConfig,
 };
 use tokio::net::UnixStream;
@@ -230,27 +230,18 @@ impl Containers {
             };
             (Some(ours), vec![streams], vec![theirs])
         };
-        let record = container.record();
-        let groups = {
-            let (this, container) = (Arc::clone(self), Arc::clone(container));
-            match record.host_config.group_add.as_slice() {
-                [] => Vec::new(),
-                _ => blocking::run(move || this.groups_of_running(&container)).await?,
-            }
-        };
-        let mut process = spec::exec_process(&record, &container.settings(), &groups, wanted);
-        if self.runtimes.find(&record.host_config.runtime)?.is_some() {
-            let (this, container) = (Arc::clone(self), Arc::clone(container));
-            process = blocking::run(move || {
-                spec::number_user(&mut process, &this.mounted_root(&container)?)?;
-                Ok(process)
-            })
-            .await?;
-        }
+        let process = self.process_of(container, wanted).await?;
+        // What the next daemon has to know of it.
+        let note = serde_json::to_string(wanted).unwrap_or_default();
         // Before its end can be told.
         self.tell_exec(container, &format!("exec_start: {}", exec.command()), &exec.id);
-        let order =
-            ExecRequest { exec_id: exec.id.clone(), process: Box::new(process), stdio, streams };
+        let order = ExecRequest {
+            exec_id: exec.id.clone(),
+            process: Box::new(process),
+            stdio,
+            streams,
+            note,
+        };
         let answer = shim.send(&Request::Exec(Box::new(order)), &descriptors).await?;
         drop(descriptors);
         match answer.wait().await? {
@@ -283,6 +274,32 @@ impl Containers {
                 leaving: Some(self.leaving(container, Some(exec.id.clone()))),
             }),
         })
+    }
+
+    /// What to run, as whom.
+    async fn process_of(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        wanted: &ExecCreateRequest,
+    ) -> Result<barge_oci::runtime::Process> {
+        let record = container.record();
+        let groups = {
+            let (this, container) = (Arc::clone(self), Arc::clone(container));
+            match record.host_config.group_add.as_slice() {
+                [] => Vec::new(),
+                _ => blocking::run(move || this.groups_of_running(&container)).await?,
+            }
+        };
+        let mut process = spec::exec_process(&record, &container.settings(), &groups, wanted);
+        if self.runtimes.find(&record.host_config.runtime)?.is_some() {
+            let (this, container) = (Arc::clone(self), Arc::clone(container));
+            process = blocking::run(move || {
+                spec::number_user(&mut process, &this.mounted_root(&container)?)?;
+                Ok(process)
+            })
+            .await?;
+        }
+        Ok(process)
     }
 
     fn exec_failed(
@@ -359,6 +376,24 @@ impl Containers {
 
     fn execs(&self) -> MutexGuard<'_, HashMap<String, Weak<Container>>> {
         self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Knows again what the shim kept for a daemon that comes back.
+    pub(super) fn resume_execs(&self, container: &Arc<Container>, states: Vec<ExecState>) {
+        for state in states {
+            // One of a shim that kept nothing is still known by its id.
+            let request = serde_json::from_str(&state.note).unwrap_or_default();
+            let phase = match state.exit {
+                None => Phase::Running { pid: state.pid },
+                Some(exit) => {
+                    Phase::Ended { pid: state.pid, code: i64::from(exit.code), at: Instant::now() }
+                }
+            };
+            let id = state.exec_id;
+            let exec = Exec { id: id.clone(), request, phase: watch::Sender::new(phase) };
+            container.inner().execs.insert(id.clone(), Arc::new(exec));
+            self.execs().insert(id, Arc::downgrade(container));
+        }
     }
 
     /// Forgets the execs of a container that ended.

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use barge_shim_api::{EXIT_FILE, ExitRecord, Request, Response, State as ShimState, Status};
+use barge_shim_api::{
+    EXIT_FILE, ExecState, ExitRecord, Request, Response, State as ShimState, Status,
+};
 use barge_storage::{LayerId, MountOptions};
 use barge_types::{ContainerId, RestartPolicy};
 use tokio::sync::mpsc;
@@ -36,6 +38,7 @@ struct Live {
     shim: Arc<Connection>,
     heard: mpsc::UnboundedReceiver<ShimEvent>,
     running: Running,
+    execs: Vec<ExecState>,
 }
 
 impl Containers {
@@ -191,7 +194,8 @@ impl Containers {
     }
 
     async fn go_on(self: &Arc<Self>, found: Live) {
-        let Live { container, shim, heard, running } = found;
+        let Live { container, shim, heard, running, execs } = found;
+        self.resume_execs(&container, execs);
         // A commit stopped it for a moment and was killed with the daemon; only a pause is recorded.
         let is_forgotten = running.freeze == Freeze::Frozen
             && container.state().running().is_none_or(|known| known.freeze == Freeze::Thawed);
@@ -319,11 +323,12 @@ async fn meet(container: &Arc<Container>) -> Option<Live> {
     let (events, heard) = mpsc::unbounded_channel();
     let opened = Connection::open(container.id.to_string(), &container.shim_socket, events).await;
     let shim = opened.ok()?;
-    let live = |running| Live {
+    let live = |running, execs| Live {
         container: Arc::clone(container),
         shim: Arc::clone(&shim),
         heard,
         running,
+        execs,
     };
     let asked = shim.send(&Request::Subscribe, &[]).await.ok()?;
     let (answer, late) = asked.within(MEETING).await;
@@ -336,15 +341,15 @@ async fn meet(container: &Arc<Container>) -> Option<Live> {
         };
         tracing::warn!(container = %container.id, "the shim does not answer: the container is kept as it was");
         tokio::spawn(heed_late(Arc::clone(&shim), late));
-        return Some(live(running));
+        return Some(live(running, Vec::new()));
     };
-    let Ok(Ok(Response::State(ShimState { status, .. }))) = answer else {
+    let Ok(Ok(Response::State(ShimState { status, execs, .. }))) = answer else {
         return None;
     };
     match status {
         Status::Running { pid, started_at, paused } => {
             let freeze = if paused { Freeze::Frozen } else { Freeze::Thawed };
-            Some(live(Running { pid, since: started_at.into(), freeze }))
+            Some(live(Running { pid, since: started_at.into(), freeze }, execs))
         }
         Status::Empty | Status::Created { .. } | Status::Exited { .. } => {
             // Nobody waits for its start any more; an exit is on disk.
