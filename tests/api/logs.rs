@@ -6,12 +6,12 @@ use std::net::{TcpListener, UdpSocket};
 use barge_testkit::{DEADLINE, HostOptions, TestHost, eventually};
 use serde_json::{Value, json};
 
-fn create(host: &TestHost, log: Value, script: &str) -> String {
+fn create(host: &TestHost, log: &Value, script: &str) -> String {
     let made = host.busybox().api().post("/containers/create", request(log, script)).is(201).json();
     made["Id"].as_str().unwrap().to_owned()
 }
 
-fn request(log: Value, script: &str) -> Value {
+fn request(log: &Value, script: &str) -> Value {
     json!({
         "Image": "busybox", "Cmd": ["sh", "-c", script], "OpenStdin": true,
         "Labels": {"app": "shop"}, "HostConfig": {"NetworkMode": "none", "LogConfig": log},
@@ -27,7 +27,7 @@ fn wait(host: &TestHost, id: &str) {
 }
 
 /// Runs to the end.
-fn run(host: &TestHost, log: Value, script: &str) -> String {
+fn run(host: &TestHost, log: &Value, script: &str) -> String {
     let id = create(host, log, script);
     start(host, &id);
     wait(host, &id);
@@ -55,7 +55,7 @@ fn logs(host: &TestHost, id: &str, query: &str) -> String {
     unframed(&host.api().get(&path).is(200).body)
 }
 
-fn driver(name: &str, options: Value) -> Value {
+fn driver(name: &str, options: &Value) -> Value {
     json!({"Type": name, "Config": options})
 }
 
@@ -73,7 +73,7 @@ fn every_driver_with_a_file_is_read_over_rotations_and_compressed_ones() {
     let host = TestHost::new();
     for name in ["local", "json-file"] {
         let options = json!({"max-size": "10k", "max-file": "50", "compress": "true"});
-        let id = run(&host, driver(name, options), &count(2000));
+        let id = run(&host, &driver(name, &options), &count(2000));
         assert_eq!(logs(&host, &id, ""), numbered(0..2000));
         for tail in [0, 1, 700, 1999, 5000] {
             let expected = numbered(2000_usize.saturating_sub(tail)..2000);
@@ -96,7 +96,7 @@ fn every_driver_with_a_file_is_read_over_rotations_and_compressed_ones() {
 fn no_more_files_are_kept_than_asked_for() {
     let host = TestHost::new();
     let options = json!({"max-size": "4k", "max-file": "3"});
-    let id = run(&host, driver("local", options), &count(3000));
+    let id = run(&host, &driver("local", &options), &count(3000));
     let text = logs(&host, &id, "");
     assert!(text.ends_with(&numbered(2999..3000)) && text.lines().count() < 1500, "{text}");
     let folder = host.data_root().join("containers").join(&id).join("local-logs");
@@ -113,7 +113,7 @@ fn a_follower_gets_every_line_over_rotations_and_the_end_of_the_daemon_loses_non
     for name in ["local", "json-file"] {
         let options = json!({"max-size": "10k", "max-file": "50", "compress": "true"});
         let script = format!("read x; {}; read x; echo last", count(1000));
-        let id = create(&host, driver(name, options), &script);
+        let id = create(&host, &driver(name, &options), &script);
         start(&host, &id);
         let type_a_line = |host: &TestHost| {
             let path = format!("/containers/{id}/attach?stream=1&stdin=1");
@@ -164,7 +164,7 @@ fn what_goes_to_a_remote_can_be_read_here_too() {
     let host = TestHost::new();
     let (server, address) = udp(&host);
     let options = json!({"syslog-address": format!("udp://{address}"), "tag": "{{.Name}}!"});
-    let id = run(&host, driver("syslog", options), "echo one; sleep 0; echo two >&2");
+    let id = run(&host, &driver("syslog", &options), "echo one; echo two >&2");
     let name = host.inspect(&id)["Name"].as_str().unwrap().trim_start_matches('/').to_owned();
     let mut lines: Vec<String> = (0..2)
         .map(|_| {
@@ -196,7 +196,7 @@ fn fluentd_gets_the_last_line_before_the_connection_ends() {
         bytes
     });
     let options = json!({"fluentd-address": address, "labels": "app"});
-    let id = run(&host, driver("fluentd", options), &count(500));
+    let id = run(&host, &driver("fluentd", &options), &count(500));
     let bytes = server.join().unwrap();
     let contains = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
     assert!(contains(b"\xa3log\xa8line 499\x80") && contains(b"\xa3app\xa4shop"));
@@ -210,10 +210,10 @@ fn what_cannot_be_read_says_so() {
     let (_server, address) = udp(&host);
     let address = format!("udp://{address}");
     for log in [
-        driver("none", json!({})),
-        driver("gelf", json!({"gelf-address": address, "cache-disabled": "true"})),
+        driver("none", &json!({})),
+        driver("gelf", &json!({"gelf-address": address, "cache-disabled": "true"})),
     ] {
-        let id = run(&host, log, "echo x");
+        let id = run(&host, &log, "echo x");
         let answer = host.api().get(&format!("/containers/{id}/logs?stdout=1"));
         let text = answer.error(501);
         assert!(text.contains("configured logging driver does not support reading"), "{text}");
@@ -226,17 +226,17 @@ fn a_remote_that_is_not_there_fails_the_start_unless_it_may_come_later() {
     let host = TestHost::new();
     let (listener, address) = tcp(&host);
     drop(listener);
-    let id = create(&host, driver("fluentd", json!({"fluentd-address": address})), "true");
+    let id = create(&host, &driver("fluentd", &json!({"fluentd-address": address})), "true");
     let text = host.api().post(&format!("/containers/{id}/start"), Value::Null).error(500);
     let expected = format!("failed to initialize logging driver: dial tcp {address}: ");
     assert!(text.starts_with(&expected), "{text}");
     assert_eq!(host.inspect(&id)["State"]["Status"], "created");
     remove(&host, &id);
     let options = json!({"fluentd-address": address, "fluentd-async": "true"});
-    let id = run(&host, driver("fluentd", options), "echo early");
+    let id = run(&host, &driver("fluentd", &options), "echo early");
     assert_eq!(logs(&host, &id, ""), "early\n");
     remove(&host, &id);
-    let id = create(&host, driver("journald", json!({})), "true");
+    let id = create(&host, &driver("journald", &json!({})), "true");
     if !std::path::Path::new("/run/systemd/journal/socket").exists() {
         let text = host.api().post(&format!("/containers/{id}/start"), Value::Null).error(500);
         assert!(text.ends_with("journald is not enabled on this host"), "{text}");
@@ -253,7 +253,7 @@ fn a_remote_that_takes_nothing_stops_no_container_that_does_not_wait() {
         "max-buffer-size": "64k",
     });
     // The connection is made by the kernel; nobody accepts it and nobody reads.
-    let id = run(&host, driver("syslog", options), "yes 0123456789 | head -n 3000000; echo end");
+    let id = run(&host, &driver("syslog", &options), "yes 0123456789 | head -n 3000000; echo end");
     assert_eq!(host.inspect(&id)["State"]["ExitCode"], 0);
     assert_eq!(logs(&host, &id, "tail=1"), "end\n");
     remove(&host, &id);
@@ -263,17 +263,17 @@ fn a_remote_that_takes_nothing_stops_no_container_that_does_not_wait() {
 fn options_are_refused_in_dockers_words() {
     let host = TestHost::new();
     for (log, text) in [
-        (driver("json-file", json!({"x": "1"})), "unknown log opt 'x' for json-file log driver"),
-        (driver("local", json!({"labels": "a"})), "unknown log opt 'labels' for log driver local"),
-        (driver("gelf", json!({})), "gelf-address is a required parameter"),
-        (driver("splunky", json!({})), "logger: no log driver named 'splunky' is registered"),
-        (driver("local", json!({"mode": "x"})), "logger: logging mode not supported: x"),
+        (driver("json-file", &json!({"x": "1"})), "unknown log opt 'x' for json-file log driver"),
+        (driver("local", &json!({"labels": "a"})), "unknown log opt 'labels' for log driver local"),
+        (driver("gelf", &json!({})), "gelf-address is a required parameter"),
+        (driver("splunky", &json!({})), "logger: no log driver named 'splunky' is registered"),
+        (driver("local", &json!({"mode": "x"})), "logger: logging mode not supported: x"),
         (
-            driver("fluentd", json!({"cache-disabled": "x"})),
+            driver("fluentd", &json!({"cache-disabled": "x"})),
             "invalid value for option cache-disabled: x",
         ),
     ] {
-        let answer = host.busybox().api().post("/containers/create", request(log, "true"));
+        let answer = host.busybox().api().post("/containers/create", request(&log, "true"));
         assert_eq!(answer.error(400), text);
     }
 }
@@ -290,14 +290,14 @@ fn the_daemon_has_a_driver_and_options_of_its_own() {
     let own = json!({"cache-disabled": "true", "max-size": "12k"});
     for (log, kind, options) in [
         (json!({}), "local", own.clone()),
-        (driver("local", json!({})), "local", own),
+        (driver("local", &json!({})), "local", own),
         (
-            driver("json-file", json!({"max-file": "2"})),
+            driver("json-file", &json!({"max-file": "2"})),
             "json-file",
             json!({"cache-disabled": "true", "max-file": "2"}),
         ),
     ] {
-        let id = create(&host, log, "true");
+        let id = create(&host, &log, "true");
         let config = &host.inspect(&id)["HostConfig"]["LogConfig"];
         assert_eq!((&config["Type"], &config["Config"]), (&json!(kind), &options));
         remove(&host, &id);
