@@ -98,6 +98,8 @@ fn live(run: Run<'_>, api: &Api, folder: &str) {
     for kind in ["volume", "network", "image", "builder"] {
         run(&[kind, "prune", "-f"]).ok();
     }
+    // One after the other: which of several goes first is a matter of luck.
+    run(&["rmi", "made:1"]).ok();
     run(&["image", "prune", "-af"]).ok();
 }
 
