@@ -38,3 +38,4 @@ mod stats;
 mod stuck;
 mod survival;
 mod terminals;
+mod watching;
