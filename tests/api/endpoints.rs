@@ -67,3 +67,12 @@ fn every_endpoint_answers_in_dockers_words() {
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
+
+#[test]
+fn queries_that_are_typed_by_hand_are_understood() {
+    let host = TestHost::new();
+    let listed = host.api().get(r#"/containers/json?all=1&filters={"status":["exited"]}"#);
+    assert_eq!(listed.is(200).json(), serde_json::json!([]));
+    let refused = host.api().get(r#"/v1.44/containers/json?filters={"nope":{"<x>":true}}"#);
+    assert_eq!(refused.error(400), "invalid filter 'nope'");
+}

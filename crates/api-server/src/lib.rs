@@ -13,6 +13,7 @@ mod listen;
 mod query;
 mod reply;
 mod request_body;
+mod request_line;
 mod router;
 mod routes;
 mod status;

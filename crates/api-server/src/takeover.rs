@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::request_line;
+
 /// The value of the `Upgrade` header that is put in: by it the handler knows that the client expects `200`.
 pub(crate) const PROTOCOL: &str = "barge-takeover";
 
@@ -24,8 +26,8 @@ const HEAD_LIMIT: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Takeover<T> {
     inner: T,
-    /// Whether the next bytes read begin a request: at first, and whenever an answer has been written.
-    at_head: bool,
+    /// What the next bytes read are.
+    next: Next,
     /// Whether the next answer's `101` is to be rewritten.
     rewrite: bool,
     /// Bytes of a head that is still being gathered, or that is ready to be read.
@@ -39,7 +41,7 @@ impl<T> Takeover<T> {
     pub(crate) fn new(inner: T) -> Self {
         Self {
             inner,
-            at_head: true,
+            next: Next::FirstHead,
             rewrite: false,
             head: Vec::new(),
             is_head_ready: false,
@@ -54,8 +56,15 @@ impl<T> Takeover<T> {
 
     /// Looks at what has been read where a request may begin.
     fn inspect(&mut self, filled: &[u8]) -> Verdict {
+        if self.next == Next::FirstHead
+            && let Some(head) = request_line::escaped(filled)
+        {
+            self.head = head;
+        }
         let so_far = if self.head.is_empty() {
             filled
+        } else if self.next == Next::FirstHead {
+            &self.head
         } else {
             self.head.extend_from_slice(filled);
             &self.head
@@ -74,6 +83,17 @@ impl<T> Takeover<T> {
         }
         verdict
     }
+}
+
+/// What is read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The first request of the connection: nothing else can be there.
+    FirstHead,
+    /// A request, as far as can be told: an answer has been written, or the beginning was read.
+    Head,
+    /// A body, or what follows a takeover.
+    Other,
 }
 
 /// What to do with the beginning of a request.
@@ -142,23 +162,23 @@ impl<T: AsyncRead + Unpin> AsyncRead for Takeover<T> {
             }
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
-            if !this.at_head {
+            if this.next == Next::Other {
                 return Poll::Ready(Ok(()));
             }
             if buffer.filled().len() == before {
                 // The end of input: what was gathered is all there is.
-                this.at_head = false;
+                this.next = Next::Other;
                 this.is_head_ready = !this.head.is_empty();
             } else {
                 let verdict = this.inspect(&buffer.filled()[before..]);
-                this.at_head = verdict == Verdict::More;
+                this.next = if verdict == Verdict::More { Next::Head } else { Next::Other };
                 if verdict == Verdict::Pass && this.head.is_empty() {
                     return Poll::Ready(Ok(()));
                 }
                 buffer.set_filled(before);
                 this.is_head_ready = verdict != Verdict::More;
             }
-            if buffer.remaining() == 0 || (!this.at_head && !this.is_head_ready) {
+            if buffer.remaining() == 0 || (this.next == Next::Other && !this.is_head_ready) {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -187,11 +207,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Takeover<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_unwritten(context))?;
-        this.at_head = true;
+        this.next = Next::Head;
         if std::mem::take(&mut this.rewrite)
             && let Some(rest) = bytes.strip_prefix(SWITCHING)
         {
-            this.at_head = false;
+            this.next = Next::Other;
             this.unwritten = [TAKEN_OVER, rest].concat();
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -220,7 +240,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Takeover<T> {
             return self.poll_write(context, first.map_or(&[], |slice| slice));
         }
         let this = self.get_mut();
-        this.at_head = true;
+        this.next = Next::Head;
         Pin::new(&mut this.inner).poll_write_vectored(context, slices)
     }
 

@@ -320,6 +320,10 @@ impl Connection {
             while let Some(chunk) = self.chunk() {
                 reply.body.extend_from_slice(&chunk);
             }
+        } else if let Some(length) = reply.header("content-length").filter(|_| method != "HEAD") {
+            // Not up to the end of the stream: a daemon that did not want the request's body cuts the connection.
+            let length = length.parse().unwrap_or_else(|error| panic!("{length:?}: {error}"));
+            reply.body = self.exact(length);
         } else {
             reply.body = self.rest();
         }

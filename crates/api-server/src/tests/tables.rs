@@ -16,7 +16,7 @@ async fn what_comes_later_says_so() {
     let server = server().await;
     for line in [
         "POST /v1.51/session",
-        "GET /containers/x/attach/ws",
+        "GET /containers/x/checkpoints",
         "POST /grpc",
         "POST /networks/create",
     ] {
