@@ -9,6 +9,7 @@
 
 mod archive;
 mod build;
+mod cdi;
 mod commit;
 mod containers;
 mod crash;

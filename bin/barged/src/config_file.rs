@@ -249,7 +249,7 @@ fn is_dockerds(key: &str) -> bool {
         "features",
         "node-generic-resources",
     ];
-    const PLURALS: [&str; 2] = ["cdi-spec-dirs", "host-gateway-ips"];
+    const PLURALS: [&str; 1] = ["host-gateway-ips"];
     NOT_SUPPORTED.contains(&key) || ONLY_KEYS.contains(&key) || PLURALS.contains(&key)
 }
 
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn keys_of_dockerd_that_are_missing_say_so() {
-        for key in ["userns-remap", "cdi-spec-dirs", "features"] {
+        for key in ["userns-remap", "host-gateway-ips", "features"] {
             let error = parse(&format!(r#"{{"{key}":null}}"#)).unwrap_err();
             assert!(matches!(error, ConfigFileError::NotSupported(_)), "{error}");
         }

@@ -37,6 +37,9 @@ pub(crate) fn from(settings: &Settings) -> anyhow::Result<EngineConfig> {
     config.labels.clone_from(&settings.labels);
     config.runtimes.clone_from(&settings.runtimes.runtimes);
     config.default_runtime.clone_from(&settings.runtimes.default);
+    if !settings.runtimes.cdi_folders.is_empty() {
+        config.cdi_folders.clone_from(&settings.runtimes.cdi_folders);
+    }
     config.debug = settings.log_level >= LevelFilter::DEBUG;
     Ok(config)
 }

@@ -162,14 +162,13 @@ pub(crate) struct Flags {
 }
 
 /// Flags of dockerd that barge does not have. All of them are for things of later versions, or that it will not do.
-pub(crate) const NOT_SUPPORTED: [&str; 42] = [
+pub(crate) const NOT_SUPPORTED: [&str; 41] = [
     "allow-direct-routing",
     "allow-nondistributable-artifacts",
     "api-cors-header",
     "authorization-plugin",
     "bip6",
     "bridge-accept-fwmark",
-    "cdi-spec-dir",
     "containerd",
     "containerd-namespace",
     "containerd-plugins-namespace",

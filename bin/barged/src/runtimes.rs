@@ -21,10 +21,16 @@ pub(crate) struct RuntimeFlags {
     /// OCI runtime of containers that name none (default barge)
     #[arg(long, value_name = "NAME")]
     pub(crate) default_runtime: Option<String>,
+    /// Folder with descriptions of devices (CDI); may be repeated (default /etc/cdi and /var/run/cdi)
+    #[arg(long = "cdi-spec-dir", value_name = "PATH")]
+    #[serde(skip)]
+    cdi_folders: Vec<String>,
+    #[arg(skip)]
+    cdi_spec_dirs: Option<Vec<String>>,
 }
 
 /// The keys of the configuration file.
-pub(crate) const KEYS: [&str; 2] = ["runtimes", "default-runtime"];
+pub(crate) const KEYS: [&str; 3] = ["runtimes", "default-runtime", "cdi-spec-dirs"];
 
 /// A runtime in the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -42,6 +48,8 @@ struct Entry {
 pub(crate) struct RuntimeSettings {
     pub(crate) runtimes: BTreeMap<String, RuntimeConfig>,
     pub(crate) default: String,
+    /// Empty is the engine's own choice.
+    pub(crate) cdi_folders: Vec<String>,
 }
 
 impl RuntimeFlags {
@@ -49,6 +57,8 @@ impl RuntimeFlags {
     pub(crate) fn merge(&mut self, file: Self, conflicts: &mut Conflicts) {
         conflicts.one("default-runtime", &mut self.default_runtime, file.default_runtime);
         self.runtimes = file.runtimes;
+        let folders = file.cdi_spec_dirs.unwrap_or_default();
+        conflicts.list("cdi-spec-dirs", &mut self.cdi_folders, folders);
     }
 
     /// The texts are dockerd's.
@@ -72,7 +82,11 @@ impl RuntimeFlags {
                 return Err(invalid(format!("runtime '{name}' was already defined")));
             }
         }
-        Ok(RuntimeSettings { runtimes, default: self.default_runtime.clone().unwrap_or_default() })
+        Ok(RuntimeSettings {
+            runtimes,
+            default: self.default_runtime.clone().unwrap_or_default(),
+            cdi_folders: self.cdi_folders.clone(),
+        })
     }
 }
 

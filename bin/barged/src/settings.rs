@@ -307,7 +307,7 @@ impl Conflicts {
         }
     }
 
-    fn list(&mut self, key: &str, flag: &mut Vec<String>, file: Vec<String>) {
+    pub(crate) fn list(&mut self, key: &str, flag: &mut Vec<String>, file: Vec<String>) {
         if flag.is_empty() {
             *flag = file;
         } else if !file.is_empty() {

@@ -16,6 +16,7 @@ use barge_volume::VolumeStore;
 use tokio::runtime::Handle;
 
 use crate::builds::{BuildSources, Builds, OnlyContainers, StepRunner};
+use crate::cdi::{self, Cdi};
 use crate::containers::{ContainerDefaults, Containers, Host, RealtimeBudget, Registry};
 use crate::disk::{Durability, write_file};
 use crate::error::{EngineError, Result};
@@ -51,6 +52,8 @@ pub struct EngineConfig {
     pub runtimes: BTreeMap<String, RuntimeConfig>,
     /// The runtime of containers that name none; empty is barge's own.
     pub default_runtime: String,
+    /// Folders with descriptions of devices; a later one wins.
+    pub cdi_folders: Vec<String>,
     /// The daemon's labels.
     pub labels: Vec<String>,
     /// Whether it logs more.
@@ -84,6 +87,7 @@ impl EngineConfig {
             registries: RegistryOptions::default(),
             runtimes: BTreeMap::new(),
             default_runtime: String::new(),
+            cdi_folders: cdi::FOLDERS.map(str::to_owned).to_vec(),
             labels: Vec::new(),
             debug: false,
         }
@@ -155,6 +159,7 @@ impl Engine {
             seccomp: SeccompFilters::default(),
             machine,
             runtimes: Runtimes::open(&config.runtimes, &config.default_runtime)?,
+            cdi: Cdi::new(&config.cdi_folders),
             layout,
             defaults: config.defaults.clone(),
             build_cache: Default::default(),

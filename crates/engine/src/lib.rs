@@ -7,6 +7,7 @@
 mod blocking;
 mod bridge;
 mod builds;
+mod cdi;
 mod compose;
 mod containers;
 mod disk;

@@ -128,6 +128,7 @@ impl System {
             labels: self.config.labels.clone(),
             server_version: VERSION.to_owned(),
             runtimes: self.containers.runtimes.view(&self.containers.programs.runtime),
+            cdi_spec_dirs: self.containers.cdi.folders(),
             default_runtime: self.containers.runtimes.default_name().to_owned(),
             swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
             live_restore_enabled: true,

@@ -23,7 +23,7 @@ use super::state::State;
 use super::{Containers, command, spec, to_the_end};
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
-use crate::{blocking, names, time};
+use crate::{blocking, cdi, names, time};
 
 /// How long a name is waited for whose container is going.
 const NAME_DEADLINE: Duration = Duration::from_secs(10);
@@ -83,6 +83,7 @@ impl Containers {
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
         self.find_partners(&mut settings, &mut host_config)?;
         self.runtimes.find(&host_config.runtime)?;
+        cdi::check(&host_config.resources.device_requests)?;
         let size = ReadWriteOptions::parse(&host_config.storage_opt)?;
         let wanted = parse_mounts(&config, &host_config)?;
 

@@ -12,6 +12,7 @@ mod exec;
 mod exits;
 mod export;
 mod files;
+mod finish;
 mod health;
 mod inspect;
 mod kill;
@@ -72,10 +73,11 @@ pub(crate) use files::FileTexts;
 pub(crate) use record::{Access, ContainerRecord, MountRecord, MountSource, Recursion};
 pub(crate) use registry::Registry;
 pub(crate) use settings::{Host, SeccompChoice, Security, Settings};
-pub(crate) use spec::{Joins, SHM_SIZE, Start, build as build_spec};
+pub(crate) use spec::{Joins, SHM_SIZE, Start, build as build_spec, merge_environment};
 
 use container::{Container, Folders};
 
+use crate::cdi::Cdi;
 use crate::events::Events;
 use crate::images::Builtin;
 use crate::runtimes::Runtimes;
@@ -162,6 +164,7 @@ pub struct Containers {
     pub(crate) seccomp: SeccompFilters,
     pub(crate) machine: Host,
     pub(crate) runtimes: Runtimes,
+    pub(crate) cdi: Cdi,
     pub(crate) layout: barge_cgroups::Layout,
     pub(crate) defaults: ContainerDefaults,
     /// What keeps layers for the next build.

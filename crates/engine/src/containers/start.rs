@@ -28,7 +28,6 @@ use super::state::{FailedStart, Freeze, Running, State};
 use super::{Containers, to_the_end};
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
-use crate::seccomp::SeccompFilters;
 use crate::shims::{self, Connection};
 use crate::{blocking, disk};
 
@@ -275,19 +274,18 @@ impl Containers {
             groups: self.additional_groups(&record, &rootfs)?,
             cgroup: cgroup.clone(),
         })?;
-        let has_init = record.host_config.init == Some(true);
-        if other.is_some() {
-            let init = has_init.then_some(self.programs.runtime.as_path());
-            let seccomp = SeccompFilters::specification(&settings.security)?;
-            spec::complete_for_other(&mut spec, (&rootfs, init), seccomp)?;
-        }
+        self.finish_spec(&mut spec, container, (&rootfs, other))?;
         let create = Create {
             id: container.id.to_string(),
             spec: Box::new(spec),
             stdio: stdio(&record),
             log: self.log_config(container)?,
             cgroup: CgroupConfig { path: cgroup },
-            init: if has_init { InitProcess::Reaper } else { InitProcess::Command },
+            init: if record.host_config.init == Some(true) {
+                InitProcess::Reaper
+            } else {
+                InitProcess::Command
+            },
             state_dir: container.run_folder.clone(),
             socket_path: container.shim_socket.clone(),
             runtime_path: self.programs.runtime.clone(),

@@ -175,7 +175,6 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()>
     let asked = [
         (!host.links.is_empty(), "--link"),
         (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
-        (!host.resources.device_requests.is_empty(), "--gpus"),
         (config.network_disabled, "NetworkDisabled"),
         (!host.cgroup.is_empty(), "Cgroup"),
         (host.resources.cpu_count != 0, "--cpu-count"),

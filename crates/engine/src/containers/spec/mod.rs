@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use barge_oci::runtime::{Linux, LinuxResources, Namespace, NamespaceType, Root, Spec, VERSION};
 
+pub(crate) use environment::merge as merge_environment;
 pub(crate) use mounts::SHM_SIZE;
 pub(crate) use other::{complete as complete_for_other, number_user};
 pub(crate) use process::exec as exec_process;
