@@ -426,6 +426,32 @@ fn a_path_that_becomes_a_link_while_it_is_written_never_leads_to_the_host() {
 }
 
 #[test]
+fn what_is_made_is_dressed_even_when_a_link_has_taken_its_name() {
+    let host = HOST.host();
+    let (name, prey) = (host.unique("dresser"), prey(&host, "prey"));
+    let secret = prey.join("secret");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let script = format!(
+        "mkdir /t && echo ready; while :; do ln -sfn {} /t/pipe; rm /t/pipe; done",
+        secret.display()
+    );
+    host.barge(&["run", "-d", "--name", &name, "busybox", "sh", "-c", &script]).ok();
+    eventually("it has begun", || host.barge(&["logs", &name]).text() == "ready");
+    for _ in 0..100 {
+        let mut pipes = TarBuilder::new();
+        for _ in 0..20 {
+            pipes = pipes.entry("pipe", (b'6', 0o4777), "", b"");
+        }
+        let reply = put(&host, &name, ("path=/t", pipes));
+        assert!(matches!(reply.status, 200 | 500), "{}", reply.text());
+    }
+    let mode = std::fs::metadata(&secret).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&mode.permissions());
+    assert_eq!(mode & 0o7777, 0o600);
+    host.barge(&["rm", "-f", &name]).ok();
+}
+
+#[test]
 fn links_of_a_stopped_container_never_lead_to_the_host() {
     let host = HOST.host();
     let (name, prey) = (host.unique("links"), prey(&host, "prey"));

@@ -19,12 +19,16 @@ use crate::{namespace, openat2};
 pub struct Part {
     /// What of the host.
     pub source: PathBuf,
+    /// What in there, which no link leads out of; empty for all of it.
+    pub inside: PathBuf,
     /// Where in the tree; made when it is missing.
     pub target: PathBuf,
     /// Whether what is mounted below the source comes along.
     pub reach: Reach,
-    /// What is different from the source, over all of its reach.
+    /// What is different from the source.
     pub change: Change,
+    /// For which of the mounts that come along.
+    pub change_reach: Reach,
 }
 
 /// What could not be mounted, and why.
@@ -88,8 +92,14 @@ fn begin(root: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn clone(part: &Part) -> io::Result<OwnedFd> {
-    let tree = mount::clone_tree(CWD, &part.source, part.reach)?;
-    mount::change(&tree, part.reach, part.change)?;
+    let tree = if part.inside.as_os_str().is_empty() {
+        mount::clone_tree(CWD, &part.source, part.reach)?
+    } else {
+        let root = openat2::open_root(&part.source)?;
+        let found = openat2::open(root, &part.inside, OFlags::PATH)?;
+        mount::clone_tree(found, Path::new(""), part.reach)?
+    };
+    mount::change(&tree, part.change_reach, part.change)?;
     Ok(tree)
 }
 
@@ -121,7 +131,14 @@ mod tests {
     use std::os::fd::AsRawFd as _;
 
     fn part(source: PathBuf, target: &str) -> Part {
-        Part { source, target: target.into(), reach: Reach::Tree, change: Change::READ_ONLY }
+        Part {
+            source,
+            inside: PathBuf::new(),
+            target: target.into(),
+            reach: Reach::Tree,
+            change: Change::READ_ONLY,
+            change_reach: Reach::Tree,
+        }
     }
 
     #[test]
@@ -148,6 +165,26 @@ mod tests {
         assert!(!mounts.contains(root.to_str().unwrap()), "{mounts}");
         drop(made);
         std::fs::remove_dir(root.join("in/new")).unwrap();
+    }
+
+    #[test]
+    fn no_link_leads_out_of_what_a_part_is_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, volume) = (folder.path().join("root"), folder.path().join("volume"));
+        for path in [&root, &volume, &volume.join("sub"), &folder.path().join("other")] {
+            std::fs::create_dir(path).unwrap();
+        }
+        std::fs::write(volume.join("sub/file"), "x").unwrap();
+        for (target, name) in [("/sub", "in"), ("../other", "out")] {
+            std::os::unix::fs::symlink(target, volume.join(name)).unwrap();
+        }
+        let make = |inside: &str| {
+            let part = Part { inside: inside.into(), ..part(volume.clone(), "/at") };
+            Assembly::make(&root, &[part], Change::NONE)
+        };
+        let made = make("in").unwrap();
+        assert_eq!(openat2::read(&made, Path::new("/at/file")).unwrap(), b"x");
+        assert_eq!(make("out").unwrap_err().1.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Makes one entry: file, folder, link or device, with its attributes.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -253,9 +253,7 @@ impl Extractor<'_> {
             .map_err(ArchiveError::io("change owner of", place.path))?;
         }
         if header.kind != EntryKind::Symlink {
-            let mode = Mode::from_raw_mode(header.mode & 0o7777);
-            rustix::fs::chmodat(place.fd(), place.name, mode, AtFlags::empty())
-                .map_err(ArchiveError::io("change mode of", place.path))?;
+            change_mode(place, header).map_err(ArchiveError::io("change mode of", place.path))?;
         }
         set_xattrs((header, self.marks()), |name, value| {
             rustix::fs::lsetxattr(
@@ -273,6 +271,18 @@ impl Extractor<'_> {
         )
         .map_err(ArchiveError::io("set time of", place.path))
     }
+}
+
+/// Changes the mode of what is not opened. fchmodat(2) follows links, and of a container that runs the name may have
+/// become one since, to any file of the host: what it means is held first.
+fn change_mode(place: &Place<'_>, header: &Header) -> rustix::io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = rustix::fs::openat(place.fd(), place.name, flags, Mode::empty())?;
+    if tree::file_type(&rustix::fs::fstat(&held)?) == FileType::Symlink {
+        return Err(Errno::LOOP);
+    }
+    let path = format!("/proc/self/fd/{}", held.as_raw_fd());
+    rustix::fs::chmod(path, Mode::from_raw_mode(header.mode & 0o7777))
 }
 
 /// Makes a folder that the archive needs and does not have, and tells the time it must get.

@@ -116,6 +116,15 @@ impl Containers {
         container.inner().streams.clear();
         self.drop_layers_of_lost_image(container).await;
         container.advance(|progress| progress.presence = Presence::Removed);
+        if self.storage.exists(&container.layer) {
+            // Something was reading it. From now on that takes the layer along, unless it has ended just before.
+            let (this, target) = (Arc::clone(self), Arc::clone(container));
+            blocking::run(move || {
+                this.remove_layer_left_behind(&target);
+                Ok(())
+            })
+            .await?;
+        }
         self.events.tell("container", "destroy", container.id.as_str(), attributes);
         Ok(())
     }

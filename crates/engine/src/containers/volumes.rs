@@ -243,7 +243,7 @@ impl Containers {
 }
 
 /// A path in a volume, which no link of the volume leads out of.
-pub(super) fn below(volume: PathBuf, subpath: &str) -> Result<PathBuf> {
+fn below(volume: PathBuf, subpath: &str) -> Result<PathBuf> {
     if subpath.is_empty() {
         return Ok(volume);
     }

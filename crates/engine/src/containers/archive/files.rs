@@ -24,7 +24,6 @@ use crate::containers::container::Container;
 use crate::containers::record::{Access, MountSource, Recursion};
 use crate::containers::settings::NetworkMode;
 use crate::containers::state::{Running, State};
-use crate::containers::volumes::below;
 use crate::containers::{Containers, exits};
 use crate::disk::Durability;
 use crate::error::{EngineError, Result};
@@ -161,22 +160,25 @@ impl Containers {
         let record = container.record();
         let mut parts = Vec::new();
         for mount in &record.mounts {
-            let (source, reach) = match &mount.source {
+            let (source, inside, reach) = match &mount.source {
                 MountSource::Tmpfs { .. } => continue,
-                MountSource::Bind { path, recursion: Recursion::Recursive } => {
-                    (path.clone(), Reach::Tree)
-                }
-                MountSource::Bind { path, recursion: Recursion::Shallow } => {
-                    (path.clone(), Reach::One)
+                MountSource::Bind { path, recursion } => {
+                    let is_shallow = *recursion == Recursion::Shallow;
+                    (path.clone(), "", if is_shallow { Reach::One } else { Reach::Tree })
                 }
                 MountSource::Volume { name, subpath, .. } => {
                     let name: VolumeName = name.parse()?;
                     let path = self.volumes.mount(&name, &container.id)?;
                     used.push(name);
-                    (below(path, subpath)?, Reach::Tree)
+                    (path, subpath.trim_start_matches('/'), Reach::Tree)
                 }
             };
-            parts.push(part(source, (&mount.destination, reach), mount.access));
+            let inside = inside.into();
+            // Of a volume only itself is read-only, as at a start.
+            let is_bind = matches!(mount.source, MountSource::Bind { .. });
+            let change_reach = if is_bind { reach } else { Reach::One };
+            let whole = part(source, (&mount.destination, reach), mount.access);
+            parts.push(Part { inside, change_reach, ..whole });
         }
         let folder = match &container.settings().network {
             NetworkMode::Container(name) => self.registry.find(name).map(|it| it.folder.clone()),
@@ -199,7 +201,14 @@ impl Containers {
 
 fn part(source: PathBuf, (target, reach): (&str, Reach), access: Access) -> Part {
     let change = if access == Access::ReadWrite { Change::NONE } else { Change::READ_ONLY };
-    Part { source, target: target.into(), reach, change }
+    Part {
+        source,
+        inside: PathBuf::new(),
+        target: target.into(),
+        reach,
+        change,
+        change_reach: reach,
+    }
 }
 
 /// Waits until an exit that has happened is known.
