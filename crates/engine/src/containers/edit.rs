@@ -127,7 +127,8 @@ fn apply_env(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()> {
 fn apply_ports(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()> {
     let mode = NetworkMode::parse(&record.host_config.network_mode)?;
     let has_ports = mode.is_own() && mode.network_name() != Some("none");
-    if !has_ports && !(edit.publish_add.is_empty() && edit.publish_rm.is_empty()) {
+    let is_about_ports = !edit.publish_add.is_empty() || !edit.publish_rm.is_empty();
+    if is_about_ports && !has_ports {
         return Err(invalid(format!(
             "container {} has no ports to publish: its network is {}",
             record.name, record.host_config.network_mode
@@ -137,7 +138,8 @@ fn apply_ports(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()>
         let port = port(text)?;
         let is_exposed = record.config.exposed_ports.remove(&port).is_some();
         let is_bound = record.host_config.port_bindings.remove(&port).is_some();
-        if !is_bound && !(is_exposed && record.host_config.publish_all_ports) {
+        let is_published = is_bound || (is_exposed && record.host_config.publish_all_ports);
+        if !is_published {
             return Err(invalid(format!("container {} does not publish {port}", record.name)));
         }
     }

@@ -349,7 +349,7 @@ fn long_mount(mount: &Mount) -> Value {
     if let Some(options) = &mount.volume_options {
         let labels: Vec<String> = options.labels.iter().map(pair).collect();
         let own = [
-            ("nocopy", options.no_copy.then(|| json!(true))),
+            ("nocopy", options.no_copy.then_some(Value::Bool(true))),
             ("subpath", (!options.subpath.is_empty()).then(|| json!(options.subpath))),
             ("labels", (!labels.is_empty()).then(|| json!(labels))),
         ];
@@ -378,19 +378,20 @@ fn write(text: &mut String, value: &Value, depth: usize) {
         Value::Array(list) => {
             for value in list {
                 text.push_str(&format!("{indent}-"));
-                match value {
-                    // The first key stands beside the dash.
-                    Value::Object(_) => {
-                        let mut inner = String::new();
-                        write(&mut inner, value, depth + 1);
-                        text.push(' ');
-                        text.push_str(inner.trim_start());
-                    }
-                    value => write_below(text, value, depth + 1),
+                // The first key of a map stands beside the dash.
+                if value.is_object() {
+                    let mut inner = String::new();
+                    write(&mut inner, value, depth + 1);
+                    text.push(' ');
+                    text.push_str(inner.trim_start());
+                } else {
+                    write_below(text, value, depth + 1);
                 }
             }
         }
-        value => text.push_str(&format!("{indent}{value}\n")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&format!("{indent}{value}\n"));
+        }
     }
 }
 
@@ -404,7 +405,9 @@ fn write_below(text: &mut String, value: &Value, depth: usize) {
         }
         // Compose reads a dollar as the beginning of a variable.
         Value::String(word) => text.push_str(&format!(" {}\n", scalar(&word.replace('$', "$$")))),
-        value => text.push_str(&format!(" {value}\n")),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            text.push_str(&format!(" {value}\n"));
+        }
     }
 }
 

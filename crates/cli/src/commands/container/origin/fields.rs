@@ -12,7 +12,7 @@ pub(super) struct Fields(Value);
 
 impl Fields {
     pub(super) fn of(request: &ContainerCreateRequest) -> Result<Self> {
-        serde_json::to_value(request).map(Self).map_err(unreadable)
+        serde_json::to_value(request).map(Self).map_err(|error| unreadable(&error))
     }
 
     /// Takes the value at a path like `HostConfig.Memory`; the type's empty value when there is none.
@@ -24,7 +24,8 @@ impl Fields {
                 None => return Ok(T::default()),
             }
         }
-        let value: Option<T> = serde_json::from_value(at.take()).map_err(unreadable)?;
+        let value: Option<T> =
+            serde_json::from_value(at.take()).map_err(|error| unreadable(&error))?;
         Ok(value.unwrap_or_default())
     }
 
@@ -46,7 +47,7 @@ impl Fields {
     }
 }
 
-fn unreadable(error: serde_json::Error) -> CliError {
+fn unreadable(error: &serde_json::Error) -> CliError {
     CliError::Invalid(format!("the request that the daemon kept cannot be read: {error}"))
 }
 
