@@ -9,8 +9,8 @@ use barge_api_types::{
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::notes;
 use super::words::{bytes, cpus, duration, pair};
+use super::{notes, yaml};
 use crate::error::Result;
 
 /// The file, after comments with what it does not say.
@@ -36,7 +36,7 @@ pub(super) fn text(origins: &[ContainerOrigin]) -> Result<String> {
         }
     }
     let mut text = comments;
-    write(&mut text, &Value::Object(file), 0);
+    yaml::write(&mut text, &Value::Object(file), 0);
     Ok(text)
 }
 
@@ -363,65 +363,4 @@ fn long_mount(mount: &Mount) -> Value {
         add("tmpfs", json!({"size": options.size_bytes, "mode": options.mode}));
     }
     Value::Object(keys)
-}
-
-/// Block style YAML; words that could be read as something else in JSON's quotes, which YAML has too.
-fn write(text: &mut String, value: &Value, depth: usize) {
-    let indent = "  ".repeat(depth);
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                text.push_str(&format!("{indent}{}:", scalar(key)));
-                write_below(text, value, depth + 1);
-            }
-        }
-        Value::Array(list) => {
-            for value in list {
-                text.push_str(&format!("{indent}-"));
-                // The first key of a map stands beside the dash.
-                if value.is_object() {
-                    let mut inner = String::new();
-                    write(&mut inner, value, depth + 1);
-                    text.push(' ');
-                    text.push_str(inner.trim_start());
-                } else {
-                    write_below(text, value, depth + 1);
-                }
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            text.push_str(&format!("{indent}{value}\n"));
-        }
-    }
-}
-
-fn write_below(text: &mut String, value: &Value, depth: usize) {
-    match value {
-        Value::Object(map) if map.is_empty() => text.push_str(" {}\n"),
-        Value::Array(list) if list.is_empty() => text.push_str(" []\n"),
-        Value::Object(_) | Value::Array(_) => {
-            text.push('\n');
-            write(text, value, depth);
-        }
-        // Compose reads a dollar as the beginning of a variable.
-        Value::String(word) => text.push_str(&format!(" {}\n", scalar(&word.replace('$', "$$")))),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {
-            text.push_str(&format!(" {value}\n"));
-        }
-    }
-}
-
-fn scalar(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./".contains(letter);
-    let starts_plain =
-        word.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '/');
-    let is_word = matches!(
-        word.to_ascii_lowercase().as_str(),
-        "y" | "yes" | "no" | "n" | "true" | "false" | "on" | "off" | "null"
-    );
-    if starts_plain && !is_word && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        Value::from(word).to_string()
-    }
 }

@@ -7,6 +7,7 @@ mod compose;
 mod fields;
 mod run;
 mod words;
+mod yaml;
 
 use barge_api_types::ContainerOrigin;
 
