@@ -1,4 +1,4 @@
-//! The functions of templates: Docker's, and those that [`syntax`](super::syntax) puts in.
+//! The functions of templates: Docker's, and those that [`super::syntax`] puts in.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
