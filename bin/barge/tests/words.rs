@@ -163,7 +163,7 @@ fn what_cannot_be_run_is_told_before_the_daemon_is_asked() {
         (&["events", "--since", "x"], "failed to parse value as time or duration: \"x\""),
         (
             &["inspect", "--type", "foo", "x"],
-            "unknown type: \"foo\": must be one of \"container\", \"image\", \"network\", \"volume\"",
+            "unknown type: \"foo\": must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\"",
         ),
         (&["--log-level", "foo", "ps"], "Unable to parse logging level: foo"),
     ] {
