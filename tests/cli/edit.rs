@@ -130,6 +130,27 @@ fn what_can_change_live_does_and_the_rest_waits_for_the_next_start() {
 }
 
 #[test]
+fn what_waits_gives_way_to_what_is_said_later() {
+    let host = TestHost::new();
+    host.busybox();
+    let folder = host.scratch().join("gone");
+    std::fs::create_dir(&folder).unwrap();
+    host.barge(&["run", "-d", "--name", "cc", "busybox", "sleep", "1000"]).ok();
+    let mount = format!("type=bind,src={},dst=/gone", folder.display());
+    let update = ["update", "--env-add", "A=1", "--env-add", "B=1", "--mount-add", &mount, "cc"];
+    host.barge(&update).ok();
+    host.barge(&["stop", "-t", "0", "cc"]).ok();
+    // A mount whose source is gone keeps it from starting; it can be taken back.
+    std::fs::remove_dir(&folder).unwrap();
+    host.barge(&["start", "cc"]).fails_saying(1, "bind source path does not exist");
+    host.barge(&["update", "--env-add", "A=2", "--mount-rm", "/gone", "cc"]).ok();
+    assert!(host.inspect("cc").get("Pending").is_none());
+    host.barge(&["start", "cc"]).ok();
+    let seen = host.barge(&["exec", "cc", "sh", "-c", "echo $A $B; ls -d /gone"]);
+    assert_eq!(seen.stdout, "2 1\n");
+}
+
+#[test]
 fn a_port_is_published_while_it_runs() {
     let host = TestHost::new();
     host.busybox();

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use barge_api_types::{ContainerEdit, EmptyObject};
+use barge_api_types::{ContainerEdit, EmptyObject, Mount};
 use barge_network::{PortRequest, PublishedPort};
 use barge_types::{Port, Signal};
 
@@ -13,7 +13,7 @@ use super::Containers;
 use super::container::Container;
 use super::record::{ContainerRecord, MountRecord, MountSource};
 use super::settings::{
-    NetworkMode, Settings, UtsMode, clean, destination_of, invalid, parse_mounts,
+    NetworkMode, Settings, UtsMode, WantedMount, clean, destination_of, invalid, parse_mounts,
 };
 use crate::blocking;
 use crate::error::{EngineError, Result};
@@ -162,11 +162,14 @@ fn port(text: &str) -> Result<String> {
 fn apply_mounts(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()> {
     for text in &edit.mount_rm {
         let path = clean(text)?;
-        let before = record.mounts.len();
-        record.mounts.retain(|mount| mount.destination != path);
-        if record.mounts.len() == before {
+        let is_wanted = |mount: &Mount| clean(&mount.target).is_ok_and(|target| target == path);
+        let is_there = record.mounts.iter().any(|mount| mount.destination == path)
+            // Added before, and not made yet.
+            || record.host_config.mounts.iter().any(is_wanted);
+        if !is_there {
             return Err(invalid(format!("container {} has no mount at {path}", record.name)));
         }
+        record.mounts.retain(|mount| mount.destination != path);
         let is_other = |text: &str| clean(text).map_or(true, |other| other != path);
         record.config.volumes.retain(|target, _| is_other(target));
         let host = &mut record.host_config;
@@ -192,10 +195,11 @@ impl Containers {
             apply(edit, &mut preview)?;
         }
         Settings::parse(&preview.config, &preview.host_config, &self.machine)?;
-        for mount in parse_mounts(&preview.config, &preview.host_config)? {
-            mount.check_source()?;
-        }
-        Ok(())
+        let mounts = parse_mounts(&preview.config, &preview.host_config)?;
+        let is_new = |mount: &&WantedMount| {
+            !record.mounts.iter().any(|own| own.destination == mount.destination)
+        };
+        mounts.iter().filter(is_new).try_for_each(WantedMount::check_source)
     }
 
     /// Makes the volumes of what was added to the record's mounts.

@@ -54,6 +54,12 @@ impl Containers {
         };
         let mut record = (*before).clone();
         record.host_config = merged(&before.host_config, request)?;
+        if !is_running {
+            // What waited for the next start comes before what is said now.
+            for earlier in std::mem::take(&mut record.pending) {
+                edit::apply(&earlier, &mut record)?;
+            }
+        }
         edit::apply(&edit.now, &mut record)?;
         record.is_edited |= *request != ContainerUpdateRequest::default();
         if edit.later != ContainerEdit::default() {
@@ -69,7 +75,7 @@ impl Containers {
             done = self.set_limits(container, limits).await;
         }
         if done.is_ok() {
-            done = self.record_update(container, (record, settings), &request.edit).await;
+            done = self.record_update(container, (record, settings)).await;
             if done.is_err() && has_limits {
                 let old = settings::to_limits(&before.host_config.resources)?;
                 self.set_limits(container, old).await.ok();
@@ -88,15 +94,13 @@ impl Containers {
         self: &Arc<Self>,
         container: &Arc<Container>,
         (mut record, settings): (ContainerRecord, Settings),
-        edit: &ContainerEdit,
     ) -> Result<()> {
-        let has_mounts = !(edit.mount_add.is_empty() && edit.mount_rm.is_empty());
         let (this, container) = (Arc::clone(self), Arc::clone(container));
         blocking::run(move || {
             let mut undo = Rollback::default();
             let before = container.record();
             let is_stopped = container.state().running().is_none();
-            if has_mounts && is_stopped {
+            if is_stopped {
                 this.make_new_mounts(&mut record, &mut undo)?;
             }
             record.save(&container.folder)?;
