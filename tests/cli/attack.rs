@@ -408,3 +408,22 @@ fn peak_memory(pid: i32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
+
+#[test]
+fn a_folder_of_a_volume_is_looked_up_inside_of_it() {
+    let host = TestHost::new();
+    host.busybox();
+    let make =
+        "mkdir -p /v/sub/deep; echo inside > /v/sub/file; ln -s / /v/root; ln -s ../.. /v/sub/up";
+    host.barge(&["run", "--rm", "-v", "data:/v", "busybox", "sh", "-c", make]).ok();
+    let list = |subpath: &str| {
+        let mount = format!("type=volume,src=data,dst=/x,volume-subpath={subpath}");
+        host.barge(&["run", "--rm", "--mount", &mount, "busybox", "ls", "/x"])
+    };
+    assert_eq!(list("sub").text(), "deep\nfile\nup");
+    assert_eq!(list("sub/deep").text(), "");
+    // Wherever they point to, links end at the volume's root.
+    assert_eq!(list("root").text(), "root\nsub");
+    assert_eq!(list("sub/up").text(), "root\nsub");
+    list("none").fails_saying(125, "subpath \"none\" does not exist in the volume");
+}

@@ -19,6 +19,8 @@ pub(crate) struct MountOptions {
     pub(crate) flags: u32,
     /// The file system's own, joined by commas.
     pub(crate) data: String,
+    /// The part of a bind's source that is meant, looked up with the source as its root.
+    pub(crate) inside: Option<String>,
 }
 
 const ALL_TIMES: Attributes = Attributes::from_bits_retain(0x70);
@@ -67,6 +69,9 @@ const CLASSIC: [(Attributes, u32); 8] = [
     (Attributes::MOUNT_ATTR_STRICTATIME, 1 << 24),
 ];
 
+/// Before the path of a folder of a volume; a word of barge's own.
+const INSIDE: &str = "x-barge.inside=";
+
 impl MountOptions {
     /// Sorts the words; none is refused here, the file system refuses what it does not know.
     pub(crate) fn parse(words: &[String]) -> Self {
@@ -77,6 +82,7 @@ impl MountOptions {
             propagation: None,
             flags: 0,
             data: String::new(),
+            inside: None,
         };
         for word in words {
             options.take(word);
@@ -107,6 +113,9 @@ impl MountOptions {
         match word {
             "bind" => self.bind = self.bind.or(Some(Reach::One)),
             "rbind" => self.bind = Some(Reach::Tree),
+            own if own.starts_with(INSIDE) => {
+                self.inside = own.strip_prefix(INSIDE).map(str::to_owned);
+            }
             own => {
                 if !self.data.is_empty() {
                     self.data.push(',');

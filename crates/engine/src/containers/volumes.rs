@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use barge_api_types::HostConfig;
 use barge_storage::MountOptions;
+use barge_sys::openat2;
 use barge_types::ContainerId;
 use barge_volume::{CreateOptions, VolumeName};
+use rustix::fs::OFlags;
 
 use super::container::{Container, Rest};
 use super::record::{Access, CopyUp, MountRecord, MountSource, Origin};
@@ -186,7 +188,8 @@ impl Containers {
                         }
                         this.tell_unmount(&target, name.as_str());
                     });
-                    below(path, subpath)?
+                    check_subpath(&path, subpath)?;
+                    path
                 }
             };
             resolved.push((mount.clone(), path));
@@ -242,14 +245,13 @@ impl Containers {
     }
 }
 
-/// A path in a volume, which no link of the volume leads out of.
-fn below(volume: PathBuf, subpath: &str) -> Result<PathBuf> {
-    if subpath.is_empty() {
-        return Ok(volume);
-    }
-    let path = volume.join(subpath.trim_start_matches('/'));
-    let inside = path.canonicalize().ok().filter(|found| found.starts_with(&volume));
-    inside.ok_or_else(|| {
+/// Says in Docker's words that a path is not in a volume. Which one is mounted the runtime finds out by itself, inside of
+/// the volume: it may mean something else by then.
+fn check_subpath(volume: &Path, subpath: &str) -> Result<()> {
+    let relative = Path::new(subpath.trim_start_matches('/'));
+    let found =
+        openat2::open_root(volume).and_then(|root| openat2::open(root, relative, OFlags::PATH));
+    found.map(drop).map_err(|_| {
         invalid(format!("invalid mount config for type \"volume\": subpath {subpath:?} does not exist in the volume"))
     })
 }

@@ -132,8 +132,15 @@ fn fresh(root: &OwnRoot, what: &Described<'_>) -> Result<bool, StartError> {
 fn bind(root: &OwnRoot, what: &Described<'_>) -> Result<(), StartError> {
     let options = what.options;
     let source = Path::new(what.mount.source.as_deref().unwrap_or_default());
-    let tree = mount::clone_tree(CWD, source, options.bind.unwrap_or(Reach::One))
-        .at(Stage::Mount, || what.failed())?;
+    let reach = options.bind.unwrap_or(Reach::One);
+    let tree = match &options.inside {
+        None => mount::clone_tree(CWD, source, reach),
+        // Of a volume, whose other users may swap folders and links meanwhile.
+        Some(inside) => openat2::open_root(source)
+            .and_then(|volume| openat2::open(volume, Path::new(inside), OFlags::PATH))
+            .and_then(|found| mount::clone_tree(found, Path::new(""), reach)),
+    }
+    .at(Stage::Mount, || what.failed())?;
     let place = Place::find(root, what, &tree)?;
     // `rw` is what a bind mount is unless its source is not: it does not lift a read-only mount of the host.
     let writable = |change: Change| Change {

@@ -100,6 +100,9 @@ fn etc_files(start: &Start<'_>) -> Vec<Mount> {
         .collect()
 }
 
+/// The runtime's word for a folder of the source, which it looks up without following a link out of it.
+pub(super) const INSIDE: &str = "x-barge.inside=";
+
 fn user_mount(record: &MountRecord, source: &Path) -> Mount {
     let access = match record.access {
         Access::ReadWrite => "rw",
@@ -135,8 +138,12 @@ fn user_mount(record: &MountRecord, source: &Path) -> Mount {
             };
             bind(&record.destination, source, &[bind_word, propagation, access])
         }
-        MountSource::Volume { .. } => {
-            bind(&record.destination, source, &["rbind", "rprivate", access])
+        MountSource::Volume { subpath, .. } => {
+            let mut mount = bind(&record.destination, source, &["rbind", "rprivate", access]);
+            if !subpath.is_empty() {
+                mount.options.push(format!("{INSIDE}{}", subpath.trim_start_matches('/')));
+            }
+            mount
         }
     }
 }

@@ -7,6 +7,7 @@ use barge_oci::runtime::{LinuxSeccomp, Mount, Process, Spec};
 use barge_sys::openat2;
 use barge_types::accounts;
 
+use super::mounts::INSIDE;
 use crate::error::{EngineError, Result};
 
 /// Where the small init is in the container, as in Docker.
@@ -18,6 +19,14 @@ pub(crate) fn complete(
     (rootfs, init): (&Path, Option<&Path>),
     seccomp: Option<LinuxSeccomp>,
 ) -> Result<()> {
+    let is_inside = |mount: &Mount| mount.options.iter().any(|word| word.starts_with(INSIDE));
+    if let Some(mount) = spec.mounts.iter().find(|mount| is_inside(mount)) {
+        // It would follow a link that another user of the volume puts there.
+        return Err(EngineError::NotImplemented(format!(
+            "volume-subpath of the mount at {} is not supported with another runtime than barge's own",
+            mount.destination
+        )));
+    }
     // Older ones take no version but that of their own time.
     "1.0.2".clone_into(&mut spec.oci_version);
     if let Some(process) = &mut spec.process {
