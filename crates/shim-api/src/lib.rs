@@ -41,5 +41,9 @@ pub use request::{
 };
 pub use response::{ExecState, Response, State, Status};
 
+/// How long the daemon waits for an answer before it takes the shim for hung and kills it. Creating a container includes
+/// its mounts, so this is far above what any request needs on a busy machine.
+pub const ANSWER_DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests;

@@ -14,14 +14,19 @@ use std::process::{Command, Stdio as Inherited};
 use std::time::Duration;
 
 use barge_oci::runtime::{NamespaceType, Process, Spec};
-use barge_shim_api::{Create, Failure, FailureKind, OtherRuntime};
+use barge_shim_api::{ANSWER_DEADLINE, Create, Failure, FailureKind, OtherRuntime};
 use barge_sys::{fdpass, pidfd, process};
+use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 
 use crate::launch::os_failure;
 
 /// How long the program may take for one verb.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+// A verb that hangs and the `delete` after it come to their end before the daemon gives up and kills this process, which
+// is the only one to take back what the program has made.
+const _: () = assert!(PATIENCE.as_secs() * 2 < ANSWER_DEADLINE.as_secs());
 
 /// The program, for one container.
 #[derive(Debug)]
@@ -90,6 +95,8 @@ impl Other {
         let console = terminal.then(|| Console::listen(&self.folder)).transpose();
         let console = console.map_err(os_failure("console", "cannot listen for the terminal"))?;
         let pid_file = self.folder.join("pid");
+        // That of an earlier verb names another process.
+        forget(&pid_file).map_err(failed())?;
         let mut arguments: Vec<OsString> = verb.iter().map(Into::into).collect();
         arguments.extend(["--pid-file".into(), pid_file.clone().into_os_string()]);
         if let Some(console) = &console {
@@ -102,12 +109,15 @@ impl Other {
             .trim()
             .parse::<i32>()
             .map_err(|error| failed()(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        let pidfd = pidfd::open(pid).inspect_err(|_| kill_own(pid)).map_err(failed())?;
         let terminal = console.map(|console| console.receive()).transpose();
-        Ok(Made {
-            pid,
-            pidfd: pidfd::open(pid).map_err(failed())?,
-            terminal: terminal.map_err(os_failure("console", "cannot receive the terminal"))?,
-        })
+        let terminal = terminal
+            .inspect_err(|_| {
+                // It runs, and nobody would know of it. It is reaped as an orphan.
+                pidfd::send_signal(&pidfd, 9).ok();
+            })
+            .map_err(os_failure("console", "cannot receive the terminal"))?;
+        Ok(Made { pid, pidfd, terminal })
     }
 
     fn write(&self, name: &str, value: &impl serde::Serialize) -> Result<(), Failure> {
@@ -190,10 +200,7 @@ struct Console {
 impl Console {
     fn listen(folder: &Path) -> io::Result<Self> {
         let socket = "console.sock";
-        match fs::remove_file(folder.join(socket)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        forget(&folder.join(socket))?;
         let folder = File::open(folder)?;
         let number = folder.as_raw_fd();
         let path = PathBuf::from(format!("/proc/{}/fd/{number}/{socket}", std::process::id()));
@@ -208,6 +215,21 @@ impl Console {
         let (mut name, mut terminals) = ([0; 4096], Vec::new());
         fdpass::recv_with_fds(&stream, &mut name, &mut terminals)?;
         terminals.pop().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Removes a file that may not be there.
+fn forget(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Kills a child that no descriptor can be had for. Nobody else has this number: only this thread reaps, and not now.
+fn kill_own(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 1) {
+        rustix::process::kill_process(pid, Signal::KILL).ok();
     }
 }
 
@@ -267,6 +289,53 @@ fn kind_of(text: &str) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What makes a process, tells its number and never sends the terminal.
+    const HALF_A_RUNTIME: &str = r#"sleep 1000 < /dev/null > /dev/null 2>&1 &
+while [ "$1" != --pid-file ]; do shift; done
+[ -e "$0.silent" ] || echo $! > "$2"
+echo $! > "$0.made"
+"#;
+
+    fn half_a_runtime(folder: &Path) -> (Other, PathBuf) {
+        let path = folder.join("runtime");
+        fs::write(&path, HALF_A_RUNTIME).unwrap();
+        fs::create_dir_all(folder.join("bundle/state")).unwrap();
+        // Not run itself: a test that forks meanwhile would have it open for writing.
+        let arguments = vec![path.display().to_string()];
+        let runtime = OtherRuntime { path: "/bin/sh".into(), arguments };
+        let other = Other { runtime, id: "x".to_owned(), folder: folder.join("bundle") };
+        (other, path)
+    }
+
+    fn exec(other: &Other, process: &Process) -> Result<Made, Failure> {
+        let null = File::open("/dev/null").unwrap();
+        other.exec(process, [null.as_fd(); 3])
+    }
+
+    #[test]
+    fn a_process_whose_terminal_does_not_come_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, path) = half_a_runtime(folder.path());
+        let failure = exec(&other, &Process { terminal: true, ..Process::default() }).unwrap_err();
+        assert!(failure.message.contains("terminal"), "{failure:?}");
+        let pid = fs::read_to_string(path.with_extension("made")).unwrap().trim().parse().unwrap();
+        let limit = Some(Duration::from_secs(10));
+        // One that is reaped already is gone, too.
+        assert!(pidfd::open(pid).map_or(Ok(true), |file| pidfd::wait_gone(file, limit)).unwrap());
+    }
+
+    #[test]
+    fn the_number_of_an_earlier_process_is_not_that_of_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, path) = half_a_runtime(folder.path());
+        let made = exec(&other, &Process::default()).unwrap();
+        pidfd::send_signal(&made.pidfd, 9).unwrap();
+        fs::write(path.with_extension("silent"), "").unwrap();
+        exec(&other, &Process::default()).unwrap_err();
+        let pid = fs::read_to_string(path.with_extension("made")).unwrap().trim().parse().unwrap();
+        kill_own(pid);
+    }
 
     #[test]
     fn the_last_error_of_a_log_is_what_is_told() {

@@ -9,16 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use barge_shim_api::{Decoder, Event, Failure, Request, Response, ShimFrame, encode_request};
+use barge_shim_api::{
+    ANSWER_DEADLINE, Decoder, Event, Failure, Request, Response, ShimFrame, encode_request,
+};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{EngineError, Result};
-
-/// How long a shim may take to answer before the daemon says that it hangs. Creating a container includes its
-/// mounts, so this is far above what any request needs on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a shim may take for what it does at once. One that was stopped, or waits for a process that was, takes
 /// longer; then the daemon does by itself what cannot wait.
@@ -285,7 +283,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// Waits for the answer: the outer error is the connection's, the inner the shim's.
     pub(crate) async fn wait(self) -> Answered {
-        self.wait_for(DEADLINE).await
+        self.wait_for(ANSWER_DEADLINE).await
     }
 
     /// The answer if it comes so soon, and what to wait on for one that does not.
