@@ -68,6 +68,15 @@ impl Runtimes {
         }
     }
 
+    /// The runtime of a container that exists. Until other runtimes were known, Docker's names were taken for our own:
+    /// where nothing has such a name they still are.
+    pub(crate) fn find_recorded(&self, name: &str) -> Result<Option<&OtherRuntime>> {
+        match self.find(name) {
+            Err(_) if STOCK.contains(&name) => Ok(None),
+            found => found,
+        }
+    }
+
     /// The one of containers that name none.
     pub(crate) fn default_name(&self) -> &str {
         &self.default
@@ -121,6 +130,18 @@ mod tests {
             all.find("kata").unwrap_err().message(),
             "unknown or invalid runtime name: kata"
         );
+    }
+
+    #[test]
+    fn dockers_names_in_old_records_are_our_own_where_nothing_has_them() {
+        let none = Runtimes { others: BTreeMap::new(), default: OWN.to_owned() };
+        for name in STOCK {
+            assert_eq!(none.find_recorded(name).unwrap(), None);
+            assert!(none.find(name).is_err(), "a new container cannot have {name}");
+        }
+        assert!(none.find_recorded("kata").is_err());
+        let known = runtimes("").unwrap();
+        assert_eq!(known.find_recorded("runc").unwrap().unwrap().path, Path::new("/opt/runc"));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The name of the file in a container's state folder that holds its [`ExitRecord`].
 pub const EXIT_FILE: &str = "exit.json";
 
+/// The name of the folder in a container's state folder that another runtime's things are in: it is there if and only if
+/// another runtime has made the container, from its creation to its end.
+pub const BUNDLE_FOLDER: &str = "bundle";
+
 /// A moment: nanoseconds since 1970 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -31,7 +31,7 @@ mod response;
 
 pub use error::{Failure, FailureKind, FrameError};
 pub use event::Event;
-pub use exit::{EXIT_FILE, Exit, ExitRecord, UnixTime};
+pub use exit::{BUNDLE_FOLDER, EXIT_FILE, Exit, ExitRecord, UnixTime};
 pub use frame::{
     DaemonFrame, Decoder, MAX_DESCRIPTORS, MAX_FRAME, ShimFrame, encode, encode_request,
 };

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio as Inherited};
 use std::time::Duration;
 
 use barge_oci::runtime::{NamespaceType, Process, Spec};
-use barge_shim_api::{ANSWER_DEADLINE, Create, Failure, FailureKind, OtherRuntime};
+use barge_shim_api::{ANSWER_DEADLINE, BUNDLE_FOLDER, Create, Failure, FailureKind, OtherRuntime};
 use barge_sys::{fdpass, pidfd, process};
 use rustix::process::{Pid, Signal};
 use serde::Deserialize;
@@ -40,7 +40,7 @@ pub(crate) struct Other {
 impl Other {
     /// Makes its folder.
     pub(crate) fn new(create: &Create, runtime: &OtherRuntime) -> Result<Self, Failure> {
-        let folder = create.state_dir.join("bundle");
+        let folder = create.state_dir.join(BUNDLE_FOLDER);
         fs::create_dir_all(folder.join("state"))
             .map_err(os_failure("bundle", "cannot create the bundle"))?;
         Ok(Self { runtime: runtime.clone(), id: create.id.clone(), folder })

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barge_network::Endpoint;
-use barge_shim_api::AttachStreams;
+use barge_shim_api::{AttachStreams, BUNDLE_FOLDER};
 use barge_storage::LayerId;
 use barge_types::{ContainerId, ContainerName};
 use tokio::sync::watch;
@@ -255,6 +255,11 @@ impl Container {
         let inner = self.inner();
         inner.state.running()?;
         inner.endpoint.clone()
+    }
+
+    /// Whether another runtime has made this run: the shim that goes on knows, today's table of runtimes may not.
+    pub(crate) fn is_by_other_runtime(&self) -> bool {
+        self.run_folder.join(BUNDLE_FOLDER).exists()
     }
 
     /// What events say of a container: its image, its name and its labels.

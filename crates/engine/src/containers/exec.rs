@@ -291,7 +291,7 @@ impl Containers {
             }
         };
         let mut process = spec::exec_process(&record, &container.settings(), &groups, wanted);
-        if self.runtimes.find(&record.host_config.runtime)?.is_some() {
+        if container.is_by_other_runtime() {
             let (this, container) = (Arc::clone(self), Arc::clone(container));
             process = blocking::run(move || {
                 spec::number_user(&mut process, &this.mounted_root(&container)?)?;

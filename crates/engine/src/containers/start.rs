@@ -249,7 +249,7 @@ impl Containers {
             }
             _ => None,
         };
-        let other = self.runtimes.find(&record.host_config.runtime)?;
+        let other = self.runtimes.find_recorded(&record.host_config.runtime)?;
         let filter = match other {
             None => self.seccomp.descriptor(&settings.security)?,
             Some(_) => None,
