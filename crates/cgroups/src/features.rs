@@ -31,6 +31,13 @@ pub enum Feature {
     BlkioWriteIops,
 }
 
+impl Feature {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        V1.into_iter().map(|(feature, ..)| feature)
+    }
+}
+
 /// Where a limit is written; any one of the files will do.
 type Place = (Feature, Controller, &'static [&'static str]);
 

@@ -170,7 +170,31 @@ impl ContainerRecord {
     }
 
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>> {
-        read_record(&folder.join(RECORD))
+        let mut record = read_record::<Self>(&folder.join(RECORD))?;
+        if let Some(Self { host_config, .. }) = &mut record
+            && host_config.pid_mode == "private"
+        {
+            // As Docker, requests may not say so; they once could, and it meant the same.
+            host_config.pid_mode.clear();
+        }
+        Ok(record)
+    }
+
+    /// The volumes of a record whose other parts may make no sense.
+    pub(crate) fn load_volumes(folder: &Path) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Mounts {
+            #[serde(default)]
+            mounts: Vec<MountRecord>,
+        }
+        let found = read_record::<Mounts>(&folder.join(RECORD))?;
+        let mounts = found.into_iter().flat_map(|record| record.mounts);
+        Ok(mounts
+            .filter_map(|mount| match mount.source {
+                MountSource::Volume { name, .. } => Some(name),
+                MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+            })
+            .collect())
     }
 
     /// Keeps what was asked for, word for word. Nothing but `inspect --as` reads it: no disk is waited for.
@@ -204,5 +228,75 @@ impl StateRecord {
 
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>> {
         read_record(&folder.join(STATE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::containers::settings::{Host, PidMode, SecurityModules, Settings};
+
+    const MACHINE: Host = Host::plain(2);
+
+    fn folder_with(change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = json!({
+            "version": 1,
+            "id": "07".repeat(32),
+            "name": "box",
+            "created": "",
+            "image": format!("sha256:{}", "01".repeat(32)),
+            "driver": "overlay2",
+            "config": {},
+            "host_config": {},
+            "mounts": [{
+                "destination": "/data",
+                "source": {"volume": {"name": "data", "copy": "copy", "origin": "named"}},
+                "access": "read_write",
+            }],
+        });
+        change(&mut record);
+        std::fs::write(folder.path().join(RECORD), record.to_string()).unwrap();
+        folder
+    }
+
+    fn settings(folder: &Path, machine: &Host) -> Result<Settings> {
+        let record = ContainerRecord::load(folder).unwrap().unwrap();
+        Settings::parse(&record.config, &record.host_config, machine)
+    }
+
+    #[test]
+    fn private_process_ids_of_old_records_are_private() {
+        let folder = folder_with(|record| record["host_config"]["PidMode"] = json!("private"));
+        assert_eq!(settings(folder.path(), &MACHINE).unwrap().pid, PidMode::Private);
+        let folder = folder_with(|record| record["host_config"]["PidMode"] = json!("mine"));
+        settings(folder.path(), &MACHINE).unwrap_err();
+    }
+
+    #[test]
+    fn a_machine_that_has_changed_keeps_its_containers() {
+        let folder = folder_with(|record| {
+            record["host_config"] = json!({
+                "CpuRealtimePeriod": 1_000_000,
+                "CpuRealtimeRuntime": 1000,
+                "CpusetCpus": "7",
+                "CpusetMems": "3",
+                "NanoCpus": 8_000_000_000_i64,
+                "SecurityOpt": ["label=type:x"],
+            });
+        });
+        let modules = SecurityModules { selinux: true, ..SecurityModules::default() };
+        let machine = Host { modules, ..MACHINE };
+        settings(folder.path(), &machine).unwrap_err();
+        settings(folder.path(), &machine.for_records()).unwrap();
+    }
+
+    #[test]
+    fn the_volumes_of_a_record_that_makes_no_sense_are_known() {
+        let folder = folder_with(|record| record["host_config"] = json!("?"));
+        ContainerRecord::load(folder.path()).unwrap_err();
+        assert_eq!(ContainerRecord::load_volumes(folder.path()).unwrap(), ["data"]);
     }
 }

@@ -18,7 +18,7 @@ use super::container::{Container, Rest};
 use super::exits::Run;
 use super::health::HEALTH_FILE;
 use super::record::{ContainerRecord, MountSource, StateRecord, StoppedBy};
-use super::settings::{Host, Settings};
+use super::settings::Settings;
 use super::state::{Ended, Freeze, Oom, Running, State};
 use super::volumes::SHARED_MEMORY;
 use super::{Containers, Folders};
@@ -54,30 +54,46 @@ impl Containers {
                 remove_leftover(&path);
                 continue;
             }
-            if name.parse::<ContainerId>().is_err() {
+            let Ok(id) = name.parse::<ContainerId>() else {
                 // Not ours: lost+found, or what a person put there.
                 continue;
-            }
+            };
             match self.load_one(&path) {
                 Ok(Some(container)) => self.registry.insert(Arc::new(container)),
                 // Killed before the record was written: the container never was.
                 Ok(None) => remove_leftover(&path),
                 Err(error) => {
                     tracing::error!(folder = %path.display(), error = error.message(), "cannot load a container: it is left alone");
+                    self.keep_volumes(&path, &id);
                 }
             }
         }
         self.sweep_run_folders()?;
         for container in self.registry.all() {
             for mount in &container.record().mounts {
-                if let MountSource::Volume { name, .. } = &mount.source
-                    && let Err(error) = self.acquire_volume(name, &container.id)
-                {
-                    tracing::warn!(container = %container.id, volume = name, error = error.message(), "a volume is missing");
+                if let MountSource::Volume { name, .. } = &mount.source {
+                    self.keep_volume(name, &container.id);
                 }
             }
         }
         Ok(())
+    }
+
+    /// What a container that cannot be loaded has in volumes is nothing to prune: it may run, and a person may still
+    /// want to save it.
+    fn keep_volumes(&self, folder: &Path, id: &ContainerId) {
+        match ContainerRecord::load_volumes(folder) {
+            Ok(names) => names.iter().for_each(|name| self.keep_volume(name, id)),
+            Err(error) => {
+                tracing::warn!(container = %id, error = error.message(), "its volumes are not known");
+            }
+        }
+    }
+
+    fn keep_volume(&self, name: &str, id: &ContainerId) {
+        if let Err(error) = self.acquire_volume(name, id) {
+            tracing::warn!(container = %id, volume = name, error = error.message(), "a volume is missing");
+        }
     }
 
     /// What a killed daemon left of starts that it did not end.
@@ -111,8 +127,7 @@ impl Containers {
                 StateRecord::new(State::Exited(unknown_end(now)), 0, StoppedBy::Itself)
             }
         };
-        // A machine that has fewer CPUs than it had does not make its containers unknown.
-        let machine = Host { cpus: u32::MAX, nodes: u32::MAX, ..self.machine.clone() };
+        let machine = self.machine.for_records();
         let settings = Settings::parse(&record.config, &record.host_config, &machine)?;
         let folders = Folders { data: folder.to_owned(), ..self.folders(&record.id)? };
         let state = with_last_health(state, &folders.run);

@@ -48,6 +48,18 @@ impl Host {
         })
     }
 
+    /// What records are read with: containers are not unknown because the machine has less than it had, or has SELinux
+    /// now. What the kernel cannot do is told when one is started.
+    pub(crate) fn for_records(&self) -> Self {
+        Self {
+            cpus: u32::MAX,
+            nodes: u32::MAX,
+            has_cgroup_v1: self.has_cgroup_v1,
+            features: Feature::all().collect(),
+            modules: SecurityModules { selinux: false, ..self.modules },
+        }
+    }
+
     /// One of so many processors with cgroup v1 and nothing special.
     #[cfg(test)]
     pub(crate) const fn plain(cpus: u32) -> Self {
