@@ -103,3 +103,21 @@ fn a_running_container_is_not_removed_without_force() {
         refused.fails_saying(1, "conflict: unable to remove repository reference \"busybox\"");
     }
 }
+
+#[test]
+fn an_exec_makes_no_folder_and_no_user() {
+    let host = TestHost::new();
+    host.busybox();
+    host.barge(&["run", "-d", "--name", "cc", "busybox", "sleep", "1000"]).ok();
+    for client in Client::both() {
+        let run = host.run(client, &["exec", "-w", "/nope", "cc", "pwd"]);
+        assert!(run.code == 126 || run.code == 127, "{run:?}");
+        assert!(
+            format!("{}{}", run.stdout, run.stderr).contains("chdir to cwd (\"/nope\")"),
+            "{run:?}"
+        );
+        let run = host.run(client, &["exec", "-u", "nobody-here", "cc", "id"]);
+        assert_eq!(run.code, 126, "{run:?}");
+    }
+    host.barge(&["exec", "cc", "ls", "-d", "/nope"]).fails_saying(1, "No such file or directory");
+}

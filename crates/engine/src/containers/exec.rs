@@ -308,7 +308,7 @@ impl Containers {
         request: &ExecStartRequest,
         error: EngineError,
     ) -> Result<ExecStarted> {
-        let code = i64::from(error.exit_code(255));
+        let code = i64::from(error.exit_code(126));
         exec.end_with(code);
         let is_about_the_command = matches!(error, EngineError::Exec { .. });
         if request.detach || !is_about_the_command {

@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use barge_oci::runtime::{Linux, Process};
 use barge_sys::{exec, process, seccomp, signal};
 
+use self::workdir::Missing;
 use crate::error::{At as _, Stage, StartError};
 use crate::handshake::ToParent;
 use crate::plan::{CreatePlan, InitProcess, Plan};
@@ -75,7 +76,7 @@ fn run(text: &[u8], filter: &[u8], parent: &mut ToParent) -> Result<(), StartErr
                 new_session()?;
                 None
             };
-            let command = become_process(&plan.process, None)?;
+            let command = become_process(&plan.process, None, Missing::Refused)?;
             parent.ready(terminal.as_ref().map(std::os::fd::AsFd::as_fd))?;
             drop(terminal);
             execute(&plan.process, &filter, &command)
@@ -117,7 +118,7 @@ fn create(plan: &CreatePlan<'_>, filter: &[u8], parent: &mut ToParent) -> Result
     hide::read_only(&linux.readonly_paths)?;
     hide::mask(&linux.masked_paths)?;
     root::finish(root, &later)?;
-    let command = become_process(process, reaper)?;
+    let command = become_process(process, reaper, Missing::Made)?;
     parent.ready(terminal.as_ref().map(std::os::fd::AsFd::as_fd))?;
     drop(terminal);
     if !parent.wait_for_go() {
@@ -130,10 +131,11 @@ fn create(plan: &CreatePlan<'_>, filter: &[u8], parent: &mut ToParent) -> Result
 fn become_process(
     process: &Process,
     reaper: Option<OwnedFd>,
+    folder: Missing,
 ) -> Result<command::Command, StartError> {
     limits::set_rlimits(process)?;
     let user = identity::resolve(process)?;
-    workdir::enter(&process.cwd)?;
+    workdir::enter(&process.cwd, folder)?;
     identity::set_labels(process)?;
     let environment = identity::environment(process, &user)?;
     identity::become_user(process, &user)?;

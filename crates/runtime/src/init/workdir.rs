@@ -8,13 +8,22 @@ use rustix::io::Errno;
 
 use crate::error::{At as _, Stage, StartError};
 
-/// Enters it, making it when it is missing: images name folders that nothing made.
-pub(super) fn enter(path: &str) -> Result<(), StartError> {
+/// What becomes of a working directory that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is made: images name folders that nothing made.
+    Made,
+    /// One more process of a container gets what there is.
+    Refused,
+}
+
+/// Enters it.
+pub(super) fn enter(path: &str, missing: Missing) -> Result<(), StartError> {
     if path == "/" {
         return rustix::process::chdir("/").at(Stage::WorkingDirectory, || failed(path));
     }
     match rustix::process::chdir(path) {
-        Err(Errno::NOENT) => {
+        Err(Errno::NOENT) if missing == Missing::Made => {
             let folder = openat2::open_root(Path::new("/"))
                 .and_then(|root| {
                     let mode = Mode::from_raw_mode(0o755);

@@ -240,10 +240,22 @@ fn finish(asked: &Asked<'_>, outcome: &Outcome, view: View) -> Result<()> {
     }
     let is_stdout_taken =
         asked.request.outputs.iter().any(|output| output.delivery == Delivery::Stdout);
-    if view == View::Quiet && !is_stdout_taken && !id.is_empty() {
-        Streams.line(id)?;
+    match view {
+        View::Quiet if !is_stdout_taken && !id.is_empty() => Streams.line(id)?,
+        View::Quiet | View::RawJson => {}
+        View::Plain | View::Live => tell_image(outcome),
     }
     Ok(())
+}
+
+/// In BuildKit's words.
+fn tell_image(outcome: &Outcome) {
+    if let Some(id) = &outcome.image {
+        Streams.note(format!("writing image {id}"));
+    }
+    for name in &outcome.names {
+        Streams.note(format!("naming to {name}"));
+    }
 }
 
 /// Of a build, in buildx's names.
