@@ -14,37 +14,24 @@ pub struct Download {
     answer: Answer,
 }
 
-/// What is known of a file: it is sent only when it is another one.
-#[derive(Clone, Debug, Default)]
-pub struct Unless {
-    /// What the server called it (`ETag`).
-    pub etag: Option<String>,
-    /// When it changed (`Last-Modified`); asked about when it has no name.
-    pub modified: Option<String>,
-}
-
-impl Unless {
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let (name, value) = match (&self.etag, &self.modified) {
-            (Some(etag), _) => (header::IF_NONE_MATCH, etag),
-            (None, Some(modified)) => (header::IF_MODIFIED_SINCE, modified),
-            (None, None) => return None,
-        };
-        // What no header can carry cannot be asked about.
-        HeaderValue::from_str(value).ok().map(|value| (name, value))
-    }
+/// The question whether a file is another one than what a server called `etag`. Dates are not asked about: a server
+/// answers that a file has not changed since then also when it went back to an older one (RFC 9110, section 13.1.3).
+fn condition(etag: &str) -> Option<(HeaderName, HeaderValue)> {
+    // What no header can carry cannot be asked about.
+    HeaderValue::from_str(etag).ok().map(|value| (header::IF_NONE_MATCH, value))
 }
 
 impl Registry {
-    /// Asks for `http(s)://…`; through the same proxies as registries. `None` when the file is still the one that is known.
+    /// Asks for `http(s)://…`; through the same proxies as registries. `None` when the file is still the one that the server
+    /// called `known` (its `ETag`).
     ///
     /// # Errors
     /// What is no such address, nobody who answers, a status that is no success.
-    pub async fn download(&self, url: &str, unless: &Unless) -> Result<Option<Download>> {
+    pub async fn download(&self, url: &str, known: Option<&str>) -> Result<Option<Download>> {
         let bad = |source| RegistryError::BadUrl { url: url.to_owned(), source };
         let parsed: Url = url.parse().map_err(bad)?;
         let mut request = Request::new(Method::GET, parsed);
-        let condition = unless.header();
+        let condition = known.and_then(condition);
         let is_asked = condition.is_some();
         request.headers.extend(condition);
         let answer = self.live().transport.send(request).await?;
@@ -114,6 +101,13 @@ fn file_name(disposition: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_asked_about_by_what_its_server_called_it() {
+        let (name, value) = condition("\"one\"").unwrap();
+        assert_eq!((name, value.as_bytes()), (header::IF_NONE_MATCH, &b"\"one\""[..]));
+        assert_eq!(condition("a\nb"), None);
+    }
 
     #[test]
     fn a_servers_name_for_a_file_has_no_folders() {

@@ -38,7 +38,7 @@ use barge_types::Reference;
 pub use blob::BlobStream;
 pub use config::{ConfigError, Deadlines, Insecure, Mirror, RegistryConfig, RetryPolicy};
 pub use credentials::Credentials;
-pub use download::{Download, Unless};
+pub use download::Download;
 pub use error::{Failure, RegistryError, Result};
 pub use login::LoginAnswer;
 pub use manifest::{FetchedManifest, ManifestHead};

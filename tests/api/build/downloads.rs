@@ -91,22 +91,23 @@ fn a_file_that_has_not_changed_is_not_sent_again() {
     let host = HOST.host();
     host.busybox();
     let (server, url) = Server::start(&host);
-    for path in ["/tagged", "/dated"] {
+    // A date says nothing of a file that went back to an older one, so that only names are asked about.
+    for (path, again) in [("/tagged", 304), ("/dated", 200)] {
         server.lock().is_new = false;
         let url = format!("{url}{path}");
         assert_eq!(added(&host, &url), "old\n784111777 600\n");
         assert_eq!(server.statuses(), [200]);
         assert_eq!(added(&host, &url), "cached");
-        assert_eq!(server.statuses(), [304]);
+        assert_eq!(server.statuses(), [again]);
         // The bytes are those that were kept, whatever the step is.
         let text = format!("FROM busybox\nADD {url} /elsewhere{path}\nRUN cat /elsewhere{path}\n");
         let said = build(&host, "networkmode=none&nocache=1", &dockerfile(&text));
         assert_eq!(output(&said), "old\n");
-        assert_eq!(server.statuses(), [304]);
+        assert_eq!(server.statuses(), [again]);
         server.lock().is_new = true;
         assert_eq!(added(&host, &url), "new\n784198177 600\n");
         assert_eq!(added(&host, &url), "cached");
-        assert_eq!(server.statuses(), [200, 304]);
+        assert_eq!(server.statuses(), [200, again]);
     }
     // Of this one nobody can say whether it is the same.
     let plain = format!("{url}/plain");

@@ -64,8 +64,11 @@ impl Downloads {
         self.folder.join(format!("{name}.json"))
     }
 
+    /// None also when there is no `ETag` to ask by, as older versions kept.
     fn load(&self, name: &str) -> Option<DownloadRecord> {
-        serde_json::from_slice(&fs::read(self.record(name)).ok()?).ok()
+        let record: DownloadRecord =
+            serde_json::from_slice(&fs::read(self.record(name)).ok()?).ok()?;
+        record.etag.is_some().then_some(record)
     }
 
     fn save(&self, name: &str, record: &DownloadRecord) -> Result<()> {
@@ -100,12 +103,10 @@ impl Downloads {
         Ok(true)
     }
 
-    /// Keeps a file that does not change any more, if it can be asked for changes of it.
+    /// Keeps a file that does not change any more, if it can be asked for changes of it: by its `ETag`, as a date tells
+    /// nothing of a file that went back to an older one.
     pub(crate) fn keep(&self, url: &str, path: &Path, told: &Downloaded) -> Result<()> {
-        let Some(digest) = told.digest.filter(|_| told.etag.is_some() || told.modified.is_some())
-        else {
-            return Ok(());
-        };
+        let Some(digest) = told.digest.filter(|_| told.etag.is_some()) else { return Ok(()) };
         let name = name_of(url);
         let temporary = durable::temporary_name(&self.folder)
             .map_err(BuildError::io("name a file in", &self.folder))?;
@@ -206,7 +207,26 @@ mod tests {
         let downloads = Downloads::open(&folder.path().join("d")).unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "bytes").unwrap();
-        downloads.keep("http://a/f", &path, &told(None)).unwrap();
+        let dated = Downloaded { modified: Some(784_111_777), ..told(None) };
+        downloads.keep("http://a/f", &path, &dated).unwrap();
         assert_eq!(downloads.find("http://a/f"), None);
+    }
+
+    #[test]
+    fn what_was_kept_by_its_date_alone_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("d");
+        let downloads = Downloads::open(&at).unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "bytes").unwrap();
+        downloads.keep("http://a/f", &path, &told(Some("1"))).unwrap();
+        let name = name_of("http://a/f");
+        let mut record = downloads.load(&name).unwrap();
+        (record.etag, record.modified) = (None, Some(784_111_777));
+        downloads.save(&name, &record).unwrap();
+        assert_eq!(downloads.find("http://a/f"), None);
+        assert!(!downloads.take("http://a/f", &folder.path().join("taken")).unwrap());
+        Downloads::open(&at).unwrap();
+        assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
     }
 }

@@ -5,7 +5,6 @@ use std::io::Write as _;
 
 use barge_builder::runner::Cancel;
 use barge_builder::sources::Downloaded;
-use barge_registry::Unless;
 use jiff::fmt::rfc2822;
 
 use super::BuildSources;
@@ -18,12 +17,9 @@ impl BuildSources {
         known: Option<&Downloaded>,
         (into, cancel): (&mut File, &Cancel),
     ) -> Result<Option<Downloaded>> {
-        let unless = Unless {
-            etag: known.and_then(|known| known.etag.clone()),
-            modified: known.and_then(|known| date(known.modified?)),
-        };
+        let etag = known.and_then(|known| known.etag.as_deref());
         let work = async {
-            let Some(mut download) = self.images.registries.client.download(url, &unless).await?
+            let Some(mut download) = self.images.registries.client.download(url, etag).await?
             else {
                 return Ok(None);
             };
@@ -49,12 +45,6 @@ fn seconds(date: &str) -> Option<i64> {
     Some(parsed.timestamp().as_second())
 }
 
-fn date(seconds: i64) -> Option<String> {
-    let zone = jiff::tz::TimeZone::UTC;
-    let time = jiff::Timestamp::from_second(seconds).ok()?.to_zoned(zone);
-    Some(time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +53,5 @@ mod tests {
     fn dates_of_http_are_read() {
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(seconds("yesterday"), None);
-        assert_eq!(date(784_111_777).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
     }
 }
