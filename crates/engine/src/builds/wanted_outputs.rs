@@ -44,7 +44,8 @@ pub(super) fn parse(
                 switch(&key, &value)?;
             }
             (OutputKind::Image | OutputKind::Registry, "push") => {
-                kind = if switch(&key, &value)? { OutputKind::Registry } else { kind };
+                let is_pushed = switch(&key, &value)?;
+                kind = if is_pushed { OutputKind::Registry } else { OutputKind::Image };
                 continue;
             }
             // An image of ours is always there as a whole.
@@ -91,7 +92,9 @@ mod tests {
     fn an_image_that_is_pushed_is_a_registrys() {
         let (output, _) = parsed("image", &[("push", "true"), ("unpack", "false")]).unwrap();
         assert_eq!((output.kind, output.names.len()), (OutputKind::Registry, 2));
-        assert_eq!(parsed("image", &[("push", "0")]).unwrap().0.kind, OutputKind::Image);
+        for kind in ["image", "registry"] {
+            assert_eq!(parsed(kind, &[("push", "0")]).unwrap().0.kind, OutputKind::Image);
+        }
     }
 
     #[test]
