@@ -15,13 +15,32 @@ const NAME: &str = "io.containerd.image.name";
 /// A name or only a tag, as the specification has it.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// What is taken of an index.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    platform: &'a Platform,
+    only: Only,
+    /// How many indexes may be within it.
+    depth: usize,
+}
+
+/// The only image of an index, when it is for another platform.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Only {
+    /// Taken: whoever loads an archive wants what is in it.
+    Taken,
+    /// Left: somebody asked for a platform.
+    Left,
+}
+
 pub(super) fn plan(archive: &Archive) -> Result<Vec<Plan>> {
     let index = index(archive)?;
     let host = Platform::host();
+    let wanted = Wanted { platform: &host, only: Only::Taken, depth: DEPTH };
     let mut plans: Vec<Plan> = Vec::new();
     for descriptor in index.manifests.iter().filter(|descriptor| is_image(descriptor)) {
         let reference = name_of(descriptor);
-        let mut plan = plan_one(archive, descriptor, (&host, DEPTH))?;
+        let mut plan = plan_one(archive, descriptor, wanted)?;
         plan.references.extend(reference);
         plans.push(plan);
     }
@@ -36,7 +55,7 @@ fn index(archive: &Archive) -> Result<Index> {
 /// Which image of a layout is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayoutName {
-    /// A tag, or a whole name; `latest` when there is no digest either.
+    /// A tag, or a whole name; `latest`, or the only image, when there is no digest either.
     pub tag: Option<String>,
     /// Of a manifest or an index, which counts before the tag.
     pub digest: Option<Digest>,
@@ -51,13 +70,14 @@ pub(super) fn plan_named(
     let index = index(archive)?;
     let descriptor = match name.digest {
         Some(digest) => by_digest(archive, &index, digest)?,
-        None => by_tag(&index, name.tag.as_deref().unwrap_or("latest"))?,
+        None => by_tag(&index, name.tag.as_deref())?,
     };
-    plan_one(archive, &descriptor, (platform, DEPTH))
+    plan_one(archive, &descriptor, Wanted { platform, only: Only::Left, depth: DEPTH })
 }
 
-/// By the tag, which a layout with one image alone need not have.
-fn by_tag(index: &Index, tag: &str) -> Result<Descriptor> {
+/// By the tag; a layout with one image alone need not have one when nobody asks for it.
+fn by_tag(index: &Index, asked: Option<&str>) -> Result<Descriptor> {
+    let tag = asked.unwrap_or("latest");
     let mut images = index.manifests.iter().filter(|descriptor| is_image(descriptor));
     let is_named = |descriptor: &&Descriptor| {
         [REF_NAME, NAME].iter().any(|key| {
@@ -70,7 +90,7 @@ fn by_tag(index: &Index, tag: &str) -> Result<Descriptor> {
         return Ok(found.clone());
     }
     match (images.next(), images.next()) {
-        (Some(only), None) => Ok(only.clone()),
+        (Some(only), None) if asked.is_none() => Ok(only.clone()),
         _ => Err(ImageError::archive(format!("no image with the tag {tag} is in it"))),
     }
 }
@@ -116,22 +136,18 @@ fn is_image(descriptor: &Descriptor) -> bool {
         && !descriptor.platform.as_ref().is_some_and(is_unknown)
 }
 
-fn plan_one(
-    archive: &Archive,
-    descriptor: &Descriptor,
-    (platform, depth): (&Platform, usize),
-) -> Result<Plan> {
+fn plan_one(archive: &Archive, descriptor: &Descriptor, wanted: Wanted<'_>) -> Result<Plan> {
     let bytes = read_blob(archive, descriptor)?;
     if !media_type::is_index(&descriptor.media_type) {
         return plan_manifest(archive, bytes, &descriptor.media_type);
     }
     let index: Index =
         serde_json::from_slice(&bytes).map_err(ImageError::json(descriptor.digest.clone()))?;
-    let Some(depth) = depth.checked_sub(1) else {
+    let Some(depth) = wanted.depth.checked_sub(1) else {
         return Err(ImageError::archive("its indexes are nested too deep"));
     };
-    let chosen = choose(archive, &index, platform)?;
-    let mut plan = plan_one(archive, chosen, (platform, depth))?;
+    let chosen = choose(archive, &index, wanted)?;
+    let mut plan = plan_one(archive, chosen, Wanted { depth, ..wanted })?;
     plan.index = Some(ManifestBytes { bytes, media_type: descriptor.media_type.clone() });
     Ok(plan)
 }
@@ -159,8 +175,9 @@ pub(super) fn add_manifests(archive: &Archive, plans: &mut [Plan]) {
     }
 }
 
-/// The image for a platform, among those that are in the archive; the only one whatever it is for.
-fn choose<'a>(archive: &Archive, index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor> {
+/// The image for a platform, among those that are in the archive; the only one also when it does not say what it is for.
+fn choose<'a>(archive: &Archive, index: &'a Index, wanted: Wanted<'_>) -> Result<&'a Descriptor> {
+    let Wanted { platform: wanted, only, .. } = wanted;
     let is_there = |descriptor: &&Descriptor| {
         is_image(descriptor)
             && entry_of(descriptor).is_ok_and(|(entry, _)| archive.contains(&entry))
@@ -176,8 +193,10 @@ fn choose<'a>(archive: &Archive, index: &'a Index, wanted: &Platform) -> Result<
         fits(descriptor) && variant.unwrap_or_default() == wanted.variant().unwrap_or_default()
     };
     let best = there.iter().find(fits_whole).or_else(|| there.iter().find(fits));
+    let is_taken = |descriptor: &Descriptor| only == Only::Taken || descriptor.platform.is_none();
     match (best, there.as_slice()) {
-        (Some(descriptor), _) | (None, [descriptor]) => Ok(descriptor),
+        (Some(descriptor), _) => Ok(descriptor),
+        (None, [descriptor]) if is_taken(descriptor) => Ok(descriptor),
         _ => Err(ImageError::archive(format!("no image for {wanted} is in it"))),
     }
 }

@@ -189,6 +189,35 @@ fn an_image_of_a_layout_in_a_folder_is_found_by_tag_platform_or_digest() {
 }
 
 #[test]
+fn the_only_image_of_a_layout_is_no_other_than_what_was_asked_for() {
+    let layer = tar(&[("what", b"one")]);
+    let ground = ground();
+    let load = |folder: &tempfile::TempDir, tag: Option<&str>, platform: &str| {
+        let name = LayoutName { tag: tag.map(str::to_owned), digest: None };
+        let platform = platform.parse().unwrap();
+        let held = ground.store.load_layout(folder.path(), (&name, &platform), &mut |_| {});
+        held.map(|held| ground.text(&held.id.to_string(), "what")).map_err(|it| it.to_string())
+    };
+    let host = Platform::host().to_string();
+    let mut layout = Layout::new();
+    let one = named(layout.image(&[&layer], &[&layer]), REF_NAME, "v1");
+    let plain = layout.unpacked(&[one]);
+    assert_eq!(load(&plain, None, &host).unwrap(), "one");
+    assert_eq!(load(&plain, Some("v1"), &host).unwrap(), "one");
+    let error = load(&plain, Some("v2"), &host).unwrap_err();
+    assert!(error.contains("no image with the tag v2 is in it"), "{error}");
+
+    let mut layout = Layout::new();
+    let other = on(layout.image(&[&layer], &[&layer]), "linux", "s390x");
+    let index = json!({"schemaVersion": 2, "manifests": [other]}).to_string();
+    let index = layout.blob(INDEX, index.as_bytes());
+    let indexed = layout.unpacked(&[index]);
+    assert_eq!(load(&indexed, None, "linux/s390x").unwrap(), "one");
+    let error = load(&indexed, None, "linux/ppc64le").unwrap_err();
+    assert!(error.contains("no image for linux/ppc64le is in it"), "{error}");
+}
+
+#[test]
 fn a_layout_in_a_folder_is_not_trusted() {
     let ground = ground();
     let load = |folder: &tempfile::TempDir| {
