@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
 use crate::error::{BuildError, Result};
 
 /// `SSH_AGENTC_REQUEST_IDENTITIES` and `SSH_AGENTC_SIGN_REQUEST`.
@@ -21,6 +24,8 @@ const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 const LONGEST: u32 = 256 << 10;
 /// Connections at one time; more are closed.
 const AT_ONCE: usize = 64;
+/// How long nothing is accepted after an error, as when there are too many open files.
+const REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// A socket that passes on what it hears; closed when this is dropped.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ impl AgentProxy {
     /// Serves a listener.
     pub(super) fn start(listener: UnixListener, agent: &Path) -> Result<Self> {
         // Whether there is one at all is known before the step begins.
-        UnixStream::connect(agent).map_err(BuildError::io("reach the SSH agent", agent))?;
+        reach(agent).map_err(BuildError::io("reach the SSH agent", agent))?;
         let shared = Arc::new(Shared { agent: agent.to_owned(), state: Mutex::default() });
         let listener = Arc::new(listener);
         let (own, served) = (Arc::clone(&shared), Arc::clone(&listener));
@@ -78,6 +83,24 @@ impl Drop for AgentProxy {
     }
 }
 
+/// A connection to an agent that takes it now: one whose queue is full (`EAGAIN`, connect(2)) could hold who waits for
+/// ever.
+fn reach(agent: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(agent)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// Waits a little, or until the listener is shut down: whether it was.
+fn rest(listener: &UnixListener) -> bool {
+    // Of a connection that waits nothing is heard, so that an error that stays does not come again at once.
+    let mut ends = [PollFd::new(listener, PollFlags::empty())];
+    rustix::event::poll(&mut ends, Some(&REST)).is_ok_and(|count| count > 0)
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,14 +109,23 @@ impl Shared {
     fn accept(&self, listener: &UnixListener) {
         thread::scope(|scope| {
             for step in listener.incoming() {
-                let Ok(step) = step else { return };
+                let Ok(step) = step else {
+                    if self.lock().is_over || rest(listener) {
+                        return;
+                    }
+                    continue;
+                };
                 match self.connect(step) {
                     Ok(Some((number, ends))) => {
-                        scope.spawn(move || {
+                        let served = move || {
                             // Who asks is told by the end of the connection.
                             serve(&ends).ok();
                             self.lock().open.remove(&number);
-                        });
+                        };
+                        if thread::Builder::new().spawn_scoped(scope, served).is_err() {
+                            // Closed: its other ends went with what was to serve it.
+                            self.lock().open.remove(&number);
+                        }
                     }
                     Ok(None) => return,
                     // Closed: the agent has gone, or there are too many.
@@ -105,15 +137,21 @@ impl Shared {
 
     /// A connection of its own to the agent; none when all is over.
     fn connect(&self, step: UnixStream) -> io::Result<Option<(u64, [UnixStream; 2])>> {
+        let state = self.lock();
+        if state.is_over {
+            return Ok(None);
+        }
+        if state.open.len() >= AT_ONCE {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        // Whoever ends this is not held up by the agent.
+        drop(state);
+        let agent = reach(&self.agent)?;
+        let kept = [step.try_clone()?, agent.try_clone()?];
         let mut state = self.lock();
         if state.is_over {
             return Ok(None);
         }
-        if state.open.len() == AT_ONCE {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
-        let agent = UnixStream::connect(&self.agent)?;
-        let kept = [step.try_clone()?, agent.try_clone()?];
         state.next += 1;
         let number = state.next;
         state.open.insert(number, kept);
@@ -212,6 +250,39 @@ mod tests {
         assert!(asked(&mut step, &[0, 0, 0, 1, 11]).is_some());
         drop(proxy);
         assert!(matches!(step.read(&mut [0]), Ok(0) | Err(_)));
+    }
+
+    #[test]
+    fn an_agent_that_takes_no_connection_holds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        let agent = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&agent, 0).unwrap();
+        let listener = UnixListener::bind(folder.path().join("step")).unwrap();
+        // What is asked at the start fills the queue.
+        let proxy = AgentProxy::start(listener, &path).unwrap();
+        assert_eq!(reach(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let connect = || UnixStream::connect(folder.path().join("step")).unwrap();
+        assert_eq!(connect().read(&mut [0]).unwrap(), 0);
+        // It is asked again when it has time.
+        agent.accept().unwrap();
+        let mut step = connect();
+        let (mut end, _) = agent.accept().unwrap();
+        step.write_all(&[0, 0, 0, 1, 11]).unwrap();
+        assert!(message(&mut end).unwrap().is_some());
+        drop(proxy);
+        assert!(matches!(step.read(&mut [0]), Ok(0) | Err(_)));
+    }
+
+    #[test]
+    fn who_rests_is_woken_by_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("step");
+        let listener = UnixListener::bind(&path).unwrap();
+        let _waiting = UnixStream::connect(&path).unwrap();
+        assert!(!rest(&listener));
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
+        assert!(rest(&listener));
     }
 
     #[test]
