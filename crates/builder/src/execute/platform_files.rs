@@ -41,8 +41,8 @@ fn folder(platform: &Platform) -> String {
 pub(super) struct Joiner<W> {
     out: Writer<W>,
     split: Split,
-    /// What is there, and whose it is.
-    there: HashMap<Vec<u8>, String>,
+    /// What is there, whose it is, and whether it is a folder.
+    there: HashMap<Vec<u8>, (String, bool)>,
 }
 
 impl<W: Write> Joiner<W> {
@@ -89,16 +89,17 @@ impl<W: Write> Joiner<W> {
             Split::Together => {
                 let is_folder = header.kind == EntryKind::Directory;
                 match self.there.get(&name) {
-                    Some(first) if !is_folder && first != &place => {
+                    // Only folders are the same for all.
+                    Some((_, true)) if is_folder => Ok(None),
+                    Some((first, _)) if first != &place => {
                         // BuildKit's words.
                         Err(BuildError::Invalid(format!(
                             "cannot overwrite {} from {first} with {place} when split option is disabled",
                             String::from_utf8_lossy(&name)
                         )))
                     }
-                    Some(_) if is_folder => Ok(None),
                     Some(_) | None => {
-                        self.there.insert(name, place);
+                        self.there.insert(name, (place, is_folder));
                         Ok(Some(header))
                     }
                 }
@@ -132,12 +133,16 @@ mod tests {
     }
 
     fn joined(split: Split, second: &str) -> Result<Vec<String>> {
+        joined_with(split, (second, EntryKind::Regular, "2"))
+    }
+
+    fn joined_with(split: Split, second: (&str, EntryKind, &str)) -> Result<Vec<String>> {
         use EntryKind::{Directory, HardLink, Regular};
         let mut bytes = Vec::new();
         let mut joiner = Joiner::new(&mut bytes, split);
         let own = [("d/", Directory, ""), ("d/x", Regular, "1"), ("d/twin", HardLink, "d/x")];
         joiner.add(&"linux/arm/v7".parse().unwrap(), archive(&own))?;
-        let other = [("d/", Directory, ""), (second, Regular, "2")];
+        let other = [("d/", Directory, ""), second];
         joiner.add(&"linux/amd64".parse().unwrap(), archive(&other))?;
         joiner.finish()?;
         let mut reader = Reader::new(&bytes[..]);
@@ -163,6 +168,16 @@ mod tests {
             "linux_amd64/d/x",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn together_a_folder_meets_only_folders() {
+        use EntryKind::{Directory, Regular, Symlink};
+        for second in [("d/x", Directory, ""), ("d", Symlink, "x"), ("d", Regular, "2")] {
+            let error = joined_with(Split::Together, second).unwrap_err().to_string();
+            let name = second.0;
+            assert!(error.starts_with(&format!("cannot overwrite {name} from ")), "{error}");
+        }
     }
 
     #[test]
