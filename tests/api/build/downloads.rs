@@ -47,7 +47,9 @@ impl Server {
     fn answer(&self, mut stream: TcpStream) {
         let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
         let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-        let path = head[0].split(' ').nth(1).unwrap().to_owned();
+        // Somebody who only looked whether there is a server.
+        let Some(first) = head.first() else { return };
+        let path = first.split(' ').nth(1).unwrap().to_owned();
         let asked = head.iter().find(|line| line.to_ascii_lowercase().starts_with("if-"));
         let asked = asked.cloned().unwrap_or_default().to_ascii_lowercase();
         let mut web = self.lock();
