@@ -1,7 +1,7 @@
 //! The stages of a plan as threads.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use barge_dockerfile::ast::{Instruction, Located, Stage};
@@ -11,7 +11,7 @@ use super::slots::Slots;
 use super::state::StageState;
 use crate::error::{BuildError, Result};
 use crate::event::StepLine;
-use crate::plan::Plan;
+use crate::plan::{Plan, circular};
 
 /// A plan on its way.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) slots: Slots,
     /// Stages that run or ran, with the numbers of their first steps.
     begun: Mutex<BTreeMap<usize, u32>>,
+    /// Stages that wait for others, as their instructions and triggers came to it.
+    asked: Mutex<BTreeSet<(usize, usize)>>,
     /// Before each stage's name, when there are several platforms.
     prefix: String,
     error: Mutex<Option<BuildError>>,
@@ -34,8 +36,8 @@ impl<'a> Graph<'a> {
             _ => format!("{} ", plan.platform),
         };
         let slots = Slots::new(plan.stages.len());
-        let (begun, error) = (Mutex::default(), Mutex::new(None));
-        let graph = Self { running, plan, slots, begun, prefix, error };
+        let (begun, asked, error) = (Mutex::default(), Mutex::default(), Mutex::new(None));
+        let graph = Self { running, plan, slots, begun, asked, prefix, error };
         let lines = graph.plan.needed.iter().flat_map(|&index| graph.begin(index)).collect();
         (graph, lines)
     }
@@ -54,15 +56,31 @@ impl<'a> Graph<'a> {
         self.lines((index, first), stage)
     }
 
-    /// Runs a stage that nobody was known to need: a trigger of an image may name any stage before its own. Others wait for
-    /// it as for all.
-    pub(crate) fn ensure(&self, index: usize) {
+    /// Runs a stage that nobody was known to need: a trigger of an image may name any stage before its own, and through a
+    /// named context any at all. Others wait for it as for all. Refuses one that would wait for who asks.
+    pub(crate) fn ensure(&self, asking: usize, index: usize) -> Result<()> {
+        // Of two that ask for each other the second sees what the first noted.
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert((asking, index));
+        let needs = |stage: usize| {
+            let own = asked.range((stage, 0)..=(stage, usize::MAX)).map(|&(_, other)| other);
+            self.plan.stages[stage].needs().chain(own).collect()
+        };
+        if let Some(stage) = circle(asking, &needs) {
+            return Err(circular(&self.plan.stages[stage].label));
+        }
+        drop(asked);
+        self.run_missing(index);
+        Ok(())
+    }
+
+    fn run_missing(&self, index: usize) {
         let lines = self.begin(index);
         if lines.is_empty() {
             return;
         }
         self.running.announce(lines);
-        self.plan.stages[index].needs().for_each(|other| self.ensure(other));
+        self.plan.stages[index].needs().for_each(|other| self.run_missing(other));
         self.run_stage(index);
     }
 
@@ -173,10 +191,46 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// A stage that needs itself, among those that a stage needs.
+fn circle(from: usize, needs: &dyn Fn(usize) -> Vec<usize>) -> Option<usize> {
+    fn go(
+        index: usize,
+        needs: &dyn Fn(usize) -> Vec<usize>,
+        (way, done): (&mut Vec<usize>, &mut BTreeSet<usize>),
+    ) -> Option<usize> {
+        if way.contains(&index) {
+            return Some(index);
+        }
+        if done.contains(&index) {
+            return None;
+        }
+        way.push(index);
+        let found = needs(index).into_iter().find_map(|other| go(other, needs, (way, done)));
+        way.pop();
+        done.insert(index);
+        found
+    }
+    go(from, needs, (&mut Vec::new(), &mut BTreeSet::new()))
+}
+
 /// Whether an instruction is a step of its own in BuildKit's view.
 fn is_shown(instruction: &Instruction) -> bool {
     matches!(
         instruction,
         Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_that_needs_itself_is_found() {
+        let found = |from: usize, needs: &[&[usize]]| circle(from, &|stage| needs[stage].to_vec());
+        assert_eq!(found(3, &[&[], &[0], &[0], &[1, 2]]), None);
+        assert_eq!(found(0, &[&[1], &[2], &[0]]), Some(0));
+        assert_eq!(found(0, &[&[0]]), Some(0));
+        assert_eq!(found(2, &[&[1], &[0], &[0]]), Some(0));
+    }
 }

@@ -60,7 +60,8 @@ impl Graph<'_> {
             let origin =
                 self.origin(stage, word).map_err(|error| self.running.source.at(line, error))?;
             if let Some(other) = origin.stage() {
-                self.ensure(other);
+                let ready = self.ensure(stage, other);
+                ready.map_err(|error| self.running.source.at(line, error))?;
                 self.slots.wait(other, self.running.cancel)?;
             }
         }

@@ -77,10 +77,7 @@ impl Plan {
     /// Takes a stage and all that it needs; refuses those that need themselves.
     fn need(&mut self, index: usize, way: &mut Vec<usize>) -> Result<()> {
         if way.contains(&index) {
-            let label = &self.stages[index].label;
-            return Err(BuildError::Invalid(format!(
-                "circular dependency detected on stage: {label}"
-            )));
+            return Err(circular(&self.stages[index].label));
         }
         if self.needed.contains(&index) {
             return Ok(());
@@ -121,6 +118,12 @@ impl StagePlan {
         }
         Ok(Self { label: label(stage, index), base, platform, needs })
     }
+}
+
+/// The error of a stage that needs itself.
+pub(crate) fn circular(label: &str) -> BuildError {
+    // BuildKit's words.
+    BuildError::Invalid(format!("circular dependency detected on stage: {label}"))
 }
 
 fn lines<T>(located: &Located<T>) -> RangeInclusive<u32> {

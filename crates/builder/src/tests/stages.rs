@@ -132,6 +132,38 @@ fn a_trigger_takes_files_of_stages_and_contexts_of_the_file_that_it_runs_in() {
 }
 
 #[test]
+fn a_trigger_does_not_wait_for_what_waits_for_its_stage() {
+    let workshop = workshop();
+    for (name, context) in [("triggers", "x"), ("others", "y")] {
+        let text = format!("FROM busybox\nONBUILD COPY --from={context} /a /copied\n");
+        let mut request = workshop.request(&text);
+        request.tags = vec![name.parse().unwrap()];
+        workshop.image(&request);
+    }
+    let circular = |text: &str, contexts: &[(&str, &str)]| {
+        let mut request = workshop.request(text);
+        for (name, stage) in contexts {
+            let stage = NamedContext::Stage((*stage).to_owned());
+            request.named_contexts.insert((*name).to_owned(), stage);
+        }
+        let error = workshop.build(&request).unwrap_err().chain();
+        assert!(error.contains("circular dependency detected on stage: "), "{error}");
+    };
+    // A stage that runs already, and one that the trigger begins.
+    circular("FROM triggers AS a\nFROM a AS b\n", &[("x", "b")]);
+    let text = "FROM triggers AS a\nRUN true\nFROM busybox AS b\nCOPY --from=a /a /b\nFROM a\n";
+    circular(text, &[("x", "b")]);
+    circular("FROM triggers AS a\n", &[("x", "a")]);
+    // Two whose triggers name each other.
+    let text = "FROM triggers AS a\nFROM others AS b\nFROM busybox\nCOPY --from=a /a /b\n";
+    circular(text, &[("x", "b"), ("y", "a")]);
+    // Two that need each other, neither of them the trigger's.
+    let text = "FROM busybox AS c\nCOPY --from=z /a /b\nFROM c AS d\nFROM triggers\n";
+    circular(text, &[("x", "d"), ("z", "d")]);
+    assert!(workshop.leftovers().is_empty());
+}
+
+#[test]
 fn a_stage_that_only_a_trigger_needs_fails_the_build() {
     let workshop = workshop();
     let mut request = workshop.request("FROM busybox\nONBUILD COPY --from=tools /a /copied\n");
