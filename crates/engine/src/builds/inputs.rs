@@ -154,9 +154,7 @@ impl Prepared {
             request.platforms = platforms.collect::<Result<_>>()?;
         }
         request.annotations = inputs.annotations;
-        let outputs = inputs.outputs.into_iter();
-        let outputs = outputs.map(|output| wanted_outputs::parse(output, &mut request.annotations));
-        request.outputs = outputs.collect::<Result<_>>()?;
+        request.outputs = wanted_outputs::parse_all(inputs.outputs, &mut request.annotations)?;
         for entitlement in &inputs.allow {
             allow(entitlement, request)?;
         }

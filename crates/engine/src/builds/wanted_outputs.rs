@@ -11,11 +11,38 @@ use crate::error::{EngineError, Result};
 /// What starts an option that is an annotation of the image.
 const ANNOTATION: &str = "annotation.";
 
-/// The builder's words; annotations are of all that the build makes.
-pub(super) fn parse(
-    output: BuildOutput,
+/// The builder's words. Annotations are of all images that a build makes, so that those of one output are refused beside
+/// another image.
+pub(super) fn parse_all(
+    outputs: Vec<BuildOutput>,
     annotations: &mut BTreeMap<String, String>,
-) -> Result<Output> {
+) -> Result<Vec<Output>> {
+    let images = outputs.iter().filter(|output| !matches!(output.kind.as_str(), "local" | "tar"));
+    let is_of_one = images.count() > 1;
+    let mut all = Vec::new();
+    for output in outputs {
+        let mut own = BTreeMap::new();
+        all.push(parse(output, &mut own)?);
+        for (key, value) in own {
+            if is_of_one {
+                return Err(EngineError::NotImplemented(format!(
+                    "option {ANNOTATION}{key}={value} of one of several images is not supported: expected --annotation"
+                )));
+            }
+            match annotations.get(&key) {
+                Some(other) if *other != value => {
+                    return Err(invalid(format!(
+                        "annotation {key} is {other:?} and {value:?} at the same time"
+                    )));
+                }
+                Some(_) | None => annotations.insert(key, value),
+            };
+        }
+    }
+    Ok(all)
+}
+
+fn parse(output: BuildOutput, annotations: &mut BTreeMap<String, String>) -> Result<Output> {
     let mut kind = match output.kind.as_str() {
         "image" => OutputKind::Image,
         "local" | "tar" => OutputKind::Files,
@@ -102,6 +129,31 @@ mod tests {
         let (output, annotations) = parsed("oci", &[("annotation.a.b", "c")]).unwrap();
         assert_eq!(annotations, [("a.b".to_owned(), "c".to_owned())].into());
         assert!(output.options.is_empty());
+    }
+
+    #[test]
+    fn annotations_of_one_image_do_not_go_to_others() {
+        let output = |kind: &str, value: &str| {
+            let attributes = match value {
+                "" => BTreeMap::new(),
+                value => [("annotation.a".to_owned(), value.to_owned())].into(),
+            };
+            BuildOutput { kind: kind.to_owned(), name: String::new(), attributes }
+        };
+        let parsed = |outputs: &[BuildOutput]| {
+            let mut annotations = [("a".to_owned(), "1".to_owned())].into();
+            parse_all(outputs.to_vec(), &mut annotations).map_err(|error| error.to_string())
+        };
+        assert_eq!(parsed(&[output("oci", "1"), output("tar", "")]).unwrap().len(), 2);
+        assert_eq!(parsed(&[output("oci", ""), output("image", "")]).unwrap().len(), 2);
+        assert_eq!(
+            parsed(&[output("oci", "1"), output("image", "")]).unwrap_err(),
+            "option annotation.a=1 of one of several images is not supported: expected --annotation"
+        );
+        assert_eq!(
+            parsed(&[output("oci", "2")]).unwrap_err(),
+            "annotation a is \"1\" and \"2\" at the same time"
+        );
     }
 
     #[test]
