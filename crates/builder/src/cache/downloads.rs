@@ -23,6 +23,7 @@ pub(crate) const KIND: &str = "source.http";
 /// What is known of a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct DownloadRecord {
+    /// To be shown: without what may be secret.
     url: String,
     name: String,
     etag: Option<String>,
@@ -66,8 +67,10 @@ impl Downloads {
 
     /// None also when there is no `ETag` to ask by, as older versions kept.
     fn load(&self, name: &str) -> Option<DownloadRecord> {
-        let record: DownloadRecord =
+        let mut record: DownloadRecord =
             serde_json::from_slice(&fs::read(self.record(name)).ok()?).ok()?;
+        // Older versions kept all of it.
+        record.url = redacted(&record.url);
         record.etag.is_some().then_some(record)
     }
 
@@ -115,7 +118,7 @@ impl Downloads {
         fs::rename(&temporary, &data).map_err(BuildError::io("rename", &temporary))?;
         let size = fs::metadata(path).map_err(BuildError::io("look at", path))?.len();
         let record = DownloadRecord {
-            url: url.to_owned(),
+            url: redacted(url),
             name: told.name.clone(),
             etag: told.etag.clone(),
             modified: told.modified,
@@ -162,6 +165,15 @@ impl Downloads {
     }
 }
 
+/// An address without credentials and query (RFC 3986, section 3), in which there may be tokens.
+fn redacted(url: &str) -> String {
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
 fn name_of(url: &str) -> String {
     KeyMaker::new("download").word(url).finish().hex()
 }
@@ -199,6 +211,22 @@ mod tests {
         downloads.remove(&entries[0].id).unwrap();
         assert!(downloads.entries().is_empty());
         assert!(!downloads.take("http://a/f", &folder.path().join("again")).unwrap());
+    }
+
+    #[test]
+    fn what_is_secret_in_an_address_is_neither_kept_nor_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let downloads = Downloads::open(&folder.path().join("d")).unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "bytes").unwrap();
+        let url = "https://me:secret@a:81/f@1?token=secret#x";
+        downloads.keep(url, &path, &told(Some("1"))).unwrap();
+        let record = fs::read_to_string(downloads.record(&name_of(url))).unwrap();
+        assert!(!record.contains("secret"), "{record}");
+        assert_eq!(downloads.entries()[0].description, "http url https://a:81/f@1");
+        assert_eq!(downloads.find(url), Some(told(Some("1"))));
+        assert_eq!(downloads.find("https://a:81/f@1"), None);
+        assert_eq!(redacted("http://u@h"), "http://h");
     }
 
     #[test]
