@@ -287,6 +287,7 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     if request.purpose != Purpose::Build {
         return Ok(built);
     }
+    request.check()?;
     let hosts = [Platform::host()];
     let platforms =
         if request.platforms.is_empty() { &hosts[..] } else { request.platforms.as_slice() };

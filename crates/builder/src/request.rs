@@ -7,8 +7,11 @@ use barge_archive::compression::Compression;
 use barge_image::LayoutName;
 use barge_types::{Platform, Reference};
 
+use crate::error::{BuildError, Result};
 use crate::runner::StepNetwork;
 use crate::sources::Pull;
+
+const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
 
 /// One build.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +79,18 @@ impl BuildRequest {
 
     /// Whether one platform is treated as several.
     pub(crate) fn is_multi_platform(&self) -> bool {
-        self.is_on("BUILDKIT_MULTI_PLATFORM")
+        self.is_on(MULTI_PLATFORM)
+    }
+
+    /// Refuses what would have no effect: the image of one platform has no index.
+    pub(crate) fn check(&self) -> Result<()> {
+        let is_files = |output: &Output| output.kind == OutputKind::Files;
+        let has_image = self.outputs.is_empty() || !self.outputs.iter().all(is_files);
+        if has_image && self.platforms.len() < 2 && self.is_multi_platform() {
+            let text = format!("{MULTI_PLATFORM} for the image of one platform");
+            return Err(BuildError::Unsupported(text));
+        }
+        Ok(())
     }
 
     /// The name of the host that steps see.

@@ -69,4 +69,14 @@ fn one_platform_may_be_treated_as_several() {
     let mut reader = barge_archive::tar::Reader::new(built.results[0].open().unwrap());
     let first = reader.next_entry().unwrap().unwrap().header().path.clone();
     assert_eq!(first, b"linux_s390x/");
+    // No image of one platform has an index.
+    let image = Output { kind: OutputKind::Oci, names: Vec::new(), options: Default::default() };
+    for outputs in [Vec::new(), vec![request.outputs[0].clone(), image]] {
+        request.outputs = outputs;
+        let error = workshop.build(&request).unwrap_err().chain();
+        let expected = "BUILDKIT_MULTI_PLATFORM for the image of one platform is not supported";
+        assert_eq!(error, expected);
+    }
+    request.platforms.push("linux/amd64".parse().unwrap());
+    assert_eq!(workshop.build(&request).unwrap().results.len(), 2);
 }
