@@ -137,17 +137,27 @@ impl RotatingFile {
             return Ok(());
         }
         self.settle();
+        // Without a current file the older ones have moved already, and opening the next failed (a
+        // full disk). Moving them again with each message would remove all of them.
+        if self.path.exists() {
+            self.shift()?;
+        }
+        self.file = open_file(&self.path)?;
+        self.size = 0;
+        if self.config.compress {
+            self.pack_last();
+        }
+        Ok(())
+    }
+
+    /// Makes room for a new file.
+    fn shift(&self) -> Result<(), LogError> {
         let oldest = self.config.max_files - 1;
         for name in [rotated(&self.path, oldest), packed(&self.path, oldest)] {
             present(fs::remove_file(&name), &name)?;
         }
         for age in (0..oldest).rev() {
             self.grow_older(age)?;
-        }
-        self.file = open_file(&self.path)?;
-        self.size = 0;
-        if self.config.compress {
-            self.pack_last();
         }
         Ok(())
     }

@@ -96,6 +96,23 @@ fn a_full_file_is_rotated_and_the_oldest_goes() {
 }
 
 #[test]
+fn a_rotation_that_could_not_open_its_file_goes_on_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), Some(60), 3);
+    for line in [b"one", b"two", b"six"] {
+        log.log(&message(line));
+    }
+    log.flush().unwrap();
+    // As it is when the renames were done and there was no space for the new file.
+    fs::remove_file(folder.path().join("x.log")).unwrap();
+    log.log(&message(b"new"));
+    log.flush().unwrap();
+    for (name, line) in [("x.log", "new"), ("x.log.1", "two"), ("x.log.2", "one")] {
+        assert!(text(folder.path(), name).starts_with(&format!(r#"{{"log":"{line}\n""#)), "{name}");
+    }
+}
+
+#[test]
 fn a_single_file_is_emptied_when_it_is_full() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), Some(60), 1);
