@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::net::RecvFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::tls::{TlsConfig, TlsStream};
 use super::{Address, Packets, Transport};
@@ -85,13 +85,14 @@ impl Connection {
     }
 
     /// Whether the other end is still there. Without asking, the first packets after a restart of
-    /// the remote would go nowhere: the kernel takes them and learns of it later.
+    /// the remote would go nowhere: the kernel takes them and learns of it later. Peeking for the
+    /// end would not do: nobody reads what a remote says in front of it, as a TLS 1.3 server's
+    /// tickets.
     fn is_alive(&self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(self.as_fd(), &mut [0_u8; 1], flags) {
-            Ok((length, _)) => length > 0,
-            Err(errno) => errno == rustix::io::Errno::AGAIN,
-        }
+        let ends = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), ends)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut fds, Some(&now)), Ok(0))
     }
 
     /// As much as it takes now.
@@ -208,5 +209,48 @@ impl Transport for Streamed {
             self.connection = None;
             self.options.address.refused(error)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::testing::DEADLINE;
+
+    fn wait_for_end(connection: &Connection) {
+        let mut fds = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::RDHUP)];
+        let limit = Timespec::try_from(DEADLINE).unwrap();
+        assert_eq!(poll(&mut fds, Some(&limit)), Ok(1));
+    }
+
+    #[test]
+    fn a_remote_that_spoke_before_it_went_is_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = dial_tcp(&[listener.local_addr().unwrap()]).unwrap();
+        let connection = Connection::Tcp(stream);
+        let (mut remote, _) = listener.accept().unwrap();
+        assert!(connection.is_alive());
+        remote.write_all(b"a ticket that nobody reads").unwrap();
+        assert!(connection.is_alive());
+        drop(remote);
+        wait_for_end(&connection);
+        assert!(!connection.is_alive());
+    }
+
+    #[test]
+    fn the_same_over_a_unix_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let listener = UnixListener::bind(&path).unwrap();
+        let connection = Connection::Unix(UnixStream::connect(&path).unwrap());
+        let (mut remote, _) = listener.accept().unwrap();
+        remote.write_all(b"hi").unwrap();
+        assert!(connection.is_alive());
+        drop(remote);
+        wait_for_end(&connection);
+        assert!(!connection.is_alive());
     }
 }
