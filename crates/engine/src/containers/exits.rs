@@ -1,9 +1,11 @@
 //! What happens when a container ends: told at once, taken down after that, and perhaps started again.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::pin::Pin;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use barge_shim_api::{EXIT_FILE, Event, Exit, ExitRecord, Request};
@@ -26,6 +28,9 @@ const RECOVERED: Duration = Duration::from_secs(10);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
 /// How long the tear-down of a run may take before a verb that waits for it says so.
 pub(super) const TEAR_DOWN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// For a thread that makes one system call.
+const REAPER_STACK: usize = 64 * 1024;
 
 /// A run of a container: its shim, and since when.
 #[derive(Debug)]
@@ -168,26 +173,24 @@ impl Containers {
                 }
             }
         };
-        let is_gone = tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_ok();
-        if !is_gone {
+        let is_done = tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_ok();
+        let reaped = if is_done {
+            run.child.map_or(Ok(()), |child| reap_beside(child).map(drop))
+        } else {
             tracing::warn!(container = %container.id, "the shim does not end: it is killed");
             run.shim.kill();
-        }
-        let (this, target, child) = (Arc::clone(self), Arc::clone(container), run.child);
-        let reaped = blocking::run(move || {
-            if let Some(mut child) = child {
-                if !is_gone {
+            let (this, target, child) = (Arc::clone(self), Arc::clone(container), run.child);
+            blocking::run(move || {
+                if let Some(mut child) = child {
                     // It may have ended meanwhile.
                     child.kill().ok();
+                    child.wait().map_err(EngineError::io("wait for", "a shim"))?;
                 }
-                child.wait().map_err(EngineError::io("wait for", "a shim"))?;
-            }
-            if !is_gone {
                 this.clear_cgroup(&target);
-            }
-            Ok(())
-        })
-        .await;
+                Ok(())
+            })
+            .await
+        };
         if let Err(error) = reaped {
             tracing::warn!(container = %container.id, error = error.message(), "a shim was not reaped");
         }
@@ -215,7 +218,7 @@ impl Containers {
         let socket = std::fs::remove_file(&container.shim_socket);
         for removed in [socket, std::fs::remove_dir_all(&container.run_folder)] {
             if let Err(error) = removed
-                && error.kind() != std::io::ErrorKind::NotFound
+                && error.kind() != io::ErrorKind::NotFound
             {
                 report("remove the files of the run", &error);
             }
@@ -317,5 +320,35 @@ impl Containers {
             let facts: Vec<(&str, String)> = facts.into_iter().collect();
             self.tell_with(container, "exec_die", &facts);
         }
+    }
+}
+
+/// Takes the exit status of a shim that closed its connection, whenever it ends. By then its socket and its cgroup are
+/// gone, and nothing is left of it but its log, which a slow remote may keep open for seconds: no verb waits for that.
+///
+/// A thread of its own: one of tokio's pool would keep the daemon from ending.
+fn reap_beside(mut child: Child) -> Result<Option<JoinHandle<io::Result<ExitStatus>>>> {
+    let failed = || EngineError::io("wait for", "a shim");
+    if child.try_wait().map_err(failed())?.is_some() {
+        return Ok(None);
+    }
+    let thread = std::thread::Builder::new().name("shim-reap".to_owned()).stack_size(REAPER_STACK);
+    thread.spawn(move || child.wait()).map(Some).map_err(failed())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_shim_that_lingers_and_it_is_reaped() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        // It ends with its input: waiting for it would take for ever here.
+        let reaper = reap_beside(child).unwrap().unwrap();
+        drop(input);
+        assert!(reaper.join().unwrap().unwrap().success());
     }
 }
