@@ -17,7 +17,7 @@ pub(crate) const DIFFERENCES: &[(&str, &str)] = &[
     ("df: + Containers[].NetworkSettings.Networks.*.GwPriority", SINCE),
     ("*: + EnableIPv4", SINCE),
     ("networks: + [].EnableIPv4", SINCE),
-    ("info: + CDISpecDirs", SINCE),
+    ("info: + CDISpecDirs*", SINCE),
     ("*: - HostConfig.KernelMemory*", GONE),
     ("info: - KernelMemory*", GONE),
     ("wait: - Error", GONE),
