@@ -6,7 +6,8 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use barge_logdriver::{Format, LogFile, LogOrigin, LogTarget, ReadOptions, Reader};
+use barge_logdriver::{Format, LogFile, LogTarget, ReadOptions, Reader};
+use barge_shim_api::LogOrigin;
 use barge_shim_api::{ConsoleSize, StdinMode};
 use rustix::event::{PollFd, Timespec, poll};
 
@@ -168,6 +169,8 @@ fn a_client_that_is_gone_holds_nothing_back() {
     let (mut stdio, mut process) = piped(StdinMode::Open, None);
     let gone = attach(&mut stdio, BOTH);
     let stays = attach(&mut stdio, STDOUT);
+    // A process that another test is starting has a copy of every descriptor for a moment: dropping is not the end.
+    gone.shutdown(std::net::Shutdown::Both).unwrap();
     drop(gone);
     for _ in 0..3 {
         process.stdout.as_mut().unwrap().write_all(b"x").unwrap();
