@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Instant;
 
+use barge_shim_api::LogOrigin;
+
 use crate::attributes::check_attributes;
 use crate::drivers;
 use crate::error::LogError;
@@ -45,25 +47,6 @@ pub struct Congestion<'a> {
     pub fd: BorrowedFd<'a>,
     /// Then nobody waits any more; messages are dropped until the log goes on.
     pub until: Instant,
-}
-
-/// The container that a log belongs to, as remote drivers tell of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LogOrigin {
-    /// The container's whole id.
-    pub id: String,
-    /// Its name, without `/`.
-    pub name: String,
-    /// Its image's whole id, with `sha256:`.
-    pub image_id: String,
-    /// The name by which the image was chosen.
-    pub image_name: String,
-    /// Its entry point and arguments.
-    pub command: String,
-    /// When it was made, RFC 3339.
-    pub created: String,
-    /// What the option `tag` comes to, or its default.
-    pub tag: String,
 }
 
 /// Which log to open.

@@ -32,7 +32,7 @@ mod testing;
 
 pub use attributes::{LogSubject, attributes};
 pub use copier::{Copier, MAX_LINE};
-pub use driver::{Congestion, LogDriver, LogOrigin, LogTarget, open, validate};
+pub use driver::{Congestion, LogDriver, LogTarget, open, validate};
 pub use drivers::{JsonFile, Local, Nothing, driver_names, is_cache_option};
 pub use error::LogError;
 pub use file_names::LogFile;

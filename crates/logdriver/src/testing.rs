@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::driver::{LogDriver, LogOrigin, LogTarget};
+use barge_shim_api::LogOrigin;
+
+use crate::driver::{LogDriver, LogTarget};
 use crate::message::{Completeness, Message, Stream};
 use crate::options::Options;
 

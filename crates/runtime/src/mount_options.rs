@@ -2,6 +2,7 @@
 //!
 //! A word that is no option of every mount is the file system's own (`size=64k`), as in mount(8).
 
+use barge_oci::runtime::MOUNT_INSIDE;
 use barge_sys::mount::{Attributes, Change, Propagation, Reach};
 
 /// All words of one mount, sorted by what they are for.
@@ -69,9 +70,6 @@ const CLASSIC: [(Attributes, u32); 8] = [
     (Attributes::MOUNT_ATTR_STRICTATIME, 1 << 24),
 ];
 
-/// Before the path of a folder of a volume; a word of barge's own.
-const INSIDE: &str = "x-barge.inside=";
-
 impl MountOptions {
     /// Sorts the words; none is refused here, the file system refuses what it does not know.
     pub(crate) fn parse(words: &[String]) -> Self {
@@ -113,8 +111,8 @@ impl MountOptions {
         match word {
             "bind" => self.bind = self.bind.or(Some(Reach::One)),
             "rbind" => self.bind = Some(Reach::Tree),
-            own if own.starts_with(INSIDE) => {
-                self.inside = own.strip_prefix(INSIDE).map(str::to_owned);
+            own if own.starts_with(MOUNT_INSIDE) => {
+                self.inside = own.strip_prefix(MOUNT_INSIDE).map(str::to_owned);
             }
             own => {
                 if !self.data.is_empty() {

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use barge_cgroups::{CgroupError, CgroupManager, CgroupPath, Layout};
-use barge_logdriver::{LogDriver, LogOrigin, LogTarget};
+use barge_logdriver::{LogDriver, LogTarget};
 use barge_oci::runtime::{NamespaceType, Process, Spec};
 use barge_runtime_core::{CreateOptions, Created, ExecOptions, StartError, seccomp_flags};
 use barge_shim_api::{
@@ -350,21 +350,12 @@ fn attach_all(mut stdio: Stdio, streams: Vec<(AttachStreams, OwnedFd)>) -> Resul
 }
 
 fn open_log(log: &LogConfig) -> Result<Box<dyn LogDriver>, Failure> {
-    let origin = &log.origin;
     barge_logdriver::open(&LogTarget {
         driver: &log.driver,
         path: &log.path,
         options: &log.options,
         attributes: &log.attributes,
-        origin: &LogOrigin {
-            id: origin.id.clone(),
-            name: origin.name.clone(),
-            image_id: origin.image_id.clone(),
-            image_name: origin.image_name.clone(),
-            command: origin.command.clone(),
-            created: origin.created.clone(),
-            tag: origin.tag.clone(),
-        },
+        origin: &log.origin,
     })
     .map_err(|error| Failure::new(FailureKind::System, "log", joined(&error)))
 }

@@ -8,6 +8,7 @@ mod digest;
 mod error_kind;
 mod id;
 mod name;
+pub mod path;
 mod platform;
 mod port;
 mod reference;

@@ -79,6 +79,10 @@ pub struct Root {
     pub readonly: bool,
 }
 
+/// The word of a mount's options, before a path, that means that folder of the source alone: it is looked up with the
+/// source as the root. barge's own, and known to its runtime only.
+pub const MOUNT_INSIDE: &str = "x-barge.inside=";
+
 /// One mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {

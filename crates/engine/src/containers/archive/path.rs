@@ -7,6 +7,7 @@ use std::path::Path;
 
 use barge_archive::resource::Resource;
 use barge_sys::openat2;
+use barge_types::path::{Ending, clean};
 use rustix::fs::OFlags;
 
 /// A path of a container.
@@ -17,34 +18,11 @@ pub(super) struct ContainerPath {
     ending: Ending,
 }
 
-/// What a path ends in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    Name,
-    Slash,
-    Dot,
-}
-
 impl ContainerPath {
     pub(super) fn parse(text: &str) -> Self {
-        let mut parts: Vec<&str> = Vec::new();
-        for part in text.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
-        }
-        // As Go's `filepath.Base`, which does not mind slashes at the end.
-        let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let ending = if last == "." {
-            Ending::Dot
-        } else if text.ends_with('/') || parts.is_empty() {
-            Ending::Slash
-        } else {
-            Ending::Name
-        };
-        Self { absolute: format!("/{}", parts.join("/")), ending }
+        let absolute = clean(text);
+        let ending = Ending::of(text, &absolute);
+        Self { absolute, ending }
     }
 
     /// Without what it ends in.

@@ -116,20 +116,11 @@ pub(crate) fn clean(destination: &str) -> Result<String> {
             "invalid mount path: '{destination}' mount path must be absolute"
         )));
     }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in destination.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    if parts.is_empty() {
+    let cleaned = barge_types::path::clean(destination);
+    if cleaned == "/" {
         return Err(invalid("invalid volume specification: destination can't be '/'"));
     }
-    Ok(format!("/{}", parts.join("/")))
+    Ok(cleaned)
 }
 
 /// `[SOURCE:]DESTINATION[:MODE]`.

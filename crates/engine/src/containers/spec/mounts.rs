@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use barge_oci::runtime::Mount;
+use barge_oci::runtime::{MOUNT_INSIDE, Mount};
 
 use super::Start;
 use crate::containers::record::{Access, MountRecord, MountSource, Recursion};
@@ -100,9 +100,6 @@ fn etc_files(start: &Start<'_>) -> Vec<Mount> {
         .collect()
 }
 
-/// The runtime's word for a folder of the source, which it looks up without following a link out of it.
-pub(super) const INSIDE: &str = "x-barge.inside=";
-
 fn user_mount(record: &MountRecord, source: &Path) -> Mount {
     let access = match record.access {
         Access::ReadWrite => "rw",
@@ -141,7 +138,7 @@ fn user_mount(record: &MountRecord, source: &Path) -> Mount {
         MountSource::Volume { subpath, .. } => {
             let mut mount = bind(&record.destination, source, &["rbind", "rprivate", access]);
             if !subpath.is_empty() {
-                mount.options.push(format!("{INSIDE}{}", subpath.trim_start_matches('/')));
+                mount.options.push(format!("{MOUNT_INSIDE}{}", subpath.trim_start_matches('/')));
             }
             mount
         }

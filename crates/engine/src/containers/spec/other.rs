@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use barge_oci::runtime::{LinuxSeccomp, Mount, Process, Spec};
+use barge_oci::runtime::{LinuxSeccomp, MOUNT_INSIDE, Mount, Process, Spec};
 use barge_sys::openat2;
 use barge_types::accounts;
 
-use super::mounts::INSIDE;
 use crate::error::{EngineError, Result};
 
 /// Where the small init is in the container, as in Docker.
@@ -19,7 +18,7 @@ pub(crate) fn complete(
     (rootfs, init): (&Path, Option<&Path>),
     seccomp: Option<LinuxSeccomp>,
 ) -> Result<()> {
-    let is_inside = |mount: &Mount| mount.options.iter().any(|word| word.starts_with(INSIDE));
+    let is_inside = |mount: &Mount| mount.options.iter().any(|word| word.starts_with(MOUNT_INSIDE));
     if let Some(mount) = spec.mounts.iter().find(|mount| is_inside(mount)) {
         // It would follow a link that another user of the volume puts there.
         return Err(EngineError::NotImplemented(format!(

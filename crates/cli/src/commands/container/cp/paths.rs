@@ -3,13 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// What a path ends in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    Name,
-    Slash,
-    Dot,
-}
+use barge_types::path::{Ending, clean};
 
 /// A path, absolute and clean, and what it ended in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,24 +16,9 @@ impl CopyPath {
     /// What `text` means from the folder `base`.
     pub(super) fn new(base: &str, text: &str) -> Self {
         let whole = if text.starts_with('/') { text.to_owned() } else { format!("{base}/{text}") };
-        let mut parts: Vec<&str> = Vec::new();
-        for part in whole.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
-        }
-        let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        // Nothing at all is the folder itself.
-        let ending = if last == "." || text.is_empty() {
-            Ending::Dot
-        } else if text.ends_with('/') || parts.is_empty() {
-            Ending::Slash
-        } else {
-            Ending::Name
-        };
-        Self { absolute: format!("/{}", parts.join("/")), ending }
+        let absolute = clean(&whole);
+        let ending = Ending::of(text, &absolute);
+        Self { absolute, ending }
     }
 
     /// A path of this machine.

@@ -10,7 +10,9 @@ use barge_client::{Client, ExtractOptions, Upload};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::download::text;
-use super::paths::{CopyPath, Ending, Found, Target, target};
+use barge_types::path::Ending;
+
+use super::paths::{CopyPath, Found, Target, target};
 use super::{Copy, pipe};
 use crate::commands::image::upload;
 use crate::error::{CliError, Result};
