@@ -99,6 +99,7 @@ fn execs(client: &Client, table: &mut Table) -> anyhow::Result<()> {
     for _ in 0..EXECS {
         client.run(&["exec", "many0", "true"])?;
     }
+    rest(SETTLED);
     table.note(ROWS[6], Who::Barge, memory::keepers(Who::Barge)?);
     many::remove(client, 1)
 }

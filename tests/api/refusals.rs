@@ -150,6 +150,31 @@ fn who_kills_or_stops_what_waits_for_its_restart_ends_that() {
 }
 
 #[test]
+fn who_kills_what_its_policy_is_just_starting_ends_that() {
+    let host = TestHost::new();
+    host.busybox();
+    let api = host.api();
+    let body = json!({
+        "Image": "busybox", "Cmd": ["true"],
+        "HostConfig": {"NetworkMode": "none", "RestartPolicy": {"Name": "always"}},
+    });
+    // Each at another moment of its first restart, 100 ms after its end.
+    for round in 0..10 {
+        let made = api.post("/containers/create", body.clone()).is(201).json();
+        let id = made["Id"].as_str().unwrap();
+        api.post(&format!("/containers/{id}/start"), Value::Null).is(204);
+        let ended = || host.status(id) == "restarting";
+        eventually("it has ended once", ended);
+        for _ in 0..round * 4 {
+            ended();
+        }
+        api.post(&format!("/containers/{id}/kill"), Value::Null).is(204);
+        assert_eq!(host.status(id), "exited");
+        api.delete(&format!("/containers/{id}")).is(204);
+    }
+}
+
+#[test]
 fn an_exec_of_a_paused_container_can_be_started_later() {
     let host = TestHost::new();
     host.busybox();

@@ -27,13 +27,14 @@ impl Containers {
             let is_end = signal == Signal::KILL || signal == container.settings().stop_signal;
             let mut running =
                 if is_end { container.end_by_user() } else { container.state().running() };
-            if is_end && matches!(container.state(), State::Restarting(_)) {
-                // Its policy would start it again, and may be about to.
+            let may_start = |state| matches!(state, State::Restarting(_) | State::Running(_));
+            if is_end && running.is_none() && may_start(container.state()) {
+                // Its policy would start it again, or just has: nothing does while the verb is held.
                 let _verb = container.verb.lock().await;
-                if keep_stopped(&container) == Stopped::Now {
+                running = container.end_by_user();
+                if running.is_none() && keep_stopped(&container) == Stopped::Now {
                     return Ok(());
                 }
-                running = container.end_by_user();
             }
             let Some(running) = running else {
                 return Err(EngineError::Conflict(format!(

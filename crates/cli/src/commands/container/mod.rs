@@ -79,11 +79,23 @@ fn at_once<'a, F>(
 where
     F: Future,
 {
+    so_many_at_once(AT_ONCE, names, act)
+}
+
+/// The same for `limit` of them.
+fn so_many_at_once<'a, F>(
+    limit: usize,
+    names: &'a [String],
+    act: impl Fn(&'a str) -> F,
+) -> impl Stream<Item = (&'a str, F::Output)> + Unpin
+where
+    F: Future,
+{
     let acting = stream::iter(names).map(move |name| {
         let acting = act(name);
         async move { (name.as_str(), acting.await) }
     });
-    Box::pin(acting.buffered(AT_ONCE))
+    Box::pin(acting.buffered(limit))
 }
 
 /// Does the same to all `names`; prints each when it is done, in order, and goes on after an error.

@@ -11,7 +11,7 @@ use clap::Args as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::at_once;
+use super::so_many_at_once;
 use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::filters;
@@ -62,6 +62,8 @@ const FIELDS: &[Field] = &[
 const COLUMNS: &[&str] =
     &["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
 
+/// Each takes a second, most of it waiting: how many may wait together, and open a connection each.
+const SAMPLES: usize = 500;
 /// Between two pictures, as in Docker.
 const REFRESH: Duration = Duration::from_millis(500);
 
@@ -80,7 +82,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     if flags.no_stream {
         let mut rows = Vec::new();
         let mut failures = Vec::new();
-        let mut samples = at_once(&names, |name| client.stats_once(name));
+        let mut samples = so_many_at_once(SAMPLES, &names, |name| client.stats_once(name));
         while let Some((name, sample)) = samples.next().await {
             match sample {
                 Ok(sample) => rows.push(row(name, &sample, &flags)),
