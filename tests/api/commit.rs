@@ -1,6 +1,6 @@
 //! What a container changed, through the API: listed, as an archive, as an image; as dockerd answers and tells.
 
-use barge_testkit::{Sharing, TestHost, eventually};
+use barge_testkit::{Sharing, TestHost, Victim, eventually};
 use serde_json::{Value, json};
 
 static HOST: Sharing = Sharing::new();
@@ -141,10 +141,10 @@ fn a_daemon_that_dies_in_a_commit_leaves_nobody_frozen() {
     host.busybox();
     host.barge(&["run", "-d", "--name", "cc", "busybox", "sh", "-c", "echo 1 > /f; sleep 1000"])
         .ok();
-    host.arm_fault(1);
+    host.arm_fault(Victim::Daemon, 1);
     host.barge(&["commit", "cc", "made"]).fails(1);
     host.kill9();
-    assert!(host.disarm_fault().is_some());
+    assert!(host.disarm_fault(Victim::Daemon).is_some());
     host.start();
     assert_eq!(host.status("cc"), "running");
     host.barge(&["exec", "cc", "true"]).ok();

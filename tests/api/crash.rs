@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use barge_testkit::{ArchiveImage, Layout, TarBuilder, TestHost, busybox_tar, eventually};
+use barge_testkit::{
+    ArchiveImage, Layout, TarBuilder, TestHost, Victim, busybox_tar, eventually, fault_places,
+};
 use serde_json::json;
 
 use crate::registry::server::Registry;
@@ -22,17 +24,6 @@ struct Verb<'a> {
     image: &'a str,
     /// Whether it is there afterwards.
     comes: bool,
-}
-
-/// The places to be killed at: all, or those of Fibonacci.
-fn places() -> Box<dyn Iterator<Item = u32>> {
-    if std::env::var_os("BARGE_ALL_FAULTS").is_some() {
-        return Box::new(1..);
-    }
-    Box::new(
-        std::iter::successors(Some((1, 2)), |(one, two)| Some((*two, one + two)))
-            .map(|(one, _)| one),
-    )
 }
 
 /// Every blob and every layer.
@@ -69,13 +60,13 @@ fn prune(host: &TestHost) {
 fn kill_at_each_place(host: &mut TestHost, verb: &Verb<'_>) {
     let empty = on_disk(host);
     let line: Vec<&str> = verb.line.iter().map(String::as_str).collect();
-    for place in places() {
+    for place in fault_places() {
         (verb.prepare)(host);
         let before = on_disk(host);
         assert_eq!(has(host, verb.image), !verb.comes);
-        host.arm_fault(place);
+        host.arm_fault(Victim::Daemon, place);
         let outcome = host.barge(&line);
-        let Some(name) = host.disarm_fault() else {
+        let Some(name) = host.disarm_fault(Victim::Daemon) else {
             outcome.ok();
             prune(host);
             assert!(place > 3, "there are places to be killed at");

@@ -180,6 +180,8 @@ fn a_wrong_edit_changes_nothing() {
             "bind source path does not exist",
         ),
         (&["--stop-signal", "NONE"], "invalid signal: NONE"),
+        (&["--user", "nouser"], "unable to find user nouser: no matching entries in passwd file"),
+        (&["--user", "0:strangers"], "unable to find group strangers"),
         (&["--workdir", "relative"], "it needs to be an absolute path"),
         (&["-m", "32m", "--publish-add", "8080:80"], "port is already allocated"),
         (&["--publish-add", "8081:80", "-m", "1k"], "Minimum memory limit"),

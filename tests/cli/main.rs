@@ -25,6 +25,7 @@ mod formats;
 mod health;
 mod images;
 mod isolation;
+mod kills;
 mod lifecycle;
 mod logs;
 mod network;

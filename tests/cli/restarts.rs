@@ -103,7 +103,8 @@ fn a_new_daemon_heeds_what_was_counted_and_who_stopped_what() {
 #[test]
 fn what_waited_for_its_restart_comes_back_with_the_daemon() {
     let mut host = own_host();
-    run(&host, "loops", "always", "echo run; exit 1");
+    // "always" would start with the daemon what its user has stopped.
+    run(&host, "loops", "unless-stopped", "echo run; exit 1");
     eventually("it waits", || {
         restarts(&host, "loops") >= 3 && host.status("loops") == "restarting"
     });

@@ -63,7 +63,17 @@ impl Events {
         id: &str,
         attributes: BTreeMap<String, String>,
     ) {
-        let now = SystemTime::now();
+        self.tell_of(SystemTime::now(), (kind, action), id, attributes);
+    }
+
+    /// The same of what happened at another moment, while nobody was there to tell it. It is kept in its place.
+    pub(crate) fn tell_of(
+        &self,
+        moment: SystemTime,
+        (kind, action): (&str, &str),
+        id: &str,
+        attributes: BTreeMap<String, String>,
+    ) {
         let is_container = kind == "container";
         let message = EventMessage {
             // The fields of the API before 1.22, which clients still read.
@@ -78,14 +88,16 @@ impl Events {
             action: action.to_owned(),
             actor: EventActor { id: id.to_owned(), attributes },
             scope: "local".to_owned(),
-            time: time::unix_seconds(now),
-            time_nano: time::unix_nanos(now),
+            time: time::unix_seconds(moment),
+            time_nano: time::unix_nanos(moment),
         };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
             kept.pop_front();
         }
-        kept.push_back(message.clone());
+        let is_earlier = |event: &EventMessage| event.time_nano <= message.time_nano;
+        let place = kept.iter().rposition(is_earlier).map_or(0, |last| last + 1);
+        kept.insert(place, message.clone());
         // No listener is no failure. Sent under the lock, so that a new listener gets each event once.
         self.live.send(message).ok();
     }
@@ -220,6 +232,22 @@ mod tests {
         events.tell("container", "start", "a", BTreeMap::new());
         assert_eq!(stream.next().await.unwrap().action, "create");
         assert_eq!(stream.next().await.unwrap().action, "start");
+    }
+
+    #[tokio::test]
+    async fn what_is_told_late_is_kept_in_its_place() {
+        let events = Events::new();
+        let moment = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        for (seconds, action) in [(20, "start"), (10, "create"), (15, "attach")] {
+            events.tell_of(moment(seconds), ("container", action), "a", BTreeMap::new());
+        }
+        let since = Some("12".to_owned());
+        let mut stream =
+            events.subscribe(EventsOptions { since, ..EventsOptions::default() }).unwrap();
+        for (time, action) in [(15, "attach"), (20, "start")] {
+            let event = stream.next().await.unwrap();
+            assert_eq!((event.time, event.action.as_str()), (time, action));
+        }
     }
 
     #[tokio::test]

@@ -61,6 +61,11 @@ impl Connection {
         self.is_dead
     }
 
+    /// Whether whoever is told hears it.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.is_subscribed && !self.is_dead
+    }
+
     pub(crate) fn subscribe(&mut self) {
         self.is_subscribed = true;
     }

@@ -11,7 +11,7 @@ use barge_shim_api::{
     AttachStreams, Event, Exec, ExecState, Exit, ExitRecord, Failure, FailureKind, SignalTarget,
     State, Status, UnixTime,
 };
-use barge_sys::pidfd;
+use barge_sys::{fault, pidfd};
 use rustix::process::Signal;
 
 use crate::exit::{exit_of, record};
@@ -121,10 +121,12 @@ impl Container {
                 return Err(wrong_state("container has exited"));
             }
         }
+        fault::point("shim: about to start");
         if let Err(failure) = self.runtime.start() {
             self.abandon();
             return Err(failure);
         }
+        fault::point("shim: started");
         let since = UnixTime::from(SystemTime::now());
         self.phase = Phase::Running { since, is_paused: false };
         Ok(since)
@@ -156,13 +158,15 @@ impl Container {
                 format_args!("exec {} exists", exec.exec_id),
             ));
         }
+        fault::point("shim: about to exec");
         let started = launch::exec(&self.runtime, &*self.cgroup, exec, streams)?;
+        fault::point("shim: exec started");
         let id = ProcessId(self.next_process);
         self.next_process = self.next_process.wrapping_add(1).max(1);
         let pid = started.pid;
         let process = Process::new(id, pid, started.pidfd, started.stdio);
         let (exec_id, note) = (exec.exec_id.clone(), exec.note.clone());
-        self.execs.push((ExecState { exec_id, pid, note, exit: None }, process));
+        self.execs.push((ExecState { exec_id, pid, note, exit: None, is_untold: false }, process));
         Ok(pid)
     }
 
@@ -381,7 +385,9 @@ impl Container {
         };
         // The daemons that listen are told all the same, and without one there is nobody to
         // complain to.
+        fault::point("shim: exit seen");
         record(&self.state_dir, &written).ok();
+        fault::point("shim: exit recorded");
         if !self.runtime.owns_pids {
             // With the first process of a namespace the kernel ends all others; here somebody has
             // to. What cannot be killed is told when the group is removed.
@@ -392,6 +398,18 @@ impl Container {
         if let Some(first) = &mut self.first {
             first.ended(exit, scratch);
         }
+    }
+
+    /// Nobody was there to be told of the end of this exec: who comes next is.
+    pub(crate) fn keep_untold(&mut self, exec_id: &str) {
+        if let Some(ended) = self.ended.iter_mut().rfind(|exec| exec.exec_id == exec_id) {
+            ended.is_untold = true;
+        }
+    }
+
+    /// All of them have been told.
+    pub(crate) fn forget_untold(&mut self) {
+        self.ended.iter_mut().for_each(|exec| exec.is_untold = false);
     }
 
     /// Ends what has come to its end: streams of drained processes, then the cgroup.
@@ -416,8 +434,10 @@ impl Container {
             return;
         }
         self.is_clean = true;
+        fault::point("shim: drained");
         // What is left is swept by the daemon.
         self.cgroup.destroy().ok();
+        fault::point("shim: cgroup removed");
     }
 
     /// Waits, for a bounded time, until what the container wrote is where it belongs.

@@ -17,7 +17,7 @@ use barge_shim_api::{
     AttachStreams, ConsoleSize, Create, Descriptor, Exec, Failure, FailureKind, InitProcess,
     LogConfig, OtherRuntime, StdioConfig,
 };
-use barge_sys::exe;
+use barge_sys::{exe, fault};
 use rustix::fs::{Mode, OFlags};
 
 use crate::other::{Made, Other};
@@ -102,10 +102,12 @@ pub(crate) fn size_terminal(process: &mut Process, config: StdioConfig) {
 pub(crate) fn create(create: &Create, descriptors: Vec<OwnedFd>) -> Result<Launched, Failure> {
     let sent = Sent::sort(&create.descriptors, descriptors);
     let log = open_log(&create.log)?;
+    fault::point("shim: log opened");
     if let Some(runtime) = &create.other_runtime {
         return create_by_other(create, runtime, (sent, log));
     }
     let cgroup = make_cgroup(create)?;
+    fault::point("shim: cgroup made");
     let made = create_in(create, sent, log, &*cgroup);
     match made {
         Ok((runtime, pidfd, stdio)) => {
@@ -150,6 +152,7 @@ fn create_in(
         },
     })
     .map_err(|error| start_failure(&error))?;
+    fault::point("shim: process made");
     let mut created = Waiting(Some(created));
     let (stdio, pidfds) = created.furnish(ends, create.stdio, (log, sent.streams))?;
     let waiting = created.0.take();

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use barge_shim_api::{DaemonFrame, Event, Response};
+use barge_sys::fault;
 use barge_sys::process::reap;
 use barge_sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -86,6 +87,7 @@ impl Shim {
     fn leave(&mut self) {
         // First its socket, which the container's next shim has under the same name.
         self.listener = None;
+        fault::point("shim: deaf");
         self.connections.clear();
         if let Some(container) = &mut self.container {
             container.close_log();
@@ -197,6 +199,13 @@ impl Shim {
 
     fn tell(&mut self, event: &Event) {
         self.connections.iter_mut().for_each(|connection| connection.tell(event));
+        if let Event::ExecExit { exec_id, .. } = event
+            && !self.connections.iter().any(Connection::is_listening)
+            && let Some(container) = &mut self.container
+        {
+            container.keep_untold(exec_id);
+        }
+        fault::point("shim: event told");
     }
 
     /// Takes the exit status of every child that is gone: our own, and orphans of the container

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use barge_shim_api::{Create, Exec, Failure, FailureKind, Request, Response, State, Status};
+use barge_sys::fault;
 use serde_json::value::to_raw_value;
 
 use crate::connection::ConnectionId;
@@ -34,7 +35,11 @@ impl Shim {
                 if let Some(connection) = self.connection_mut(from) {
                     connection.subscribe();
                 }
-                Ok(Response::State(self.state()))
+                let state = self.state();
+                if let Some(container) = &mut self.container {
+                    container.forget_untold();
+                }
+                Ok(Response::State(state))
             }
             Request::State => Ok(Response::State(self.state())),
             Request::Shutdown => self.shutdown(),
@@ -51,7 +56,10 @@ impl Shim {
                 self.done(|container| container.resize(exec_id.as_deref(), size.height, size.width))
             }
             Request::Signal { signal, target } => {
-                self.done(|container| container.signal(signal, &target))
+                fault::point("shim: asked to signal");
+                let done = self.done(|container| container.signal(signal, &target));
+                fault::point("shim: signalled");
+                done
             }
             Request::Pause => self.done(Container::pause),
             Request::Resume => self.done(Container::resume),
@@ -93,6 +101,7 @@ impl Shim {
         let container = Container::new(create.id.clone(), create.state_dir.clone(), launched);
         let pid = container.pid();
         self.container = Some(container);
+        fault::point("shim: created");
         Ok(Response::Created { pid })
     }
 
@@ -123,6 +132,7 @@ impl Shim {
         {
             return Err(Failure::new(FailureKind::WrongState, "shutdown", "container is running"));
         }
+        fault::point("shim: released");
         self.is_released = true;
         Ok(Response::Ok)
     }

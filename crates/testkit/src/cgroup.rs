@@ -28,7 +28,7 @@ pub(crate) fn folders(group: &str) -> Vec<PathBuf> {
 }
 
 /// A group's own processes and those of the groups below it, in all hierarchies.
-pub(crate) fn processes(group: &str) -> Vec<i32> {
+pub fn processes(group: &str) -> Vec<i32> {
     let mut found = Vec::new();
     let mut waiting = folders(group);
     while let Some(folder) = waiting.pop() {

@@ -22,6 +22,7 @@ use crate::api::Api;
 use crate::{Client, Outcome, Process, Terminal, busybox_tar, command, program};
 use daemon::Daemon;
 
+pub use daemon::{Victim, fault_places};
 pub use shared::{SharedHost, Sharing};
 
 /// What is different from an ordinary daemon.
@@ -301,6 +302,12 @@ impl TestHost {
     pub fn shim(&self, container: &str) -> i32 {
         let id = self.id(container);
         leftovers::shim_of(&id).unwrap_or_else(|| panic!("{container} has no shim"))
+    }
+
+    /// Whether the container of this id has a shim.
+    #[must_use]
+    pub fn has_shim(&self, id: &str) -> bool {
+        leftovers::shim_of(id).is_some()
     }
 
     /// The process ids of everything in a container.

@@ -14,6 +14,7 @@
 
 pub mod api;
 mod cgroup;
+mod context;
 mod debian;
 mod docker_archive;
 mod dockerd;
@@ -26,11 +27,12 @@ mod tar;
 mod terminal;
 mod wait;
 
-pub use cgroup::controller_file;
+pub use cgroup::{controller_file, processes as processes_of};
+pub use context::Context;
 pub use debian::debian_rootfs;
 pub use docker_archive::{ArchiveImage, Layout};
 pub use dockerd::Dockerd;
-pub use host::{HostOptions, SharedHost, Sharing, TestHost};
+pub use host::{HostOptions, SharedHost, Sharing, TestHost, Victim, fault_places};
 pub use need::{Verdict, check, check_python};
 pub use process::{Outcome, Process, command};
 pub use programs::{program, target_folder};

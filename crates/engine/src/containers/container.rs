@@ -235,6 +235,14 @@ impl Container {
         inner.delay = super::exits::FIRST_DELAY;
     }
 
+    /// Its restart policy is about to start it once more.
+    pub(super) fn count_restart(&self) {
+        self.decide_anyway(|inner| {
+            inner.restarts = inner.restarts.saturating_add(1);
+            inner.state.clone()
+        });
+    }
+
     /// Notes that its user ends it, also for a daemon that is killed while it waits. None when it does not run (any
     /// more).
     pub(crate) fn end_by_user(&self) -> Option<Running> {

@@ -9,6 +9,7 @@ use barge_api_types::{
 };
 use barge_image::{Held, Image};
 use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
+use barge_sys::fault;
 use barge_types::{ContainerId, ContainerName, ErrorKind, Platform};
 
 use super::container::{Container, Presence};
@@ -95,7 +96,11 @@ impl Containers {
         add_hostname(&mut config, &settings, &id, self)?;
         let mut undo = Rollback::default();
         self.make_layers((&id, &size), &image, &mut undo)?;
+        fault::point("create: layers made");
         let mounts = self.make_volumes(&id, &host_config, wanted, &mut undo)?;
+        fault::point("create: volumes made");
+        self.copy_up(&id, &mounts)?;
+        fault::point("create: volumes filled");
         let endpoints = networking_config
             .endpoints_config
             .into_iter()
@@ -118,10 +123,6 @@ impl Containers {
         let container = self.record_new((record, &asked), settings, undo)?;
         reserved.keep();
         drop(image);
-        if let Err(error) = self.copy_up(&container) {
-            self.forget_new(&container);
-            return Err(error);
-        }
         self.tell(&container, "create");
         Ok(ContainerCreateResponse { id: id.to_string(), warnings })
     }
@@ -142,27 +143,15 @@ impl Containers {
             std::fs::remove_dir_all(leftover).ok();
         });
         let state = StateRecord::new(State::Created(None), 0, StoppedBy::Itself);
+        fault::point("create: folder made");
         ContainerRecord::save_request(&folder, asked)?;
+        fault::point("create: request kept");
         record.save(&folder)?;
+        fault::point("create: recorded");
         let container = Arc::new(Container::new(record, settings, state, folders));
         self.registry.insert(Arc::clone(&container));
         undo.commit();
         Ok(container)
-    }
-
-    /// Takes a container back that was recorded and could not be completed.
-    fn forget_new(&self, container: &Container) {
-        let _verb = container.verb.blocking_lock();
-        if container.state().running().is_some() {
-            // Somebody has found it already and uses it as it is.
-            return;
-        }
-        if let Err(error) = self.remove_from_disk(container, true) {
-            tracing::error!(container = %container.id, error = error.message(), "cannot remove a container that was not made");
-            return;
-        }
-        self.registry.remove(&container.id);
-        container.advance(|progress| progress.presence = Presence::Removed);
     }
 
     /// Held until the container is known, so that nobody removes its layers in between.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use barge_api_types::{ContainerEdit, EmptyObject, Mount};
 use barge_network::{PortRequest, PublishedPort};
+use barge_sys::fault;
 use barge_types::{Port, Signal};
 
 use super::Containers;
@@ -202,7 +203,7 @@ impl Containers {
         mounts.iter().filter(is_new).try_for_each(WantedMount::check_source)
     }
 
-    /// Makes the volumes of what was added to the record's mounts.
+    /// Makes and fills the volumes of what was added to the record's mounts.
     pub(super) fn make_new_mounts(
         &self,
         record: &mut ContainerRecord,
@@ -215,6 +216,7 @@ impl Containers {
             return Ok(());
         }
         let mut made = self.make_wanted(&record.id, wanted, undo)?;
+        self.copy_up(&record.id, &made)?;
         record.mounts.append(&mut made);
         Ok(())
     }
@@ -248,12 +250,13 @@ impl Containers {
             let settings = Settings::parse(&record.config, &record.host_config, &this.machine)?;
             let mut undo = Rollback::default();
             this.make_new_mounts(&mut record, &mut undo)?;
+            fault::point("edit: mounts made");
             record.save(&container.folder)?;
+            fault::point("edit: recorded");
             undo.commit();
             this.let_go(&before, &record);
-            let has_new_mounts = record.mounts != before.mounts;
             container.replace(record, settings);
-            if has_new_mounts { this.copy_up(&container) } else { Ok(()) }
+            Ok(())
         })
         .await
     }

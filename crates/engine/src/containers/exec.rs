@@ -12,6 +12,7 @@ use barge_shim_api::{
     AttachStreams, ConsoleSize, Exec as ExecRequest, ExecState, Exit, Request, Response, StdinMode,
     StdioConfig,
 };
+use barge_sys::fault;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
@@ -164,6 +165,7 @@ impl Containers {
         }
         check_runs(&container, name)?;
         let exec = self.keep_exec(&container, new_id()?.to_string(), request)?;
+        fault::point("exec: kept");
         Ok(ExecCreateResponse { id: exec.id.clone() })
     }
 
@@ -242,9 +244,13 @@ impl Containers {
             streams,
             note,
         };
+        fault::point("exec: about to be asked for");
         let answer = shim.send(&Request::Exec(Box::new(order)), &descriptors).await?;
         drop(descriptors);
-        match answer.wait().await? {
+        fault::point("exec: asked for");
+        let answer = answer.wait().await?;
+        fault::point("exec: answered");
+        match answer {
             Ok(Response::ExecStarted { pid }) => {
                 // Its end may have been told before its start was answered.
                 exec.phase.send_modify(|phase| match phase {

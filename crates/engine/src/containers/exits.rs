@@ -1,6 +1,5 @@
 //! What happens when a container ends: told at once, taken down after that, and perhaps started again.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
@@ -9,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use barge_shim_api::{EXIT_FILE, Event, Exit, ExitRecord, Request};
+use barge_sys::fault;
 use tokio::sync::mpsc;
 
 use super::Containers;
@@ -109,6 +109,7 @@ impl Containers {
         let ended = Ended::from_exit(started, exit);
         let ran = ended.finished.duration_since(started).unwrap_or_default();
         let settings = container.settings();
+        fault::point("exit: heard of");
         let recorded = container.decide(|inner| {
             if ran >= RECOVERED {
                 inner.delay = FIRST_DELAY;
@@ -127,6 +128,7 @@ impl Containers {
         if let Err(error) = recorded {
             tracing::error!(container = %container.id, error = error.message(), "the exit could not be recorded");
         }
+        fault::point("exit: recorded");
         container.advance(|progress| {
             progress.exits += 1;
             progress.code = ended.code;
@@ -135,9 +137,7 @@ impl Containers {
         if ended.oom == Oom::Killed && !is_oom_told {
             self.tell(container, "oom");
         }
-        let facts =
-            [("exitCode", ended.code.to_string()), ("execDuration", ran.as_secs().to_string())];
-        self.tell_with(container, "die", &facts);
+        self.tell_with(container, "die", &facts_of(&ended));
     }
 
     /// Takes down what a run used: its shim, network, mounts. Failures are reported and do not stop the rest.
@@ -175,7 +175,13 @@ impl Containers {
         };
         let is_done = tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_ok();
         let reaped = if is_done {
-            run.child.map_or(Ok(()), |child| reap_beside(child).map(drop))
+            // One that was killed after it had told the exit left the group.
+            let (this, target) = (Arc::clone(self), Arc::clone(container));
+            let clearing = blocking::run(move || {
+                this.clear_cgroup(&target);
+                Ok(())
+            });
+            clearing.await.and(run.child.map_or(Ok(()), |child| reap_beside(child).map(drop)))
         } else {
             tracing::warn!(container = %container.id, "the shim does not end: it is killed");
             run.shim.kill();
@@ -208,12 +214,15 @@ impl Containers {
         if let Some(endpoint) = endpoint {
             self.tell_endpoint("disconnect", &endpoint);
         }
+        fault::point("exit: network released");
         if let Err(error) = self.storage.unmount(&container.layer) {
             report("unmount the root file system", &error);
         }
+        fault::point("exit: root unmounted");
         if let Err(error) = self.release_mounts(container) {
             report("release volumes", &error.message());
         }
+        fault::point("exit: mounts released");
         // A shim that was killed could not remove its socket.
         let socket = std::fs::remove_file(&container.shim_socket);
         for removed in [socket, std::fs::remove_dir_all(&container.run_folder)] {
@@ -262,10 +271,7 @@ impl Containers {
         if !matches!(container.state(), State::Restarting(_)) {
             return;
         }
-        container.decide_anyway(|inner| {
-            inner.restarts = inner.restarts.saturating_add(1);
-            inner.state.clone()
-        });
+        container.count_restart();
         let restarted: Result<_> = self.start_locked(container).await;
         if let Err(error) = restarted {
             // As Docker, it is not tried again; `inspect` says why.
@@ -289,9 +295,9 @@ impl Containers {
                 // On v1 a frozen process takes its SIGKILL only when it is thawed.
                 cgroup.thaw()?;
             }
-            cgroup.destroy()?;
         }
-        Ok(())
+        // Also when it is not there as a whole: a shim that was killed while it made or removed it left a part.
+        Ok(cgroup.destroy()?)
     }
 
     /// The cgroup of a container, for what is done without its shim.
@@ -315,12 +321,20 @@ impl Containers {
         let exec = container.inner().execs.get(id).cloned();
         if let Some(exec) = exec {
             exec.ended(exit);
-            let facts =
-                BTreeMap::from([("execID", id.to_owned()), ("exitCode", exit.code.to_string())]);
-            let facts: Vec<(&str, String)> = facts.into_iter().collect();
-            self.tell_with(container, "exec_die", &facts);
+            self.tell_with(container, "exec_die", &facts_of_exec(id, exit));
         }
     }
+}
+
+/// What is told of an end besides whose it is.
+pub(super) fn facts_of(ended: &Ended) -> [(&'static str, String); 2] {
+    let ran = ended.finished.duration_since(ended.started).unwrap_or_default();
+    [("exitCode", ended.code.to_string()), ("execDuration", ran.as_secs().to_string())]
+}
+
+/// The same of an exec.
+pub(super) fn facts_of_exec(id: &str, exit: &Exit) -> [(&'static str, String); 2] {
+    [("execID", id.to_owned()), ("exitCode", exit.code.to_string())]
 }
 
 /// Takes the exit status of a shim that closed its connection, whenever it ends. By then its socket and its cgroup are

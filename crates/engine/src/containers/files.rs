@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use barge_api_types::LogConfig;
 use barge_logdriver::LogFile;
 use barge_network::{Endpoint, hosts_file, resolv_conf};
+use barge_storage::MountOptions;
 use barge_sys::openat2;
 use barge_types::accounts;
 
 use super::container::Container;
 use super::record::ContainerRecord;
 use super::settings::{NetworkMode, Settings};
-use super::{ContainerDefaults, Containers, invalid_text};
+use super::{ContainerDefaults, Containers, invalid_text, spec};
 use crate::disk::{Durability, write_file};
 use crate::error::{EngineError, Result};
 
@@ -93,6 +94,14 @@ impl Containers {
     /// The same for one that runs: its root is mounted.
     pub(super) fn groups_of_running(&self, container: &Container) -> Result<Vec<u32>> {
         self.additional_groups(&container.record(), &self.mounted_root(container)?)
+    }
+
+    /// Whether its own files know a user, to be refused before a start that would fail.
+    pub(super) fn check_user(&self, container: &Container, user: &str) -> Result<()> {
+        let rootfs = self.storage.mount(&container.layer, &MountOptions::default())?;
+        let known = spec::check_user(user, &rootfs);
+        self.storage.unmount(&container.layer)?;
+        known
     }
 
     /// Where the root of one that runs is on the host.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use barge_shim_api::SignalTarget;
+use barge_sys::fault;
 use barge_types::Signal;
 
 use super::settings::invalid;
@@ -43,8 +44,10 @@ impl Containers {
                     container.id
                 )));
             };
+            fault::point("kill: noted");
             this.tell_kill(&container, signal);
             this.signal(&container, signal, SignalTarget::Init).await?;
+            fault::point("kill: signalled");
             if signal == Signal::KILL {
                 if running.freeze == super::state::Freeze::Frozen {
                     this.resume_now(&container).await?;

@@ -38,6 +38,7 @@ mod stats;
 mod stop;
 mod summary;
 mod top;
+mod unfinished;
 mod update;
 mod usage;
 mod volumes;

@@ -2,6 +2,7 @@
 //! are dockerd's.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use barge_network::Endpoint;
 
@@ -20,6 +21,18 @@ impl Containers {
         let mut attributes = container.attributes();
         attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         self.events.tell("container", action, container.id.as_str(), attributes);
+    }
+
+    /// Tells of what happened at `moment`, while no daemon was there.
+    pub(super) fn tell_late(
+        &self,
+        container: &Container,
+        (moment, action): (SystemTime, &str),
+        more: &[(&str, String)],
+    ) {
+        let mut attributes = container.attributes();
+        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        self.events.tell_of(moment, ("container", action), container.id.as_str(), attributes);
     }
 
     /// Tells of one of its execs.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use barge_shim_api::{FailureKind, Request};
+use barge_sys::fault;
 
 use super::container::Container;
 use super::state::{Freeze, Running, State};
@@ -22,6 +23,7 @@ impl Containers {
                 ),
                 State::Running(_) => {
                     this.ask(&container, "pause", &Request::Pause).await?;
+                    fault::point("pause: frozen");
                     set_freeze(&container, Freeze::Frozen);
                     this.tell(&container, "pause");
                     Ok(())

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::container::{Container, Rest};
-use super::exits::Run;
+use super::exits::{Run, facts_of, facts_of_exec};
 use super::health::HEALTH_FILE;
 use super::record::{ContainerRecord, MountSource, StateRecord, StoppedBy};
 use super::settings::Settings;
@@ -31,6 +31,15 @@ const MEETING: Duration = Duration::from_secs(5);
 
 /// What Docker shows for a container whose end nobody saw.
 const UNKNOWN_EXIT: i32 = 255;
+
+/// What the records did not know of a container that no shim looks after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absence {
+    /// It ended, or waited for its next try: a start is a restart.
+    Ended,
+    /// It had ended before.
+    Uneventful,
+}
 
 /// A container that goes on, and the connection to its shim.
 struct Live {
@@ -210,6 +219,12 @@ impl Containers {
 
     async fn go_on(self: &Arc<Self>, found: Live) {
         let Live { container, shim, heard, running, execs } = found;
+        for exec in execs.iter().filter(|exec| exec.is_untold) {
+            if let Some(exit) = &exec.exit {
+                let facts = facts_of_exec(&exec.exec_id, exit);
+                self.tell_late(&container, (exit.at.into(), "exec_die"), &facts);
+            }
+        }
         self.resume_execs(&container, execs);
         // A commit stopped it for a moment and was killed with the daemon; only a pause is recorded.
         let is_forgotten = running.freeze == Freeze::Frozen
@@ -240,20 +255,31 @@ impl Containers {
             }
         }
         tracing::info!(container = %container.id, "found a running container again");
+        self.finish_update(&container);
         let run = Run { shim, child: None, started: running.since };
         tokio::spawn(Arc::clone(self).supervise(container, heard, run));
     }
 
     /// A container without a shim: says how it ended if it ran, cleans up after it, and heeds its policy.
     async fn end_after_absence(self: &Arc<Self>, container: &Arc<Container>) {
+        let mut absence = Absence::Uneventful;
+        if matches!(container.state(), State::Restarting(_)) {
+            absence = Absence::Ended;
+        }
         if let Some(exit) = self.last_exit(container).await {
+            absence = Absence::Ended;
             container.advance(|progress| progress.code = exit.code);
             if let Err(error) = container.set_state(State::Exited(exit)) {
                 tracing::warn!(container = %container.id, error = error.message(), "the exit could not be recorded");
             }
+            if exit.oom == Oom::Killed {
+                self.tell_late(container, (exit.finished, "oom"), &[]);
+            }
+            self.tell_late(container, (exit.finished, "die"), &facts_of(&exit));
         }
         let (this, target) = (Arc::clone(self), Arc::clone(container));
         let cleaned = blocking::run(move || {
+            Self::forget_update(&target);
             this.clear_cgroup(&target);
             this.release(&target);
             Ok(())
@@ -271,7 +297,9 @@ impl Containers {
             self.remove_ended(container).await;
             return;
         }
-        self.start_by_policy(container, was_started);
+        if was_started {
+            self.start_by_policy(container, absence);
+        }
     }
 
     /// How a container ended that the records do not know to have ended: it ran, or was killed with the daemon
@@ -296,22 +324,21 @@ impl Containers {
         }
     }
 
-    fn start_by_policy(self: &Arc<Self>, container: &Arc<Container>, was_started: bool) {
+    fn start_by_policy(self: &Arc<Self>, container: &Arc<Container>, absence: Absence) {
         let (stopped_by_user, restarts, code) = {
             let inner = container.inner();
             (inner.stop == StoppedBy::User, inner.restarts, inner.state.exit_code())
         };
         let policy = container.settings().restart;
-        let starts = was_started
-            && match policy {
-                RestartPolicy::No => false,
-                RestartPolicy::Always => true,
-                RestartPolicy::UnlessStopped => !stopped_by_user,
-                // What had its last try before the daemon went has had it.
-                RestartPolicy::OnFailure { .. } => {
-                    !stopped_by_user && policy.restarts_after(code, restarts)
-                }
-            };
+        let starts = match policy {
+            RestartPolicy::No => false,
+            RestartPolicy::Always => true,
+            RestartPolicy::UnlessStopped => !stopped_by_user,
+            // What had its last try before the daemon went has had it.
+            RestartPolicy::OnFailure { .. } => {
+                !stopped_by_user && policy.restarts_after(code, restarts)
+            }
+        };
         if !starts {
             if let State::Restarting(ended) = container.state()
                 && let Err(error) = container.set_state(State::Exited(ended))
@@ -323,6 +350,10 @@ impl Containers {
         let (this, container) = (Arc::clone(self), Arc::clone(container));
         tokio::spawn(async move {
             let _verb = container.verb.lock().await;
+            if absence == Absence::Ended {
+                // On disk before it starts: daemons that are killed again and again give no more tries than there are.
+                container.count_restart();
+            }
             if let Err(error) = Box::pin(this.start_locked(&container)).await {
                 tracing::warn!(container = %container.id, error = error.message(), "the restart policy could not start it");
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barge_storage::remove_container_layers;
+use barge_sys::fault;
 use tokio::sync::MutexGuard;
 
 use super::container::{Container, Presence};
@@ -151,6 +152,7 @@ impl Containers {
             }
             Ok(()) | Err(_) => {}
         }
+        fault::point("rm: out of sight");
         match remove_container_layers(&*self.storage, &container.layer) {
             Ok(()) => {}
             Err(error) if error.kind() == barge_types::ErrorKind::NotFound => {}
@@ -158,7 +160,9 @@ impl Containers {
                 tracing::warn!(container = %container.id, %error, "cannot remove a layer: it is swept at the next start");
             }
         }
+        fault::point("rm: layer removed");
         self.leave_volumes(container, volumes);
+        fault::point("rm: volumes left");
         // The container is gone with the rename; what cannot be removed of it is swept at the next start.
         if let Err(error) = std::fs::remove_dir_all(&leaving)
             && error.kind() != std::io::ErrorKind::NotFound

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use barge_sys::fault;
+
 use super::stop::{StopOptions, Stopped};
 use super::{Containers, to_the_end};
 use crate::error::Result;
@@ -16,6 +18,7 @@ impl Containers {
             if this.stop_locked(&container, &options).await? == Stopped::Now {
                 this.tell(&container, "stop");
             }
+            fault::point("restart: stopped");
             container.forget_restarts();
             this.start_locked(&container).await?;
             this.tell(&container, "restart");

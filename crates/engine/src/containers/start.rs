@@ -15,6 +15,7 @@ use barge_shim_api::{
     Response, StdinMode, StdioConfig,
 };
 use barge_storage::MountOptions;
+use barge_sys::fault;
 use barge_types::RestartPolicy;
 use tokio::sync::mpsc;
 
@@ -144,6 +145,7 @@ impl Containers {
         if let Err(error) = recorded {
             tracing::warn!(container = %container.id, error = error.message(), "the start could not be recorded");
         }
+        fault::point("start: recorded");
         sync_state(container);
         attach_late(&shim, late).await;
         self.tell(container, "start");
@@ -161,6 +163,7 @@ impl Containers {
         link: Option<(Endpoint, Sandbox)>,
     ) -> Result<Running> {
         let created = shim.send(&Request::Create(create), &descriptors).await?;
+        fault::point("start: creation asked for");
         drop(descriptors);
         let subscribed = shim.send(&Request::Subscribe, &[]).await?;
         if let Some((endpoint, sandbox)) = link {
@@ -171,8 +174,11 @@ impl Containers {
                 return Err(error);
             }
         }
+        fault::point("start: network plugged");
         let started = shim.send(&Request::Start, &[]).await?;
+        fault::point("start: start asked for");
         let created = created.wait().await?;
+        fault::point("start: created");
         let pid = match created {
             Ok(Response::Created { pid }) => pid,
             Ok(_) => {
@@ -186,6 +192,7 @@ impl Containers {
         subscribed.wait().await?.ok();
         match started.wait().await? {
             Ok(Response::Started { at }) => {
+                fault::point("start: started");
                 Ok(Running { pid, since: at.into(), freeze: Freeze::Thawed })
             }
             Ok(_) => Err(EngineError::ShimGone { id: "(wrong answer)".to_owned() }),
@@ -200,6 +207,7 @@ impl Containers {
     fn prepare(self: &Arc<Self>, container: &Arc<Container>, joins: Joins) -> Result<Prepared> {
         let mut undo = Rollback::default();
         let (control, mut child) = shims::spawn(&self.programs.shim, container.id.as_str())?;
+        fault::point("start: shim spawned");
         let prepared = self.prepare_rest(container, joins, &mut undo);
         match prepared {
             Ok((create, descriptors, link)) => {
@@ -224,6 +232,7 @@ impl Containers {
         let record = container.record();
         let settings = container.settings();
         let rootfs = self.mount_root(container, undo)?;
+        fault::point("start: root mounted");
         for folder in [&container.run_folder, &self.shim_folder] {
             fs::create_dir_all(folder).map_err(EngineError::io("create", folder))?;
         }
@@ -233,9 +242,11 @@ impl Containers {
             fs::remove_dir_all(run_folder).ok();
         });
         let endpoint = self.allocate(container, undo)?;
+        fault::point("start: address allocated");
         let files = self.write_files(container, endpoint.as_ref())?;
         let mounts = self.resolve_mounts(container, undo)?;
         let shm = self.shared_memory(container, undo)?;
+        fault::point("start: mounts made");
         let mut descriptors = Vec::new();
         let mut meanings = Vec::new();
         let link = match (endpoint, &settings.network) {

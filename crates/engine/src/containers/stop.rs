@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barge_shim_api::{FailureKind, Request, SignalTarget};
+use barge_sys::fault;
 use barge_types::Signal;
 
 use super::container::Container;
@@ -65,8 +66,10 @@ impl Containers {
         let Some(running) = container.end_by_user() else {
             return Ok(keep_stopped(container));
         };
+        fault::point("stop: noted");
         self.tell_kill(container, signal);
         self.signal(container, signal, SignalTarget::Init).await?;
+        fault::point("stop: signalled");
         if running.freeze == Freeze::Frozen {
             self.resume_now(container).await?;
         }
@@ -90,8 +93,10 @@ impl Containers {
         if container.state().running().is_none() {
             return Ok(());
         }
+        fault::point("end: about to be killed");
         self.tell_kill(container, Signal::KILL);
         self.signal(container, Signal::KILL, SignalTarget::All).await?;
+        fault::point("end: killed");
         if tokio::time::timeout(KILL_DEADLINE, container.ended_after(exits)).await.is_ok() {
             return Ok(());
         }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use barge_api_types::{ContainerEdit, ContainerUpdateRequest, HostConfig, Resources};
 use barge_oci::runtime::{LinuxPids, LinuxResources};
 use barge_shim_api::Request;
+use barge_sys::fault;
 use barge_types::RestartPolicy;
 
 use super::container::{Container, Presence};
 use super::edit;
 use super::record::ContainerRecord;
 use super::settings::{self, Settings, discard_limits, invalid};
+use super::unfinished::Unfinished;
 use super::{Containers, to_the_end};
 use crate::blocking;
 use crate::error::{EngineError, Result};
@@ -40,7 +42,7 @@ impl Containers {
         .await
     }
 
-    async fn update_locked(
+    pub(super) async fn update_locked(
         self: &Arc<Self>,
         container: &Arc<Container>,
         request: &ContainerUpdateRequest,
@@ -66,13 +68,45 @@ impl Containers {
             record.pending.push(edit.later.clone());
         }
         self.check_pending(&record)?;
+        if let Some(user) = request.edit.user.clone().filter(|user| !user.is_empty()) {
+            let (this, container) = (Arc::clone(self), Arc::clone(container));
+            blocking::run(move || this.check_user(&container, &user)).await?;
+        }
         let settings = Settings::parse(&record.config, &record.host_config, &self.machine)?;
         let limits = live(&request.resources, &record.host_config.resources)?;
-        let has_limits = is_running && limits != LinuxResources::default();
+        let limits =
+            Some(limits).filter(|limits| is_running && *limits != LinuxResources::default());
+        let is_live = limits.is_some() || (is_running && settings_before.ports != settings.ports);
+        let unfinished = if is_live {
+            Some(Unfinished::begin(&container.folder, (request, &record))?)
+        } else {
+            None
+        };
+        let done = self.carry_out(container, limits, (record, settings)).await;
+        if let Some(unfinished) = unfinished {
+            unfinished.end();
+        }
+        done?;
+        self.tell(container, "update");
+        Ok(edit::warning(&edit.later))
+    }
+
+    /// What is in force at once, then the record; all of it is taken back when a part fails.
+    async fn carry_out(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        limits: Option<LinuxResources>,
+        (record, settings): (ContainerRecord, Settings),
+    ) -> Result<()> {
+        let before = container.record();
+        let settings_before = container.settings();
         let had_ports = self.republish(container, (&settings_before, &settings)).await?;
+        fault::point("update: ports published");
+        let has_limits = limits.is_some();
         let mut done = Ok(());
-        if has_limits {
+        if let Some(limits) = limits {
             done = self.set_limits(container, limits).await;
+            fault::point("update: limits set");
         }
         if done.is_ok() {
             done = self.record_update(container, (record, settings)).await;
@@ -84,9 +118,7 @@ impl Containers {
         if let (Err(_), Some(had)) = (&done, had_ports) {
             self.take_back_ports(container, had).await;
         }
-        done?;
-        self.tell(container, "update");
-        Ok(edit::warning(&edit.later))
+        done
     }
 
     /// The disk first, then memory.
@@ -103,12 +135,13 @@ impl Containers {
             if is_stopped {
                 this.make_new_mounts(&mut record, &mut undo)?;
             }
+            fault::point("update: about to be recorded");
             record.save(&container.folder)?;
+            fault::point("update: recorded");
             undo.commit();
             this.let_go(&before, &record);
-            let has_new = record.mounts != before.mounts;
             container.replace(record, settings);
-            if has_new { this.copy_up(&container) } else { Ok(()) }
+            Ok(())
         })
         .await
     }

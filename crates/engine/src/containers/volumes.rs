@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barge_api_types::HostConfig;
-use barge_storage::MountOptions;
+use barge_storage::{LayerId, MountOptions};
 use barge_sys::openat2;
 use barge_types::ContainerId;
 use barge_volume::{CreateOptions, VolumeName};
@@ -135,11 +135,10 @@ impl Containers {
         Ok(self.volumes.mount(&name.parse()?, id)?)
     }
 
-    /// Puts what the image has at a new volume's place into the volume.
-    pub(super) fn copy_up(&self, container: &Container) -> Result<()> {
-        let record = container.record();
-        let wanted: Vec<_> = record
-            .mounts
+    /// Puts what the image has at a new volume's place into the volume. Before the mounts are recorded: a container
+    /// whose volumes are not filled is not there.
+    pub(super) fn copy_up(&self, id: &ContainerId, mounts: &[MountRecord]) -> Result<()> {
+        let wanted: Vec<_> = mounts
             .iter()
             .filter_map(|mount| match &mount.source {
                 MountSource::Volume { name, copy: CopyUp::Copy, .. } => {
@@ -153,16 +152,17 @@ impl Containers {
         if wanted.is_empty() {
             return Ok(());
         }
-        let root = self.storage.mount(&container.layer, &MountOptions::default())?;
+        let layer: LayerId = id.as_str().parse()?;
+        let root = self.storage.mount(&layer, &MountOptions::default())?;
         let copied = wanted.into_iter().try_for_each(|(name, destination)| {
             let name: VolumeName = name.parse()?;
             // What is to be mounted there gets the content, not the folder below.
-            self.volumes.mount(&name, &container.id)?;
+            self.volumes.mount(&name, id)?;
             let copied = self.volumes.copy_up(&name, &root, Path::new(destination));
-            self.volumes.unmount(&name, &container.id)?;
+            self.volumes.unmount(&name, id)?;
             Ok(copied?)
         });
-        self.storage.unmount(&container.layer)?;
+        self.storage.unmount(&layer)?;
         copied
     }
 

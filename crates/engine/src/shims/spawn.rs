@@ -55,6 +55,7 @@ pub(crate) fn spawn(program: &Path, id: &str) -> Result<(UnixStream, Child)> {
     let child = Command::new(program)
         .arg(id)
         .env_clear()
+        .envs(barge_sys::fault::for_child())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -7,9 +7,30 @@ use std::process::{Child, Stdio};
 use std::time::Instant;
 
 use barge_sys::pidfd;
+use rustix::fs::{FlockOperation, flock};
 
 use super::TestHost;
 use crate::{DEADLINE, command, pause, program};
+
+/// Who is killed at one of its places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// barged.
+    Daemon,
+    /// Any shim: tests that kill one have one container.
+    Shim,
+}
+
+/// The places of a verb to be killed at, the first is 1: a sample of them, or all with `BARGE_ALL_FAULTS` in the
+/// environment.
+pub fn fault_places() -> Box<dyn Iterator<Item = u32>> {
+    if std::env::var_os("BARGE_ALL_FAULTS").is_some() {
+        return Box::new(1..);
+    }
+    // Fibonacci's: closer to each other where verbs begin.
+    let numbers = std::iter::successors(Some((1, 2)), |(one, two)| Some((*two, one + two)));
+    Box::new(numbers.map(|(one, _)| one))
+}
 
 /// A running barged.
 #[derive(Debug)]
@@ -52,28 +73,45 @@ impl TestHost {
         self.daemon = Some(Daemon { child });
     }
 
-    /// Lets the daemon be killed at the N-th place from now on between two steps that change the disk: see
-    /// `barge_sys::fault`.
+    /// Lets a process be killed at the N-th place from now on between two of its steps: see `barge_sys::fault`.
     ///
     /// # Panics
     /// When the scratch folder cannot be written.
-    pub fn arm_fault(&self, number: u32) {
-        fs::write(self.fault_file(), number.to_string())
+    pub fn arm_fault(&self, victim: Victim, number: u32) {
+        fs::write(self.fault_file(victim), number.to_string())
             .expect("the scratch folder can be written");
     }
 
-    /// Where the daemon was killed since [`Self::arm_fault`]; none when it was not. Nothing is armed afterwards.
+    /// Where the process was killed since [`Self::arm_fault`]; none when it was not (yet). It stays armed.
+    #[must_use]
+    pub fn fault(&self, victim: Victim) -> Option<String> {
+        let text = fs::read_to_string(self.fault_file(victim)).unwrap_or_default();
+        // Empty for the moment between two writes.
+        Some(text).filter(|text| !text.is_empty() && text.parse::<u32>().is_err())
+    }
+
+    /// The same, and nothing is armed afterwards.
     ///
     /// # Panics
-    /// When the scratch folder cannot be read.
-    pub fn disarm_fault(&self) -> Option<String> {
-        let text = fs::read_to_string(self.fault_file()).expect("a fault was armed");
-        fs::remove_file(self.fault_file()).expect("the scratch folder can be written");
+    /// When nothing was armed.
+    pub fn disarm_fault(&self, victim: Victim) -> Option<String> {
+        let path = self.fault_file(victim);
+        let mut file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.as_mut().expect("a fault was armed");
+        // Who passes a place at this moment has counted or finds nothing to count.
+        flock(&*file, FlockOperation::LockExclusive).expect("a file can be locked");
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("the scratch folder can be read");
+        file.set_len(0).expect("the scratch folder can be written");
+        fs::remove_file(path).expect("the scratch folder can be written");
         Some(text).filter(|text| text.parse::<u32>().is_err())
     }
 
-    fn fault_file(&self) -> std::path::PathBuf {
-        self.scratch.join("fault")
+    fn fault_file(&self, victim: Victim) -> std::path::PathBuf {
+        self.scratch.join(match victim {
+            Victim::Daemon => "fault",
+            Victim::Shim => "shim-fault",
+        })
     }
 
     /// Starts the daemon where it must fail, and returns what it said.
@@ -103,7 +141,8 @@ impl TestHost {
             .arg(self.scratch.join("daemon.json"))
             .args(["--bridge", self.bridge(), "--cgroup-parent", &self.name])
             .args(&self.flags)
-            .env("BARGE_FAULT_FILE", self.fault_file())
+            .env("BARGE_FAULT_FILE", self.fault_file(Victim::Daemon))
+            .env("BARGE_CHILD_FAULT_FILE", self.fault_file(Victim::Shim))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);

@@ -114,6 +114,15 @@ impl TestHost {
         found
     }
 
+    /// Whether nothing of a run is left: no shim, none of its files, and no layer on its way out.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let daemon = self.daemon.as_ref().map(|_| self.daemon_pid());
+        let folders = [self.exec_root.join("containers"), self.data_root.join("overlay2/trash")];
+        folders.iter().all(|folder| entries(folder).is_empty())
+            && !self.processes_in_netns(daemon).iter().any(|line| line.contains("barge-shim"))
+    }
+
     /// Whether the image store has a layer.
     fn is_of_image(&self, layer: &str) -> bool {
         let records = entries(&self.data_root.join("image/overlay2/layers"));

@@ -32,6 +32,7 @@ use crate::{
     wait::{self, Deadline},
 };
 use barge_oci::runtime::LinuxResources;
+use barge_sys::fault;
 
 /// How long a removal waits for processes that were killed to be gone.
 const REMOVAL: Duration = Duration::from_secs(5);
@@ -78,6 +79,7 @@ impl V1 {
     fn create_all(&self) -> Result<()> {
         for (mount, directory) in &self.directories {
             create_directory(directory, mount)?;
+            fault::point("cgroup: made in a hierarchy");
         }
         if let Some(directory) = self.groups.get(&Controller::Cpuset) {
             cpuset::inherit(directory)?;
@@ -236,6 +238,7 @@ impl CgroupManager for V1 {
             if let Err(error) = remove(directory, deadline) {
                 failures.push(error);
             }
+            fault::point("cgroup: removed in a hierarchy");
         }
         let count = failures.len();
         match failures.into_iter().next() {

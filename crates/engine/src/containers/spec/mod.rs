@@ -15,7 +15,7 @@ use barge_oci::runtime::{Linux, LinuxResources, Namespace, NamespaceType, Root, 
 
 pub(crate) use environment::merge as merge_environment;
 pub(crate) use mounts::SHM_SIZE;
-pub(crate) use other::{complete as complete_for_other, number_user};
+pub(crate) use other::{check_user, complete as complete_for_other, number_user};
 pub(crate) use process::exec as exec_process;
 
 use super::record::{ContainerRecord, MountRecord};

@@ -73,6 +73,13 @@ pub(crate) fn number_user(process: &mut Process, rootfs: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a user, or a group after a colon, that the container's files do not know.
+pub(crate) fn check_user(user: &str, rootfs: &Path) -> Result<()> {
+    let (passwd, group) = (database(rootfs, "etc/passwd")?, database(rootfs, "etc/group")?);
+    let found = accounts::resolve(user, &passwd, &group, &[]);
+    found.map(drop).map_err(|error| EngineError::Invalid(error.to_string()))
+}
+
 /// A file of the container; empty when there is none.
 fn database(rootfs: &Path, file: &str) -> Result<String> {
     let read = openat2::open_root(rootfs).and_then(|root| openat2::read(&root, Path::new(file)));

@@ -1,0 +1,46 @@
+//! A daemon that went away and may come back: it was killed and its service manager starts it again, or somebody installs
+//! another version. What does not lose anything by it waits and asks again.
+
+use std::time::Duration;
+
+use barge_client::Client;
+use tokio::time::{Instant, sleep_until};
+
+/// How long a daemon may take to come back.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Says how long instead, in seconds; 0 does not wait.
+const VARIABLE: &str = "BARGE_RECONNECT";
+
+/// How often its socket is tried.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Whether a daemon answers again.
+pub(crate) async fn is_back(client: &Client) -> bool {
+    let patience = patience(std::env::var(VARIABLE).ok().as_deref());
+    let Some(deadline) = Instant::now().checked_add(patience) else { return false };
+    while Instant::now() < deadline {
+        if client.connect().await.is_ok() {
+            return true;
+        }
+        sleep_until(Instant::now() + STEP).await;
+    }
+    false
+}
+
+fn patience(text: Option<&str>) -> Duration {
+    text.and_then(|text| text.parse().ok()).map_or(PATIENCE, Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_says_how_long() {
+        assert_eq!(patience(None), PATIENCE);
+        assert_eq!(patience(Some("soon")), PATIENCE);
+        assert_eq!(patience(Some("0")), Duration::ZERO);
+        assert_eq!(patience(Some("60")), Duration::from_secs(60));
+    }
+}
