@@ -2,6 +2,7 @@
 //! go on with the next one.
 
 use std::fs;
+use std::time::SystemTime;
 
 use barge_testkit::{Client, Process, TestHost, eventually};
 use serde_json::Value;
@@ -29,7 +30,10 @@ fn nanoseconds(moment: &str) -> i64 {
 
 fn events(host: &TestHost, client: Client, filters: [&str; 2]) -> Vec<Value> {
     let [first, second] = filters;
-    let line = ["events", "--since", "1h", "--until", "0s", "--format", "{{json .}}"];
+    // To the nanosecond: Docker's client takes "0s" for the beginning of this second.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let until = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+    let line = ["events", "--since", "1h", "--until", &until, "--format", "{{json .}}"];
     let told = host.run(client, &[&line[..], &["--filter", first, "--filter", second]].concat());
     told.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -8,6 +8,7 @@
     reason = "tests: a panic with a text is the report"
 )]
 
+mod absence;
 mod attack;
 mod bad_input;
 mod basics;

@@ -50,6 +50,9 @@ pub(crate) enum CliError {
     /// Our own input or output broke.
     #[error("cannot {action}")]
     Stdio { action: &'static str, source: io::Error },
+    /// The daemon went away while something was going on with it that goes on without it.
+    #[error("{text}")]
+    Lost { text: String, code: u8 },
     /// The daemon was started and does not answer.
     #[error("{0}")]
     Daemon(String),
@@ -77,7 +80,10 @@ impl CliError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Flag { .. } => 125,
-            Self::NotRun { code, .. } | Self::Template { code, .. } | Self::Exit(code) => *code,
+            Self::NotRun { code, .. }
+            | Self::Template { code, .. }
+            | Self::Lost { code, .. }
+            | Self::Exit(code) => *code,
             Self::Arguments { .. }
             | Self::UnknownCommand { .. }
             | Self::Later { .. }
@@ -106,6 +112,7 @@ impl CliError {
             | Self::Endpoint(_)
             | Self::File { .. }
             | Self::Daemon(_)
+            | Self::Lost { .. }
             | Self::Template { .. }
             | Self::Exit(_) => false,
         }
@@ -138,7 +145,9 @@ impl CliError {
 /// The error with its causes, on one line, the way a user reads it.
 pub(crate) fn chain(error: &CliError) -> String {
     let mut text = error.to_string();
-    if let CliError::Client(ClientError::Unreachable { .. } | ClientError::Daemon { .. })
+    if let CliError::Client(
+        ClientError::Unreachable { .. } | ClientError::Daemon { .. } | ClientError::Gone { .. },
+    )
     | CliError::File { .. } = error
     {
         return text;

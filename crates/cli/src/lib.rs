@@ -16,6 +16,7 @@ mod flags;
 mod format;
 mod help;
 mod progress;
+mod reconnect;
 mod root;
 mod session;
 mod streams;

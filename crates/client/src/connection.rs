@@ -39,6 +39,8 @@ pub enum Transport {
 pub(crate) struct Lent {
     pub(crate) response: Response<Incoming>,
     pub(crate) sender: SendRequest<RequestBody>,
+    /// Whose answer it is.
+    pub(crate) host: Host,
 }
 
 impl Client {
@@ -117,8 +119,9 @@ impl Client {
 
     pub(crate) async fn send(&self, request: Request<RequestBody>) -> Result<Lent> {
         let mut sender = self.take().await?;
-        let response = sender.send_request(request).await.map_err(ClientError::transport("ask"))?;
-        Ok(Lent { response, sender })
+        let answered = sender.send_request(request).await;
+        let response = answered.map_err(ClientError::unanswered(&self.host))?;
+        Ok(Lent { response, sender, host: self.host.clone() })
     }
 
     /// Keeps a connection whose answer has been read to its end.
@@ -153,7 +156,7 @@ impl Client {
         .map_err(|source| self.unreachable(source))?;
         let (sender, connection) = http1::handshake(TokioIo::new(transport))
             .await
-            .map_err(ClientError::transport("ask"))?;
+            .map_err(ClientError::unanswered(&self.host))?;
         // Its error reaches whoever waits for the answer; the task itself has nobody to tell.
         tokio::spawn(async move { connection.with_upgrades().await.ok() });
         Ok(sender)

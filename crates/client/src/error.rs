@@ -39,6 +39,16 @@ pub enum ClientError {
         /// The `message` of the body.
         message: String,
     },
+    /// The daemon ended before its answer was complete: it was stopped, killed or started again.
+    #[error("the barge daemon at {host} went away {when}")]
+    Gone {
+        /// Where it was.
+        host: Host,
+        /// "before it answered", "in the middle of its answer".
+        when: &'static str,
+        /// What the transport said.
+        source: hyper::Error,
+    },
     /// The connection broke, or what came over it was no HTTP.
     #[error("cannot {action} the daemon")]
     Transport {
@@ -87,6 +97,7 @@ impl ClientError {
             Self::Daemon { status, .. } => Some(*status),
             Self::Unreachable { .. }
             | Self::Permission { .. }
+            | Self::Gone { .. }
             | Self::Transport { .. }
             | Self::Stream { .. }
             | Self::Request { .. }
@@ -107,6 +118,33 @@ impl ClientError {
         matches!(self, Self::Unreachable { .. })
     }
 
+    /// Whether the daemon was there and is so no more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
+
+    /// For `map_err`: a question that got no answer.
+    pub(crate) fn unanswered(host: &Host) -> impl FnOnce(hyper::Error) -> Self {
+        move |source| {
+            if is_lost(&source) {
+                return Self::Gone { host: host.clone(), when: "before it answered", source };
+            }
+            Self::Transport { action: "ask", source }
+        }
+    }
+
+    /// For `map_err`: an answer that came in part.
+    pub(crate) fn unfinished(host: &Host) -> impl FnOnce(hyper::Error) -> Self {
+        move |source| {
+            if is_lost(&source) {
+                let when = "in the middle of its answer";
+                return Self::Gone { host: host.clone(), when, source };
+            }
+            Self::Transport { action: "read from", source }
+        }
+    }
+
     pub(crate) fn transport(action: &'static str) -> impl FnOnce(hyper::Error) -> Self {
         move |source| Self::Transport { action, source }
     }
@@ -114,4 +152,26 @@ impl ClientError {
     pub(crate) fn decode(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
         move |source| Self::Decode { what, source }
     }
+}
+
+/// Whether the other end has closed the connection, whatever the words for it are.
+fn is_lost(error: &hyper::Error) -> bool {
+    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        return true;
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::NotConnected
+            );
+        }
+        cause = error.source();
+    }
+    false
 }

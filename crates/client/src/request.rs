@@ -232,7 +232,7 @@ impl Client {
             .into_body()
             .collect()
             .await
-            .map_err(ClientError::transport("read from"))?
+            .map_err(ClientError::unfinished(self.host()))?
             .to_bytes();
         self.give_back(lent.sender);
         Ok(body)

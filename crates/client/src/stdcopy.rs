@@ -27,12 +27,32 @@ pub struct Splitter {
     left: usize,
 }
 
+/// Part of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Its stream.
+    pub stream: StdStream,
+    /// What it carries.
+    pub bytes: &'a [u8],
+    /// Whether the frame begins with it.
+    pub is_first: bool,
+}
+
 impl Splitter {
     /// Hands every piece of `bytes` to `sink`, in order.
     pub fn feed<E: From<io::Error>>(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         mut sink: impl FnMut(StdStream, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.feed_pieces(bytes, |piece| sink(piece.stream, piece.bytes))
+    }
+
+    /// The same for whom frames matter.
+    pub fn feed_pieces<E: From<io::Error>>(
+        &mut self,
+        mut bytes: &[u8],
+        mut sink: impl FnMut(Piece<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         while !bytes.is_empty() {
             if self.left == 0 {
@@ -48,7 +68,9 @@ impl Splitter {
                 continue;
             }
             let count = bytes.len().min(self.left);
-            sink(self.stream()?, &bytes[..count])?;
+            let stream = self.stream()?;
+            let is_first = self.left == self.length();
+            sink(Piece { stream, bytes: &bytes[..count], is_first })?;
             self.left -= count;
             bytes = &bytes[count..];
         }

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use serde::de::DeserializeOwned;
 
+use crate::Host;
 use crate::body::RequestBody;
 use crate::connection::Lent;
 use crate::error::{ClientError, Result};
@@ -19,6 +20,7 @@ use crate::error::{ClientError, Result};
 pub struct ByteStream {
     body: Incoming,
     content_type: String,
+    host: Host,
     /// The connection ends when nobody can send over it any more.
     _sender: SendRequest<RequestBody>,
 }
@@ -32,7 +34,8 @@ impl ByteStream {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned();
-        Self { body: lent.response.into_body(), content_type, _sender: lent.sender }
+        let Lent { response, sender, host } = lent;
+        Self { body: response.into_body(), content_type, host, _sender: sender }
     }
 
     /// The media type that the daemon gave.
@@ -44,7 +47,7 @@ impl ByteStream {
     /// The next piece; none at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(ClientError::transport("read from"))?;
+            let frame = frame.map_err(ClientError::unfinished(&self.host))?;
             // Trailers carry nothing here.
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some(bytes));

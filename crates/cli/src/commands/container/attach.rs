@@ -64,7 +64,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     if tty == Tty::Yes {
         attached::redraw(client, id).await;
     }
-    let attached = Attached { client, id, tty, wait, copying, signals };
+    let attached = Attached { client, id, name: input.argument(0), tty, wait, copying, signals };
     match attached.follow().await? {
         Ended::Exited(0) | Ended::Detached => Ok(()),
         Ended::Exited(code) => Err(exit(code)),

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::signals::{Proxy, Signals};
+use crate::PROGRAM;
 use crate::error::{CliError, Result};
 use crate::terminal::{self, RawMode, Size};
 
@@ -177,6 +178,8 @@ impl Copying {
 pub(super) struct Attached<'a> {
     pub(super) client: &'a Client,
     pub(super) id: &'a str,
+    /// What its user calls it.
+    pub(super) name: &'a str,
     pub(super) tty: Tty,
     pub(super) wait: Wait<'a>,
     pub(super) copying: Copying,
@@ -186,9 +189,12 @@ pub(super) struct Attached<'a> {
 impl Attached<'_> {
     /// Stays until the process exits or the user leaves.
     pub(super) async fn follow(self) -> Result<Ended> {
-        let Self { client, id, tty, wait, mut copying, mut signals } = self;
+        let Self { client, id, name, tty, wait, mut copying, mut signals } = self;
         let exit = async {
-            let status = wait.result().await?;
+            let status = match wait.result().await {
+                Err(error) if error.is_gone() => return Err(left_alone(client, name)),
+                result => result?,
+            };
             match status.error.filter(|error| !error.message.is_empty()) {
                 Some(error) => Err(CliError::Invalid(error.message)),
                 None => Ok(status.status_code),
@@ -199,7 +205,13 @@ impl Attached<'_> {
         let mut written = false;
         loop {
             tokio::select! {
-                status = &mut exit, if told.is_none() => told = Some(status?),
+                status = &mut exit, if told.is_none() => {
+                    if matches!(status, Err(CliError::Lost { .. })) && !written {
+                        // What had come until then is shown all the same.
+                        copying.finished().await?;
+                    }
+                    told = Some(status?);
+                }
                 result = copying.finished(), if !written => {
                     result?;
                     written = true;
@@ -215,6 +227,18 @@ impl Attached<'_> {
                 return Ok(Ended::Exited(code));
             }
         }
+    }
+}
+
+/// What there is to say when the daemon goes and its container does not.
+pub(super) fn left_alone(client: &Client, name: &str) -> CliError {
+    CliError::Lost {
+        text: format!(
+            "the barge daemon at {} went away; container {name} does not end with it: \
+             `{PROGRAM} attach {name}` or `{PROGRAM} logs -f {name}` goes on with it",
+            client.host()
+        ),
+        code: 1,
     }
 }
 

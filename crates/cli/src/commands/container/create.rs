@@ -121,7 +121,18 @@ async fn run(session: &Session, input: Input) -> Result<()> {
 
 /// For `map_err`: the container was never run.
 pub(super) fn not_run(verb: &'static str) -> impl FnOnce(CliError) -> CliError {
-    move |cause| CliError::NotRun { cause: Box::new(cause), verb, code: 125 }
+    move |cause| {
+        // No help is about that.
+        if let CliError::Lost { text, .. } = cause {
+            return CliError::Lost { text, code: 125 };
+        }
+        if let CliError::Client(error) = &cause
+            && error.is_gone()
+        {
+            return CliError::Lost { text: error.to_string(), code: 125 };
+        }
+        CliError::NotRun { cause: Box::new(cause), verb, code: 125 }
+    }
 }
 
 impl Plan {
@@ -159,6 +170,11 @@ impl Plan {
             id_file: None,
             config_folder: PathBuf::new(),
         })
+    }
+
+    /// What the container is to be called, if the user says so.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Names the folder where credentials for a pull are found.

@@ -9,7 +9,7 @@ use super::config::text::{self, variable};
 use super::run::exit;
 use super::signals::{Forward, Proxy, Signals};
 use crate::commands::{Arity, Input, Verb};
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::flags::Order;
 use crate::session::Session;
 use crate::terminal::{self, Size};
@@ -79,11 +79,25 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     stay(client, &id, (&mut copying, &mut signals)).await?;
     // Gives the terminal back before anything else.
     drop(copying);
-    match client.execs().inspect(&id).await?.exit_code {
-        Some(0) => Ok(()),
-        Some(code) => Err(exit(code)),
-        // It runs on: the user left by the detach keys.
-        None => Ok(()),
+    let lost = || CliError::Lost {
+        text: format!(
+            "the barge daemon at {} went away; what was started in container {} does not end with it",
+            client.host(),
+            input.argument(0)
+        ),
+        code: 1,
+    };
+    match client.execs().inspect(&id).await {
+        Err(error) if error.is_gone() || error.is_unreachable() => Err(lost()),
+        Err(error) => Err(error.into()),
+        Ok(exec) => match exec.exit_code {
+            Some(0) => Ok(()),
+            Some(code) => Err(exit(code)),
+            // It runs on: the user left by the detach keys.
+            None if stdin == Stdin::Attached => Ok(()),
+            // Without a hand to type them it was another daemon that answered.
+            None => Err(lost()),
+        },
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) mod exec;
 pub(super) mod export;
 pub(super) mod inspect;
 pub(super) mod kill;
+mod log_position;
 pub(super) mod logs;
 pub(super) mod ls;
 pub(super) mod origin;

@@ -16,6 +16,7 @@ use super::signals::{Forward, Signals};
 use crate::commands::{Arity, Input, Verb};
 use crate::error::{CliError, Result};
 use crate::flags::Order;
+use crate::format::short_id;
 use crate::session::Session;
 
 pub(crate) const VERB: Verb = Verb {
@@ -100,12 +101,14 @@ async fn run(session: &Session, input: Input) -> Result<()> {
         .and_then(|plan| plan.with_id_file(&flags.container.cidfile))
         .map_err(not_run("run"))?;
     let client = session.client().await.map_err(not_run("run"))?;
+    let given = plan.name().map(str::to_owned);
     let id = plan.make(client).await.map_err(not_run("run"))?;
     let Some(foreground) = foreground else {
         client.containers().start(&id).await.map_err(not_started)?;
         return session.streams.line(id);
     };
-    match stay(client, &id, foreground).await? {
+    let name = given.unwrap_or_else(|| short_id(&id).to_owned());
+    match stay(client, (&id, &name), foreground).await? {
         Ended::Exited(0) | Ended::Detached => Ok(()),
         Ended::Exited(code) => Err(exit(code)),
     }
@@ -117,7 +120,7 @@ pub(super) fn exit(code: i64) -> CliError {
     CliError::Exit(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
 }
 
-async fn stay(client: &Client, id: &str, foreground: Foreground) -> Result<Ended> {
+async fn stay(client: &Client, (id, name): (&str, &str), foreground: Foreground) -> Result<Ended> {
     let containers = client.containers();
     let signals = Signals::listen(foreground.forward, foreground.tty)?;
     let (hijacked, wait) = tokio::try_join!(
@@ -138,7 +141,8 @@ async fn stay(client: &Client, id: &str, foreground: Foreground) -> Result<Ended
     if foreground.tty == Tty::Yes {
         attached::resize(client, id).await;
     }
-    let attached = Attached { client, id, tty: foreground.tty, wait, copying, signals };
+    let tty = foreground.tty;
+    let attached = Attached { client, id, name, tty, wait, copying, signals };
     attached.follow().await.map_err(|error| match error {
         error if error.is_broken_pipe() => error,
         other => not_run("run")(other),
@@ -148,6 +152,9 @@ async fn stay(client: &Client, id: &str, foreground: Foreground) -> Result<Ended
 /// Docker's exit codes for a start that failed: 127 when the command is not there, 126 when it
 /// cannot be executed.
 fn not_started(error: ClientError) -> CliError {
+    if error.is_gone() {
+        return not_run("run")(error.into());
+    }
     let text = error.to_string();
     let says = |what: &str| text.contains(what);
     let code = if says("executable file not found") || says("no such file or directory") {

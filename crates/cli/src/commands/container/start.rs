@@ -95,7 +95,7 @@ async fn attach(client: &Client, name: &str, flags: Flags) -> Result<()> {
     if tty == Tty::Yes {
         attached::resize(client, id).await;
     }
-    let attached = Attached { client, id, tty, wait, copying, signals };
+    let attached = Attached { client, id, name, tty, wait, copying, signals };
     match attached.follow().await? {
         Ended::Exited(0) | Ended::Detached => Ok(()),
         Ended::Exited(code) => Err(exit(code)),

@@ -43,7 +43,8 @@ pub(super) async fn run(session: &Session, copy: &Copy) -> Result<()> {
     let Some(destination) = destination else {
         return archive_file::receive(archive, (None, &counter)).await;
     };
-    let target = place(&destination, (asked.copy_name(), &stat))?;
+    let target = place(&destination, (asked.copy_name(), &stat))?
+        .map_err(|text| CliError::Invalid(format!("{}: {text}", copy.place())))?;
     let from = CopyPath::new("", &stat.name).split().1.as_bytes().to_vec();
     let owner = if copy.flags.archive && rustix::process::geteuid().is_root() {
         None
@@ -71,7 +72,10 @@ pub(super) async fn run(session: &Session, copy: &Copy) -> Result<()> {
 }
 
 /// Where it goes, now that is known what it is.
-fn place(destination: &CopyPath, (name, stat): (&str, &PathStat)) -> Result<Target> {
+fn place(
+    destination: &CopyPath,
+    (name, stat): (&str, &PathStat),
+) -> Result<std::result::Result<Target, &'static str>> {
     let source = if stat.mode & FOLDER == 0 { Found::Other } else { Found::Folder };
     let found = Found::at(&destination.path());
     // What a link leads to is written to, not the link.
@@ -83,7 +87,7 @@ fn place(destination: &CopyPath, (name, stat): (&str, &PathStat)) -> Result<Targ
             CopyPath { absolute: real.to_string_lossy().into_owned(), ..destination.clone() }
         }
     };
-    target((name, source), (&resolved, found)).map_err(|text| CliError::Invalid(text.to_owned()))
+    Ok(target((name, source), (&resolved, found)))
 }
 
 /// What can be known before anything is asked for.

@@ -1,5 +1,6 @@
 //! `barge cp`: what is copied where, in the words of Docker's manual.
 
+use barge_client::ClientError;
 use clap::Args as _;
 
 use crate::commands::{Arity, Input, Verb};
@@ -72,12 +73,12 @@ async fn run(session: &Session, input: Input) -> Result<()> {
             Err(CliError::Invalid("must specify at least one container source".to_owned()))
         }
         (Some(remote), None) => {
-            let local = destination.to_owned();
-            download::run(session, &Copy { flags, remote, local }).await
+            let copy = Copy { flags, remote, local: destination.to_owned() };
+            download::run(session, &copy).await.map_err(|error| copy.named(error))
         }
         (None, Some(remote)) => {
-            let local = source.to_owned();
-            upload::run(session, &Copy { flags, remote, local }).await
+            let copy = Copy { flags, remote, local: source.to_owned() };
+            upload::run(session, &copy).await.map_err(|error| copy.named(error))
         }
     }
 }
@@ -95,6 +96,22 @@ fn remote(argument: &str) -> Option<Remote> {
 }
 
 impl Copy {
+    /// As its user names the container's side.
+    fn place(&self) -> String {
+        format!("{}:{}", self.remote.container, self.remote.path)
+    }
+
+    /// Whoever copies in a loop wants to know in which container it failed; the daemon does not always say.
+    fn named(&self, error: CliError) -> CliError {
+        if let CliError::Client(ClientError::Daemon { status, message }) = &error
+            && !message.contains(&self.remote.container)
+        {
+            let message = format!("{message} (container {})", self.remote.container);
+            return ClientError::Daemon { status: *status, message }.into();
+        }
+        error
+    }
+
     /// Shows how far `work` is, and in the end how much it was; to a person only.
     async fn shown<T>(
         &self,
@@ -118,6 +135,25 @@ impl Copy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_container_is_named_once() {
+        let remote = Remote { container: "web".to_owned(), path: "/x".to_owned() };
+        let flags = Flags { archive: false, follow_link: false, quiet: true };
+        let copy = Copy { flags, remote, local: "-".to_owned() };
+        for (message, text) in [
+            (
+                "extraction point is not a directory",
+                "extraction point is not a directory (container web)",
+            ),
+            ("No such container: web", "No such container: web"),
+        ] {
+            let status = barge_client::StatusCode::BAD_REQUEST;
+            let error = ClientError::Daemon { status, message: message.to_owned() };
+            let named = copy.named(error.into()).to_string();
+            assert_eq!(named, format!("Error response from daemon: {text}"));
+        }
+    }
 
     #[test]
     fn a_colon_makes_a_container_unless_the_path_is_plainly_ours() {

@@ -36,16 +36,16 @@ pub(super) async fn run(session: &Session, copy: &Copy) -> Result<()> {
     let Some(source) = source else {
         if found != Found::Folder {
             return Err(CliError::Invalid(format!(
-                "destination \"{}:{}\" must be a directory",
-                copy.remote.container, copy.remote.path
+                "destination \"{}\" must be a directory",
+                copy.place()
             )));
         }
         let body = upload(std::io::stdin(), counter.clone());
         let sending = send(client, copy, (&destination.absolute, body));
-        return copy.shown((&shown(copy), &counter), sending).await;
+        return copy.shown((&copy.place(), &counter), sending).await;
     };
     let target = target((&source.name, source.found), (&destination, found))
-        .map_err(|text| CliError::Invalid(text.to_owned()))?;
+        .map_err(|text| CliError::Invalid(format!("{}: {text}", copy.place())))?;
     let (sender, body) = Upload::channel();
     let out = pipe::Body { sender, counter: counter.clone(), gathered: Vec::new() };
     let folder = target.folder.clone();
@@ -59,11 +59,7 @@ pub(super) async fn run(session: &Session, copy: &Copy) -> Result<()> {
             Err(error) => Err(CliError::Invalid(format!("cannot copy: {error}"))),
         }
     };
-    copy.shown((&shown(copy), &counter), sending).await
-}
-
-fn shown(copy: &Copy) -> String {
-    format!("{}:{}", copy.remote.container, copy.remote.path)
+    copy.shown((&copy.place(), &counter), sending).await
 }
 
 async fn send(client: &Client, copy: &Copy, (folder, body): (&str, Upload)) -> Result<()> {
