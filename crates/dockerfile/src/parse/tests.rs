@@ -348,7 +348,9 @@ fn health_is_checked_in_times() {
             retries: 3,
         })
     );
-    assert_eq!(one("HEALTHCHECK none"), Instruction::Healthcheck(Healthcheck::None));
+    for none in ["HEALTHCHECK none", "HEALTHCHECK --interval=5m --retries=x NONE"] {
+        assert_eq!(one(none), Instruction::Healthcheck(Healthcheck::None));
+    }
     assert_eq!(
         refused("HEALTHCHECK --interval=1us CMD a"),
         "flag --interval: 1us cannot be less than 1ms"
