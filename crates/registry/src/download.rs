@@ -1,5 +1,6 @@
 //! Files of the web, for builds: one request, no credentials, no repository.
 
+use barge_types::shown_address;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
@@ -21,6 +22,14 @@ fn condition(etag: &str) -> Option<(HeaderName, HeaderValue)> {
     HeaderValue::from_str(etag).ok().map(|value| (header::IF_NONE_MATCH, value))
 }
 
+/// An error without what of an address may be a secret.
+fn quiet(mut error: RegistryError) -> RegistryError {
+    if let RegistryError::Request { url, .. } = &mut error {
+        *url = shown_address(url);
+    }
+    error
+}
+
 impl Registry {
     /// Asks for `http(s)://…`; through the same proxies as registries. `None` when the file is still the one that the server
     /// called `known` (its `ETag`).
@@ -28,20 +37,20 @@ impl Registry {
     /// # Errors
     /// What is no such address, nobody who answers, a status that is no success.
     pub async fn download(&self, url: &str, known: Option<&str>) -> Result<Option<Download>> {
-        let bad = |source| RegistryError::BadUrl { url: url.to_owned(), source };
+        let bad = |source| RegistryError::BadUrl { url: shown_address(url), source };
         let parsed: Url = url.parse().map_err(bad)?;
         let mut request = Request::new(Method::GET, parsed);
         let condition = known.and_then(condition);
         let is_asked = condition.is_some();
         request.headers.extend(condition);
-        let answer = self.live().transport.send(request).await?;
+        let answer = self.live().transport.send(request).await.map_err(quiet)?;
         match answer.status {
             StatusCode::NOT_MODIFIED if is_asked => {
                 answer.discard().await;
                 Ok(None)
             }
             status if status.is_success() => Ok(Some(Download { answer })),
-            status => Err(RegistryError::Elsewhere { url: url.to_owned(), status }),
+            status => Err(RegistryError::Elsewhere { url: shown_address(url), status }),
         }
     }
 }
@@ -49,7 +58,7 @@ impl Registry {
 impl Download {
     /// The next bytes; none at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes>> {
-        self.answer.chunk().await
+        self.answer.chunk().await.map(|chunk| chunk.map_err(quiet))
     }
 
     /// What the server calls this state of the file.

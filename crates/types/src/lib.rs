@@ -4,6 +4,7 @@
 //! clients match on live beside the parser that says them.
 
 pub mod accounts;
+mod address;
 mod digest;
 mod error_kind;
 mod id;
@@ -17,6 +18,7 @@ mod signal;
 pub mod size;
 pub mod ulimit;
 
+pub use address::shown_address;
 pub use digest::{Digest, DigestError};
 pub use error_kind::ErrorKind;
 pub use id::{ContainerId, ExecId, IdError, ImageId, NetworkId};
