@@ -153,6 +153,20 @@ fn files_of_the_result_come_into_a_folder_or_an_archive() {
 }
 
 #[test]
+fn what_is_loaded_stays_also_beside_other_outputs() {
+    let host = HOST.host();
+    let folder = context(&host, &[("Dockerfile", "FROM busybox\nRUN echo loaded > /loaded\n")]);
+    let (first, second) = (host.unique("loaded"), host.unique("loaded"));
+    build(&host, &["-q", "--load", "-t", &first, &folder]).ok();
+    let into = path(&host, "out");
+    build(&host, &["--load", "-o", &into, "-t", &second, &folder]).ok();
+    for name in [first, second] {
+        assert_eq!(inside(&host, &name, "cat /loaded"), "loaded");
+    }
+    assert!(PathBuf::from(into).join("loaded").exists());
+}
+
+#[test]
 fn secrets_are_there_for_their_step_only() {
     let host = HOST.host();
     let file = "FROM busybox\nRUN --mount=type=secret,id=key cp /run/secrets/key /seen && wc -c < /seen \
@@ -198,7 +212,15 @@ fn what_there_is_not_is_refused_before_anything_is_done() {
     let folder = context(&host, &[("Dockerfile", "FROM busybox\n")]);
     for (arguments, text) in [
         (&["--builder", "far"][..], "no builder \"far\" found"),
-        (&["--provenance=true"], "--provenance: attestations cannot be made yet"),
+        (
+            &["--provenance=mode=some"],
+            "invalid provenance parameter mode=some: expected min or max",
+        ),
+        (&["--attest=type=vex"], "--attest type=vex: there are \"provenance\" and \"sbom\""),
+        (
+            &["--provenance=true", "-o", "type=docker,dest=-"],
+            "an output of type docker has no place for attestations: expected type=oci",
+        ),
         (&["--secret", "src=x"], "secret missing id"),
         (&["-o", "type=zip,dest=x"], "unknown output type \"zip\""),
         (&["--progress=fancy"], "invalid progress mode \"fancy\""),

@@ -13,6 +13,7 @@ mod attack;
 mod bad_input;
 mod basics;
 mod builds;
+mod builds_attest;
 mod builds_cache;
 mod builds_from;
 mod builds_ssh;

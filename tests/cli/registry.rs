@@ -12,20 +12,20 @@ const HTPASSWD: &str = "tester:$2y$05$eHpov9.kV5YPUAO6PrFlx.3lUijXxgLyrLeEgBsSPz
 
 /// Who may use a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Users {
+pub(crate) enum Users {
     Anybody,
     Tester,
 }
 
 /// A docker-registry in a host's network, at 127.0.0.1:5000.
-struct Registry {
+pub(crate) struct Registry {
     _process: Process,
 }
 
 impl Registry {
-    const NAME: &'static str = "127.0.0.1:5000";
+    pub(crate) const NAME: &'static str = "127.0.0.1:5000";
 
-    fn start(host: &TestHost, users: Users) -> Self {
+    pub(crate) fn start(host: &TestHost, users: Users) -> Self {
         let folder = host.scratch().join("registry");
         let mut config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{}\"}}\n",
@@ -48,11 +48,11 @@ impl Registry {
 }
 
 /// Said by [`check`], too; its name is no word for [`need!`].
-fn there_is_no_registry() -> bool {
+pub(crate) fn there_is_no_registry() -> bool {
     matches!(check("docker-registry"), Verdict::Absent(_))
 }
 
-fn host() -> TestHost {
+pub(crate) fn host() -> TestHost {
     TestHost::with(HostOptions {
         flags: vec!["--insecure-registry=127.0.0.0/8".to_owned()],
         ..HostOptions::default()

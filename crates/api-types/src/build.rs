@@ -39,6 +39,9 @@ pub struct BuildInputs {
     pub annotations: BTreeMap<String, String>,
     /// `--output`.
     pub outputs: Vec<BuildOutput>,
+    /// `--attest`: parameters by type.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attestations: BTreeMap<String, BTreeMap<String, String>>,
     /// `--allow`: `security.insecure`, `network.host`.
     pub allow: Vec<String>,
     /// `SOURCE_DATE_EPOCH`, in seconds.

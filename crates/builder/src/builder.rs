@@ -16,9 +16,10 @@ use crate::cache::downloads::Downloads;
 use crate::cache::mounts::CacheMounts;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Progress, Warning};
-use crate::execute::{Contexts, Graph, Permits, Place, Running, Shop, StageState, Weight};
+use crate::execute::{Contexts, Graph, Permits, Place, Results, Running, Shop, StageState, Weight};
 use crate::files::ChecksumMemory;
 use crate::plan::Plan;
+use crate::provenance::Evidence;
 use crate::request::{BuildRequest, Purpose};
 use crate::runner::{Cancel, Runner};
 use crate::sources::Sources;
@@ -228,6 +229,7 @@ impl Builder {
             remotes: OnceLock::new(),
             mounts_used: Mutex::default(),
             weight: Weight::default(),
+            started: jiff::Timestamp::now(),
         };
         let built = build_platforms(&running);
         *kept = running.failed_image.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -306,13 +308,18 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     running.remotes.get_or_init(|| remotes);
     let mut states = Vec::new();
     for graph in &graphs {
-        states.push(graph.run()?);
+        let state = graph.run()?;
+        if let Some(sbom) = &request.sbom {
+            graph.scan(sbom, &state)?;
+        }
+        states.push(state);
     }
     let all: Vec<StageState> = graphs.iter().flat_map(Graph::states).collect();
     if let Some(graph) = graphs.first() {
         running.check_args(&graph.plan.globals, &all, &mut built);
     }
-    running.outputs(&states, &mut built)?;
+    let evidence: Vec<Evidence> = graphs.iter().map(Graph::evidence).collect();
+    running.outputs(Results { states: &states, evidence: &evidence }, &mut built)?;
     running.write_caches((&states, &all), &mut built)?;
     Ok(built)
 }

@@ -14,6 +14,7 @@ pub mod files;
 mod memory;
 mod metadata;
 mod plan;
+pub mod provenance;
 pub mod request;
 pub mod runner;
 pub mod sources;

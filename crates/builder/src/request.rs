@@ -8,6 +8,7 @@ use barge_image::LayoutName;
 use barge_types::{Platform, Reference};
 
 use crate::error::{BuildError, Result};
+use crate::provenance::{Material, ProvenanceOptions};
 use crate::runner::StepNetwork;
 use crate::sources::Pull;
 
@@ -62,6 +63,12 @@ pub struct BuildRequest {
     pub on_failure: OnFailure,
     /// `--call`.
     pub purpose: Purpose,
+    /// `--attest type=provenance`.
+    pub provenance: Option<ProvenanceOptions>,
+    /// `--attest type=sbom`.
+    pub sbom: Option<Sbom>,
+    /// What the main context was fetched from, when it is not the client's.
+    pub origin: Option<Material>,
 }
 
 /// Arguments that BuildKit knows without any `ARG`.
@@ -90,6 +97,13 @@ impl BuildRequest {
             let text = format!("{MULTI_PLATFORM} for the image of one platform");
             return Err(BuildError::Unsupported(text));
         }
+        let is_attested = self.provenance.is_some() || self.sbom.is_some();
+        if is_attested && self.outputs.iter().any(crate::execute::is_silent) {
+            return Err(BuildError::Invalid(
+                "an output of type docker has no place for attestations: expected type=oci"
+                    .to_owned(),
+            ));
+        }
         Ok(())
     }
 
@@ -111,6 +125,13 @@ impl BuildRequest {
         let given = self.argument(name);
         given.is_some_and(|value| matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"))
     }
+}
+
+/// `--attest type=sbom`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sbom {
+    /// `generator`: the image that looks at the result.
+    pub generator: String,
 }
 
 /// What becomes of a step that failed.

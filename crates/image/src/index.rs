@@ -100,13 +100,30 @@ impl Index {
         self.images.entry(id).or_default();
     }
 
-    /// Remembers a manifest of an image; one that is known gets the index that names it now.
+    /// Remembers a manifest of an image; one that is known gets the index that names it now. One that something is said
+    /// of comes first: it is the one that goes out.
     pub(crate) fn add_manifest(&mut self, id: &ImageId, kept: Option<KeptManifest>) {
-        let (Some(record), Some(kept)) = (self.images.get_mut(id), kept) else { return };
-        match record.manifests.iter_mut().find(|known| known.digest == kept.digest) {
-            Some(known) if kept.index.is_some() => *known = kept,
-            Some(_) => {}
-            None => record.manifests.push(kept),
+        let (Some(record), Some(mut kept)) = (self.images.get_mut(id), kept) else { return };
+        let manifests = &mut record.manifests;
+        if let Some(at) = manifests.iter().position(|known| known.digest == kept.digest) {
+            let known = &mut manifests[at];
+            if kept.attestation.is_none() {
+                if kept.index.is_some() {
+                    *known = KeptManifest { attestation: known.attestation.take(), ..kept };
+                }
+                return;
+            }
+            kept.index = kept.index.or_else(|| known.index.take());
+            manifests.remove(at);
+        }
+        let at = if kept.attestation.is_some() { 0 } else { manifests.len() };
+        manifests.insert(at, kept);
+    }
+
+    /// Forgets the manifests of an image that something is said of.
+    pub(crate) fn forget_attestations(&mut self, id: &ImageId) {
+        if let Some(record) = self.images.get_mut(id) {
+            record.manifests.retain(|known| known.attestation.is_none());
         }
     }
 

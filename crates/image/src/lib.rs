@@ -8,6 +8,7 @@
 
 mod adopt;
 mod archives;
+mod attest;
 mod built;
 mod changes;
 mod commit;
@@ -36,6 +37,7 @@ mod store;
 mod unpack;
 
 pub use adopt::{AdoptOptions, Adopted};
+pub use attest::{KeptAttestation, Predicate, Said, Subject, statement};
 pub use built::BuiltOptions;
 pub use changes::apply as apply_changes;
 pub use commit::Commit;
@@ -49,7 +51,7 @@ pub use ingest::{Ingest, LayerSpec, LayerTicket, ManifestBytes, OpenLayer, Publi
 pub use layers::{BlobFormat, Layer, LayerBlob, LayerSource, chain_id, chain_ids};
 pub use load::{LayoutName, LoadProgress, Loaded};
 pub use manifests::{KeptIndex, KeptManifest, PushBlob, PushImage};
-pub use platforms::PushIndex;
+pub use platforms::{PushAttestation, PushIndex};
 pub use remove::{ImageUsage, Parents, Removal, Removed, UnusedImages, User, UserState};
 pub use resolve::Found;
 pub use save::Save;

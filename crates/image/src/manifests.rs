@@ -8,6 +8,7 @@ use barge_oci::image::{Descriptor, Manifest, media_type};
 use barge_types::{Digest, ImageId, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::attest::KeptAttestation;
 use crate::content::ContentStore;
 use crate::error::{ImageError, Result};
 use crate::ingest::ManifestBytes;
@@ -29,6 +30,9 @@ pub struct KeptManifest {
     /// The archives of the layers that it names, kept as long as it is.
     #[serde(default)]
     pub layers: Vec<Digest>,
+    /// What is said of it, kept too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<KeptAttestation>,
 }
 
 /// An index that is kept as a blob.
@@ -67,13 +71,17 @@ impl KeptManifest {
             media_type: manifest.media_type,
             size: manifest.bytes.len() as u64,
             index,
+            attestation: None,
         }))
     }
 
-    /// The blobs that are kept for it: itself, its index, its layers' archives.
+    /// The blobs that are kept for it: itself, its index, its layers' archives, what is said of it.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Digest> {
         let index = self.index.as_ref().map(|index| index.digest);
-        [Some(self.digest), index].into_iter().flatten().chain(self.layers.iter().copied())
+        let said = self.attestation.iter();
+        let said = said.flat_map(|said| said.blobs.iter().copied().chain([said.digest]));
+        let own = [Some(self.digest), index].into_iter().flatten();
+        own.chain(self.layers.iter().copied()).chain(said)
     }
 }
 
@@ -109,7 +117,7 @@ pub struct PushImage {
 }
 
 /// The media types of a manifest and what it names.
-struct Form {
+pub(crate) struct Form {
     manifest: &'static str,
     config: &'static str,
     layer: &'static str,
@@ -123,7 +131,7 @@ const DOCKER: Form = Form {
     layer_gzip: media_type::DOCKER_LAYER_GZIP,
 };
 
-const OCI: Form = Form {
+pub(crate) const OCI: Form = Form {
     manifest: media_type::OCI_MANIFEST,
     config: media_type::OCI_CONFIG,
     layer: media_type::OCI_LAYER,
@@ -150,11 +158,16 @@ impl ImageStore {
         if let Some((manifest, digest, config, layers)) = self.with_kept_manifest(&image)? {
             return Ok(PushImage { manifest, digest, config, layers, image });
         }
+        // Docker's form has no annotations.
+        let form = if self.annotations(&image.id).is_empty() { &DOCKER } else { &OCI };
+        let (manifest, digest, config, layers) = self.new_manifest(&image, form)?;
+        Ok(PushImage { manifest, digest, config, layers, image })
+    }
+
+    /// A manifest of the layers as they would be pushed.
+    pub(crate) fn new_manifest(&self, image: &Held, form: &Form) -> Result<Described> {
         let mut layers = Vec::new();
         let mut described = Vec::new();
-        let annotations = self.annotations(&image.id);
-        // Docker's form has no annotations.
-        let form = if annotations.is_empty() { &DOCKER } else { &OCI };
         for chain_id in &image.chain_ids {
             let blob = self.gzipped(chain_id)?;
             let kind = match blob.format {
@@ -173,17 +186,13 @@ impl ImageStore {
             media_type: form.manifest.to_owned(),
             config: describe(kind, digest, size),
             layers: described,
-            annotations,
+            annotations: self.annotations(&image.id),
             ..Manifest::default()
         };
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(ImageError::json("a manifest"))?;
-        Ok(PushImage {
-            digest: Digester::of(&bytes),
-            manifest: ManifestBytes { bytes, media_type: manifest.media_type },
-            config: self.push_blob((kind, digest, size), digest, Vec::new()),
-            layers,
-            image,
-        })
+        let config = self.push_blob((kind, digest, size), digest, Vec::new());
+        let digest = Digester::of(&bytes);
+        Ok((ManifestBytes { bytes, media_type: manifest.media_type }, digest, config, layers))
     }
 
     /// The kept manifest whose layers are all here.
@@ -221,7 +230,7 @@ impl ImageStore {
         manifest.layers.iter().zip(diff_ids).map(blob).collect()
     }
 
-    fn push_blob(
+    pub(crate) fn push_blob(
         &self,
         (media_type, digest, size): (&str, Digest, u64),
         diff_id: Digest,

@@ -1,13 +1,14 @@
 //! Names that mean the images of several platforms: given together, pushed with an index.
 
 use barge_archive::Digester;
-use barge_oci::image::{Descriptor, media_type};
+use barge_oci::image::{self as oci, Descriptor, Index, media_type};
 use barge_types::{Digest, ImageId, Platform, Reference};
 
+use crate::attest::{Attestation, bytes_of, index_with};
 use crate::error::{ImageError, Result};
+use crate::image::Image;
 use crate::ingest::ManifestBytes;
-use crate::manifests::{KeptManifest, PushImage, by_digest, describe};
-use crate::save::{index_of, platform_of};
+use crate::manifests::{KeptManifest, PushBlob, PushImage, by_digest, describe};
 use crate::store::{ImageStore, now};
 
 /// The images of a name that has several, as they are pushed.
@@ -15,10 +16,23 @@ use crate::store::{ImageStore, now};
 pub struct PushIndex {
     /// The images, each with its own manifest.
     pub images: Vec<PushImage>,
+    /// What is said of them.
+    pub attestations: Vec<PushAttestation>,
     /// The index of those manifests.
     pub manifest: ManifestBytes,
     /// The digest of its bytes.
     pub digest: Digest,
+}
+
+/// Statements about an image, as they are pushed.
+#[derive(Debug)]
+pub struct PushAttestation {
+    /// The manifest of the statements.
+    pub manifest: ManifestBytes,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it names.
+    pub blobs: Vec<PushBlob>,
 }
 
 impl ImageStore {
@@ -67,36 +81,58 @@ impl ImageStore {
         if images.len() > 1 { images } else { Vec::new() }
     }
 
-    /// Prepares the images of a name to be pushed; nothing for a name of one image.
+    /// Prepares the images of a name to be pushed, with what is said of them; nothing for a name of one image of which
+    /// nothing is said.
     ///
     /// # Errors
     /// As [`Self::export_for_push`].
     pub fn export_platforms(&self, reference: &Reference) -> Result<Option<PushIndex>> {
-        let members = self.platforms(reference);
+        let mut members = self.platforms(reference);
         if members.is_empty() {
+            members.extend(self.read().index.target(reference));
+        }
+        let known = members.iter().map(|id| self.attestation(id)).collect::<Result<Vec<_>>>()?;
+        if members.len() < 2 && known.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let images: Vec<PushImage> = members
-            .iter()
-            .map(|id| self.export_for_push(&id.to_string()))
-            .collect::<Result<_>>()?;
+        let mut images = Vec::with_capacity(members.len());
+        let mut said = Vec::new();
+        for (id, known) in members.iter().zip(known) {
+            let image = self.export_for_push(&id.to_string())?;
+            if let Some(known) = known {
+                said.push(known.of_manifest(image.digest)?);
+            }
+            images.push(image);
+        }
         let listed = images.iter().zip(&members).map(|(push, id)| {
             let ManifestBytes { bytes, media_type } = &push.manifest;
             let platform = Some(platform_of(&self.image(id)?));
             Ok(Descriptor { platform, ..describe(media_type, push.digest, bytes.len() as u64) })
         });
-        let mut index = index_of(listed.collect::<Result<_>>()?);
+        let listed: Vec<Descriptor> = listed.collect::<Result<_>>()?;
         let is_dockers = |push: &PushImage| push.manifest.media_type == media_type::DOCKER_MANIFEST;
-        if images.iter().all(is_dockers) {
-            index.media_type = media_type::DOCKER_MANIFEST_LIST.to_owned();
+        let manifest = if said.is_empty() && images.iter().all(is_dockers) {
+            let media_type = media_type::DOCKER_MANIFEST_LIST.to_owned();
+            bytes_of(&Index { media_type, ..index_of(listed) })?
+        } else {
+            index_with(listed, &said)?
+        };
+        let attestations = said.into_iter().map(|said| self.push_attestation(said));
+        let attestations = attestations.collect::<Result<_>>()?;
+        let digest = Digester::of(&manifest.bytes);
+        Ok(Some(PushIndex { images, attestations, manifest, digest }))
+    }
+
+    fn push_attestation(&self, said: Attestation) -> Result<PushAttestation> {
+        let mut blobs = Vec::with_capacity(said.blobs.len());
+        for blob in &said.blobs {
+            let digest = self.content.put(&blob.bytes)?;
+            let of = (blob.media_type.as_str(), digest, blob.bytes.len() as u64);
+            blobs.push(self.push_blob(of, digest, Vec::new()));
         }
-        let bytes = serde_json::to_vec_pretty(&index).map_err(ImageError::json("an index"))?;
-        let digest = Digester::of(&bytes);
-        Ok(Some(PushIndex {
-            images,
-            manifest: ManifestBytes { bytes, media_type: index.media_type },
-            digest,
-        }))
+        let media_type = media_type::OCI_MANIFEST.to_owned();
+        let manifest = ManifestBytes { bytes: said.manifest, media_type };
+        Ok(PushAttestation { manifest, digest: said.digest, blobs })
     }
 
     /// Remembers under which digest a repository has the images of a name now, and what was sent.
@@ -122,5 +158,23 @@ impl ImageStore {
                 index.add_manifest(&id, kept);
             }
         })
+    }
+}
+
+/// An index of manifests of several platforms.
+pub(crate) fn index_of(manifests: Vec<Descriptor>) -> Index {
+    let media_type = media_type::OCI_INDEX.to_owned();
+    Index { schema_version: 2, media_type, manifests, ..Index::default() }
+}
+
+/// What an image runs on, as an index says it.
+pub(crate) fn platform_of(image: &Image) -> oci::Platform {
+    let config = &image.config;
+    oci::Platform {
+        architecture: config.architecture.clone(),
+        os: config.os.clone(),
+        os_version: config.os_version.clone(),
+        variant: config.variant.clone(),
+        ..oci::Platform::default()
     }
 }

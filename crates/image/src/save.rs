@@ -11,16 +11,17 @@ use std::io::{Read as _, Write};
 
 use barge_archive::tar::{EntryKind, Header, Writer};
 use barge_archive::{ArchiveError, DigestReader, Digester};
-use barge_oci::image::{Descriptor, ImageLayout, Index, Manifest, Platform, media_type};
+use barge_oci::image::{Descriptor, ImageLayout, Manifest, media_type};
 use barge_types::{Digest, ImageId, Reference};
 use serde::Serialize;
 
+use crate::attest::{Attestation, index_with};
 use crate::error::{ImageError, Result};
 use crate::export::ArchiveForm;
-use crate::image::Image;
 use crate::ingest::ManifestBytes;
 use crate::layers::{BlobFormat, Layer, LayerBlob};
 use crate::manifests::PushBlob;
+use crate::platforms::{index_of, platform_of};
 use crate::resolve::Found;
 use crate::store::{Held, ImageStore};
 
@@ -51,6 +52,15 @@ pub(crate) struct Saved {
     kept: Option<Kept>,
     /// Of its manifest, when it came with none.
     annotations: BTreeMap<String, String>,
+    /// What is said of it.
+    said: Option<Attestation>,
+}
+
+/// An image as an index lists it.
+#[derive(Debug)]
+struct Listed {
+    image: Descriptor,
+    said: Option<Attestation>,
 }
 
 #[derive(Debug)]
@@ -119,7 +129,8 @@ impl ImageStore {
             |kept: &Kept| kept.layers.iter().all(|blob| self.content.contains(&blob.digest));
         let kept = kept.filter(is_here);
         let (config, annotations) = (self.config_bytes(id)?, self.annotations(id));
-        Ok(Saved { config, image, references, layers, kept, annotations })
+        let said = self.attestation(id)?;
+        Ok(Saved { config, image, references, layers, kept, annotations, said })
     }
 
     fn chosen(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
@@ -178,8 +189,13 @@ impl Save<'_> {
             };
             let digest = blob(&mut tar, &mut written, &manifest)?;
             let described = described(&kind, digest, manifest.len() as u64);
-            index.manifests.extend(self.listed(saved, &described));
-            manifests.insert(saved.image.id, saved.on_platform(described));
+            let listed = Listed {
+                image: saved.on_platform(described.clone()),
+                said: saved.said.as_ref().map(|said| said.of_manifest(digest)).transpose()?,
+            };
+            let own = listed.write(described, (&mut tar, &mut written))?;
+            index.manifests.extend(self.listed(saved, &own));
+            manifests.insert(saved.image.id, listed);
             items.push(saved.item());
         }
         for group in &self.groups {
@@ -293,6 +309,10 @@ impl Saved {
 
     /// Sends its layers compressed with gzip.
     pub(crate) fn gzip(&mut self, store: &ImageStore) -> Result<()> {
+        if self.said.is_some() && self.kept.is_some() {
+            // They are: something was said of them.
+            return Ok(());
+        }
         let mut layers = Vec::new();
         for (chain_id, diff_id) in self.image.chain_ids.iter().zip(&self.image.diff_ids) {
             let LayerBlob { digest, size, format } = store.gzipped(chain_id)?;
@@ -362,27 +382,32 @@ fn listed(names: &[&Reference], manifest: &Descriptor) -> Vec<Descriptor> {
 }
 
 impl Group {
-    fn index(&self, manifests: &HashMap<ImageId, Descriptor>) -> Result<Vec<u8>> {
-        let members = self.images.iter().filter_map(|id| manifests.get(id));
-        to_json(&index_of(members.cloned().collect()))
+    fn index(&self, manifests: &HashMap<ImageId, Listed>) -> Result<Vec<u8>> {
+        let members = || self.images.iter().filter_map(|id| manifests.get(id));
+        let images = members().map(|listed| listed.image.clone()).collect();
+        let said: Vec<Attestation> = members().filter_map(|listed| listed.said.clone()).collect();
+        if said.is_empty() {
+            return to_json(&index_of(images));
+        }
+        Ok(index_with(images, &said)?.bytes)
     }
 }
 
-/// An index of manifests of several platforms.
-pub(crate) fn index_of(manifests: Vec<Descriptor>) -> Index {
-    let media_type = media_type::OCI_INDEX.to_owned();
-    Index { schema_version: 2, media_type, manifests, ..Index::default() }
-}
-
-/// What an image runs on, as an index says it.
-pub(crate) fn platform_of(image: &Image) -> Platform {
-    let config = &image.config;
-    Platform {
-        architecture: config.architecture.clone(),
-        os: config.os.clone(),
-        os_version: config.os_version.clone(),
-        variant: config.variant.clone(),
-        ..Platform::default()
+impl Listed {
+    /// Writes what is said of the image; returns what names the image by itself: its manifest, or the index of both.
+    fn write<W: Write>(
+        &self,
+        manifest: Descriptor,
+        (tar, written): (&mut Writer<W>, &mut HashSet<Digest>),
+    ) -> Result<Descriptor> {
+        let Some(said) = &self.said else { return Ok(manifest) };
+        for named in &said.blobs {
+            blob(tar, written, &named.bytes)?;
+        }
+        blob(tar, written, &said.manifest)?;
+        let index = index_with(vec![self.image.clone()], std::slice::from_ref(said))?;
+        let digest = blob(tar, written, &index.bytes)?;
+        Ok(described(&index.media_type, digest, index.bytes.len() as u64))
     }
 }
 

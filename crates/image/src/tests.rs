@@ -2,6 +2,7 @@
 //! left half done.
 
 mod archives;
+mod attested;
 mod built;
 mod crash;
 mod exported;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use barge_image::{Held, LayoutName, LoadProgress};
+use barge_types::Platform;
 
 use super::graph::Graph;
 use super::state::StageState;
@@ -90,9 +91,11 @@ impl Graph<'_> {
         };
         let platform = &self.plan.stages[stage].platform;
         let images = &running.shop.parts.images;
-        images.load_layout(folder, (image, platform), &mut told).map_err(|error| {
+        let held = images.load_layout(folder, (image, platform), &mut told).map_err(|error| {
             BuildError::Source { what: format!("the OCI layout {name}"), source: error.into() }
-        })
+        })?;
+        self.note_image("", &held);
+        Ok(held)
     }
 
     /// An image of the store, pulled when it has to be.
@@ -101,9 +104,20 @@ impl Graph<'_> {
         let platform = &self.plan.stages[stage].platform;
         let is_asked = !running.request.platforms.is_empty()
             || running.source.parsed.stages[stage].from.value.platform.is_some();
+        self.get_image_for(is_asked.then_some(platform), name, number)
+    }
+
+    /// The same for a platform, the daemon's own when there is none.
+    pub(crate) fn get_image_for(
+        &self,
+        platform: Option<&Platform>,
+        name: &str,
+        number: u32,
+    ) -> Result<Held> {
+        let running = self.running;
         let want = ImageWant {
             reference: name,
-            platform: is_asked.then_some(platform),
+            platform,
             pull: running.request.pull,
             client: &running.request.client,
         };
@@ -112,7 +126,7 @@ impl Graph<'_> {
             running.tell(Event::Advanced { step: number, what, current, total });
         };
         let held = running.shop.parts.sources.image(&want, &mut told, running.cancel);
-        held.map_err(|source| match running.cancel.is_cancelled() {
+        let held = held.map_err(|source| match running.cancel.is_cancelled() {
             true => BuildError::Cancelled,
             false => {
                 let stages = running.source.parsed.stages.iter();
@@ -120,6 +134,8 @@ impl Graph<'_> {
                 let hint = crate::plan::suggestion(name, names);
                 BuildError::Source { what: format!("image {name}{hint}"), source }
             }
-        })
+        })?;
+        self.note_image(name, &held);
+        Ok(held)
     }
 }

@@ -12,6 +12,7 @@ use super::state::StageState;
 use crate::error::{BuildError, Result};
 use crate::event::StepLine;
 use crate::plan::{Plan, circular};
+use crate::provenance::Evidence;
 
 /// A plan on its way.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(crate) struct Graph<'a> {
     /// Before each stage's name, when there are several platforms.
     prefix: String,
     error: Mutex<Option<BuildError>>,
+    evidence: Mutex<Evidence>,
 }
 
 impl<'a> Graph<'a> {
@@ -37,9 +39,20 @@ impl<'a> Graph<'a> {
         };
         let slots = Slots::new(plan.stages.len());
         let (begun, asked, error) = (Mutex::default(), Mutex::default(), Mutex::new(None));
-        let graph = Self { running, plan, slots, begun, asked, prefix, error };
+        let evidence = Mutex::default();
+        let graph = Self { running, plan, slots, begun, asked, prefix, error, evidence };
         let lines = graph.plan.needed.iter().flat_map(|&index| graph.begin(index)).collect();
         (graph, lines)
+    }
+
+    /// Remembers what the result is made from.
+    pub(crate) fn note<T>(&self, add: impl FnOnce(&mut Evidence) -> T) -> T {
+        add(&mut self.evidence.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the result was made from.
+    pub(crate) fn evidence(&self) -> Evidence {
+        self.note(|evidence| evidence.clone())
     }
 
     fn begun(&self) -> MutexGuard<'_, BTreeMap<usize, u32>> {

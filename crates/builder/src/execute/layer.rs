@@ -152,6 +152,23 @@ impl Running<'_> {
         })
     }
 
+    /// Makes a layer only to work in it.
+    pub(crate) fn on_layer(
+        &self,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        fill: Fill<'_>,
+    ) -> Result<()> {
+        let storage = &self.shop.parts.storage;
+        let options = ReadWriteOptions::default();
+        storage
+            .create_read_write(id, parent, &options)
+            .map_err(BuildError::storage("make a layer"))?;
+        let filled = self.fill(id, fill);
+        self.discard(id);
+        filled
+    }
+
     fn make(&self, id: &LayerId, work: &LayerWork<'_>, fill: Fill<'_>) -> Result<()> {
         let storage = &self.shop.parts.storage;
         let options = ReadWriteOptions::default();

@@ -4,6 +4,7 @@
 //! them. Whatever a build makes beside layers is below two folders of its own, one on the disk and one in memory, which
 //! go with it.
 
+mod attest;
 mod base;
 mod cache_out;
 mod contexts;
@@ -20,6 +21,7 @@ mod publish;
 mod remote;
 mod run;
 mod run_mounts;
+mod scan;
 mod slots;
 mod state;
 mod text;
@@ -46,6 +48,7 @@ use crate::event::{Event, Outcome, Progress, StepLine};
 use crate::files::ChecksumMemory;
 use crate::request::{BuildRequest, OnFailure};
 use crate::runner::Cancel;
+pub(crate) use attest::{Results, is_silent};
 pub(crate) use contexts::Contexts;
 pub(crate) use graph::Graph;
 pub(crate) use permits::Permits;
@@ -97,6 +100,8 @@ pub(crate) struct Running<'a> {
     pub(crate) mounts_used: Mutex<BTreeMap<String, String>>,
     /// What its stages say of their images.
     pub(crate) weight: Weight,
+    /// When it began.
+    pub(crate) started: jiff::Timestamp,
 }
 
 impl std::fmt::Debug for Running<'_> {

@@ -16,6 +16,7 @@ use crate::error::{BuildError, Result};
 use crate::event::Outcome;
 use crate::files::{Placement, TransferRequest, Tree};
 use crate::plan::{self, Origin};
+use crate::provenance::Material;
 
 /// Files that are in a layer.
 #[derive(Debug)]
@@ -147,13 +148,15 @@ impl Graph<'_> {
     /// An archive or a repository of the network, as a folder.
     fn fetched(&self, url: &str) -> Result<PathBuf> {
         if let Some(git) = super::remote::Git::parse(url) {
-            let (folder, _) = git.fetch(self.running, (url, None))?;
+            let (folder, commit) = git.fetch(self.running, (url, None))?;
+            self.note(|evidence| evidence.materials.insert(git.material(&commit)));
             if !self.running.request.keeps_git_folders() {
                 super::remote::remove_git_folder(&folder)?;
             }
             return git.inside(&folder);
         }
         let file = super::remote::download(self.running, url)?;
+        self.note(|evidence| evidence.materials.insert(Material::file(url, &file.digest)));
         let folder = self.running.place.folder()?;
         let archive =
             std::fs::File::open(&file.path).map_err(BuildError::io("open", &file.path))?;

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use barge_dockerfile::lint;
 use barge_image::{ArchiveForm, ExportOptions, LayerCompression};
-use barge_types::{ImageId, Platform, Reference};
+use barge_types::{ImageId, Reference};
 
 use super::Running;
+use super::attest::Results;
 use super::platform_files::{Joiner, Split};
 use super::state::StageState;
 use crate::builder::{Built, ResultFile};
@@ -69,7 +70,7 @@ impl Running<'_> {
     }
 
     /// Makes everything that was asked for.
-    pub(crate) fn outputs(&self, states: &[StageState], built: &mut Built) -> Result<()> {
+    pub(crate) fn outputs(&self, results: Results<'_>, built: &mut Built) -> Result<()> {
         let outputs = &self.request.outputs;
         let is_kept =
             |output: &Output| matches!(output.kind, OutputKind::Image | OutputKind::Registry);
@@ -78,12 +79,12 @@ impl Running<'_> {
         let before: HashSet<ImageId> =
             self.shop.parts.images.list().iter().map(|image| image.id).collect();
         if is_image {
-            self.images(states, built, if is_kept { self.names() } else { Vec::new() })?;
+            self.images(results, built, if is_kept { self.names() } else { Vec::new() })?;
         }
         for (number, output) in (0..).zip(outputs) {
             let result = match output.kind {
                 OutputKind::Image | OutputKind::Registry => continue,
-                OutputKind::Files => self.files(states, output, number)?,
+                OutputKind::Files => self.files(results, output, number)?,
                 OutputKind::Oci | OutputKind::Docker => self.archive(built, output, number)?,
             };
             built.results.push(result);
@@ -106,21 +107,22 @@ impl Running<'_> {
         names
     }
 
-    fn images(
-        &self,
-        states: &[StageState],
-        built: &mut Built,
-        names: Vec<Reference>,
-    ) -> Result<()> {
+    fn images(&self, results: Results<'_>, built: &mut Built, names: Vec<Reference>) -> Result<()> {
         let shown: Vec<String> = names.iter().map(Reference::to_string).collect();
-        if let [state] = states {
+        if let [state] = results.states
+            && !self.is_attested()
+        {
             let id = self.publish(state, names)?;
             built.images.push(id);
             self.tell(Event::Image { id: id.to_string(), names: shown });
             return Ok(());
         }
-        for state in states {
+        for state in results.states {
             built.images.push(self.publish(state, Vec::new())?);
+        }
+        if self.is_attested() {
+            // Before anybody knows them by name.
+            self.attest(&built.images, results)?;
         }
         let images = &self.shop.parts.images;
         let meant = images
@@ -147,19 +149,18 @@ impl Running<'_> {
     }
 
     /// The whole tree of the result, as an archive; of several platforms each in a folder.
-    fn files(&self, states: &[StageState], output: &Output, number: u32) -> Result<ResultFile> {
+    fn files(&self, results: Results<'_>, output: &Output, number: u32) -> Result<ResultFile> {
+        let states = results.states;
         let split = output.options.get("platform-split").map(String::as_str);
         let count = if self.request.is_multi_platform() { 2 } else { states.len() };
         let split = Split::new(split, count);
-        if let ([state], Split::Together) = (states, split) {
+        if let ([state], Split::Together, false) = (states, split, self.is_attested_beside()) {
             return self.result(number, &mut |out| self.tree(state, out));
         }
         self.result(number, &mut |out| {
             let mut joiner = Joiner::new(out, split);
             for (index, state) in states.iter().enumerate() {
-                let host = Platform::host();
-                let platform = self.request.platforms.get(index).unwrap_or(&host);
-                joiner.add(platform, self.unnamed(state)?)?;
+                self.join(&mut joiner, (index, self.unnamed(state)?), results)?;
             }
             joiner.finish()
         })

@@ -1,14 +1,15 @@
 //! The files of several platforms in one archive, as BuildKit's `local` and `tar` have them: each platform in a folder of
 //! its own, or all in one where no two have the same file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Seek as _, Write};
 
-use barge_archive::ArchiveError;
 use barge_archive::path;
 use barge_archive::tar::{EntryKind, Header, Reader, Writer};
-use barge_types::Platform;
+use barge_archive::{ArchiveError, DigestReader};
+use barge_image::Subject;
+use barge_types::{Digest, Platform};
 
 use crate::error::{BuildError, Result};
 
@@ -43,15 +44,44 @@ pub(super) struct Joiner<W> {
     split: Split,
     /// What is there, whose it is, and whether it is a folder.
     there: HashMap<Vec<u8>, (String, bool)>,
+    /// The names of the platform that was added last.
+    own: HashSet<Vec<u8>>,
 }
 
 impl<W: Write> Joiner<W> {
     pub(super) fn new(out: W, split: Split) -> Self {
-        Self { out: Writer::new(out), split, there: HashMap::new() }
+        Self { out: Writer::new(out), split, there: HashMap::new(), own: HashSet::new() }
     }
 
-    /// Adds all of a platform's archive.
-    pub(super) fn add(&mut self, platform: &Platform, mut archive: File) -> Result<()> {
+    /// Where files go.
+    pub(super) fn split(&self) -> Split {
+        self.split
+    }
+
+    /// Adds a document of a platform, beside its files.
+    pub(super) fn document(
+        &mut self,
+        (platform, name): (&Platform, &str),
+        text: &[u8],
+        time: Option<i64>,
+    ) -> Result<()> {
+        if self.own.contains(name.as_bytes()) {
+            return Err(BuildError::Invalid(format!(
+                "cannot write {name} beside the files of the result: one of them has that name"
+            )));
+        }
+        let mut header = Header::new(name, EntryKind::Regular);
+        header.mode = 0o600;
+        header.size = text.len() as u64;
+        header.mtime.seconds = time.unwrap_or_else(|| jiff::Timestamp::now().as_second());
+        if let Some(header) = self.placed(platform, header)? {
+            self.out.append_bytes(&header, text).map_err(write_failed())?;
+        }
+        Ok(())
+    }
+
+    /// Adds all of a platform's archive; says what its files are.
+    pub(super) fn add(&mut self, platform: &Platform, mut archive: File) -> Result<Vec<Subject>> {
         let failed = || BuildError::archive("read the files of a platform");
         archive.rewind().map_err(|source| failed()(ArchiveError::Read { offset: 0, source }))?;
         if self.split == Split::Folders {
@@ -60,13 +90,30 @@ impl<W: Write> Joiner<W> {
             self.out.append_bytes(&header, &[]).map_err(write_failed())?;
         }
         let mut reader = Reader::new(BufReader::new(archive));
+        let mut found: BTreeMap<Vec<u8>, Digest> = BTreeMap::new();
+        self.own.clear();
         while let Some(mut entry) = reader.next_entry().map_err(failed())? {
             let header = entry.header().clone();
+            let name = path::clean(&header.path).map_err(failed())?;
+            self.own.insert(name.clone());
+            if header.kind == EntryKind::HardLink {
+                let first = path::clean(&header.link).map_err(failed())?;
+                let first = found.get(&first).copied();
+                found.extend(first.map(|digest| (name.clone(), digest)));
+            }
+            let is_file = header.kind == EntryKind::Regular;
             if let Some(header) = self.placed(platform, header)? {
-                self.out.append(&header, &mut entry).map_err(write_failed())?;
+                let mut content = DigestReader::new(&mut entry);
+                self.out.append(&header, &mut content).map_err(write_failed())?;
+                if is_file {
+                    found.insert(name, content.finish().0);
+                }
             }
         }
-        Ok(())
+        let subject = |(name, digest): (&Vec<u8>, &Digest)| {
+            Subject::new(&String::from_utf8_lossy(name), digest)
+        };
+        Ok(found.iter().map(subject).collect())
     }
 
     pub(super) fn finish(self) -> Result<()> {

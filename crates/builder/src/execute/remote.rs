@@ -6,13 +6,14 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use barge_sys::openat2;
-use barge_types::Digest;
+use barge_types::{Digest, shown_address};
 use rustix::fs::OFlags;
 
 use super::Running;
 use crate::error::{BuildError, Result};
 use crate::files::{download_name, dress_download};
-use crate::sources::Downloaded;
+use crate::provenance::Material;
+use crate::sources::{Downloaded, GitAccess, GitWant};
 
 /// A file that was downloaded.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub(crate) fn download(running: &Running<'_>, url: &str) -> Result<Download> {
 
 fn again(running: &Running<'_>, url: &str, folder: &Path) -> Result<(Downloaded, PathBuf)> {
     fetch(running, (url, None), folder)?.ok_or_else(|| {
+        let url = shown_address(url);
         BuildError::NotFound(format!("{url} is said not to have changed, without a question"))
     })
 }
@@ -75,7 +77,7 @@ fn fetch(
         .open(&path)
         .map_err(BuildError::io("create", &path))?;
     let sources = &running.shop.parts.sources;
-    let failed = |source| BuildError::Source { what: url.to_owned(), source };
+    let failed = |source| BuildError::Source { what: shown_address(url), source };
     let told = sources.download(url, known, &mut file, running.cancel).map_err(failed)?;
     let Some(mut told) = told else {
         std::fs::remove_file(&path).map_err(BuildError::io("remove", &path))?;
@@ -152,11 +154,17 @@ impl Git {
         })
     }
 
+    /// What it is as a source.
+    pub(crate) fn material(&self, commit: &str) -> Material {
+        Material::repository(&self.url, self.reference.as_deref(), commit)
+    }
+
     /// The folder in a checkout that is meant. A link leads nowhere but within the repository.
     pub(crate) fn inside(&self, checkout: &Path) -> Result<PathBuf> {
         let missing = || {
             let folder = self.subfolder.display();
-            BuildError::NotFound(format!("no folder {folder} in the repository {}", self.url))
+            let url = shown_address(&self.url);
+            BuildError::NotFound(format!("no folder {folder} in the repository {url}"))
         };
         let root = openat2::open_root(checkout).map_err(BuildError::io("open", checkout))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY;
@@ -173,13 +181,15 @@ impl Git {
     ) -> Result<(PathBuf, String)> {
         let folder = running.place.folder()?;
         let sources = &running.shop.parts.sources;
-        let reference = self.reference.as_deref();
+        let (url, reference) = (self.url.as_str(), self.reference.as_deref());
+        let access = GitAccess::new(running.request, url);
         let commit = sources
-            .git(&self.url, reference, &folder, running.cancel)
-            .map_err(|error| BuildError::Source { what: source.to_owned(), source: error })?;
+            .git(&GitWant { url, reference, access }, &folder, running.cancel)
+            .map_err(|error| BuildError::Source { what: shown_address(source), source: error })?;
         match wanted {
             Some(wanted) if !commit.starts_with(wanted) => Err(BuildError::Invalid(format!(
-                "expected checksum {wanted} of {source}, it is at {commit}"
+                "expected checksum {wanted} of {}, it is at {commit}",
+                shown_address(source)
             ))),
             Some(_) | None => Ok((folder, commit)),
         }

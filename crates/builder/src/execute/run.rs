@@ -19,7 +19,7 @@ use crate::runner::{RunStep, StepNetwork, StepSecurity, Stream};
 const SCRIPTS: &str = "/dev/pipes";
 
 /// The host's name in a step.
-const HOSTNAME: &str = "buildkitsandbox";
+pub(super) const HOSTNAME: &str = "buildkitsandbox";
 
 /// What to run, before any mount.
 struct Plan {
@@ -38,6 +38,9 @@ impl Graph<'_> {
     ) -> Result<Outcome> {
         let plan = plan(state, run);
         let network = network(run, self.running.request.network)?;
+        if network != StepNetwork::None {
+            self.note(|evidence| evidence.has_network = true);
+        }
         let security = self.security(run)?;
         let mounts = self.mounts(state, stage, (number, run))?;
         let env = state.process_env();
@@ -118,11 +121,19 @@ impl Graph<'_> {
 
     fn process(&self, number: u32, root: &Path, step: (&RunStep, Prepared)) -> Result<()> {
         let (step, mut prepared) = step;
-        let running = self.running;
         let mut step = step.clone();
         root.clone_into(&mut step.rootfs);
         step.mounts = prepared.take_mounts();
         step.env.extend(prepared.take_env());
+        let ended = self.run_process(number, step);
+        let cleared = prepared.clear();
+        // Why it failed is more than what was left of it.
+        ended.and(cleared)
+    }
+
+    /// Runs a process to its end and tells what it writes.
+    pub(super) fn run_process(&self, number: u32, mut step: RunStep) -> Result<()> {
+        let running = self.running;
         let mut texts = [Utf8::default(), Utf8::default()];
         let tell = |stream: u8, text: String| {
             if !text.is_empty() {
@@ -141,13 +152,12 @@ impl Graph<'_> {
         for (text, shown) in texts.iter_mut().zip([1, 2]) {
             tell(shown, text.rest());
         }
-        let cleared = prepared.clear();
         let command = step.args.join(" ");
         if running.cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
         match ended {
-            Ok(0) => cleared,
+            Ok(0) => Ok(()),
             Ok(code) => Err(BuildError::Process { command, code }),
             Err(source) => Err(BuildError::Run { command, source }),
         }

@@ -183,6 +183,7 @@ impl Graph<'_> {
             let text = "one of source, target required for a secret mount";
             return Err(BuildError::Invalid(text.to_owned()));
         };
+        self.note(|evidence| evidence.secrets.insert(id.to_owned(), !flag.is_required));
         let Some(secret) = self.running.request.secrets.get(id) else {
             return if flag.is_required {
                 Err(BuildError::NotFound(format!("secret {id}: not found")))
@@ -208,6 +209,7 @@ impl Graph<'_> {
 
     fn ssh(&self, state: &StageState, flag: &MountFlag, number: usize) -> Result<Option<Wanted>> {
         let id = super::outline::agent_id(flag);
+        self.note(|evidence| evidence.agents.insert(id.to_owned(), !flag.is_required));
         let Some(socket) = self.running.request.ssh.get(id) else {
             return if flag.is_required {
                 Err(BuildError::NotFound(format!("unset ssh forward key {id}")))

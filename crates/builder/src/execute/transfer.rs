@@ -9,7 +9,7 @@ use barge_archive::extract::ApplyOptions;
 use barge_dockerfile::ast::{Heredoc, Transfer};
 use barge_storage::LayerId;
 use barge_sys::openat2;
-use barge_types::Digest;
+use barge_types::{Digest, shown_address};
 
 use super::graph::Graph;
 use super::layer::LayerWork;
@@ -25,6 +25,7 @@ use crate::files::{
     Archives, ChmodSpec, Placement, Selection, TransferRequest, Tree, resolve_owner, write_document,
 };
 use crate::metadata;
+use crate::provenance::Material;
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +246,7 @@ impl Graph<'_> {
         let checksum = transfer.checksum.as_deref();
         if let Some(git) = Git::parse(source) {
             let (folder, commit) = git.fetch(running, (source, checksum))?;
+            self.note(|evidence| evidence.materials.insert(git.material(&commit)));
             if !transfer.keep_git_dir {
                 remote::remove_git_folder(&folder)?;
             }
@@ -256,11 +258,13 @@ impl Graph<'_> {
             return Ok(Part { files, archives: Archives::Copied, known });
         }
         let file = remote::download(running, source)?;
+        self.note(|evidence| evidence.materials.insert(Material::file(source, &file.digest)));
         if let Some(wanted) = checksum
             && wanted != file.digest.to_string()
         {
             return Err(BuildError::Invalid(format!(
-                "digest mismatch of {source}: expected {wanted}, got {}",
+                "digest mismatch of {}: expected {wanted}, got {}",
+                shown_address(source),
                 file.digest
             )));
         }

@@ -19,7 +19,7 @@ use rustix::mount::MountPropagationFlags;
 
 use crate::request::{Context, DockerfileSource};
 use crate::runner::{Cancel, RunError, RunStep, StepSource, Stream};
-use crate::sources::{Downloaded, ImageWant};
+use crate::sources::{Downloaded, GitWant, ImageWant};
 use crate::*;
 
 /// A builder and what belongs to it.
@@ -227,12 +227,11 @@ impl Sources for Local {
 
     fn git(
         &self,
-        url: &str,
-        _reference: Option<&str>,
+        want: &GitWant<'_>,
         _into: &Path,
         _cancel: &Cancel,
     ) -> std::result::Result<String, RunError> {
-        Err(format!("no network for {url}").into())
+        Err(format!("no network for {}", want.url).into())
     }
 }
 

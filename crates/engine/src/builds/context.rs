@@ -2,13 +2,15 @@
 //! put into a folder of its own, which goes with the build.
 
 use std::fs;
-use std::io::{Read, Seek as _};
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
+use barge_archive::DigestReader;
 use barge_builder::files::{Received, receive_context};
+use barge_builder::provenance::Material;
 use barge_builder::request::{Context, DockerfileSource};
 use barge_builder::runner::Cancel;
-use barge_builder::sources::Sources as _;
+use barge_builder::sources::{GitAccess, GitWant, Sources as _};
 use barge_builder::{BuildError, BuildRequest};
 
 use super::request::DOCKERFILE;
@@ -63,6 +65,10 @@ impl ContextFolder {
         fs::remove_file(&path).map_err(EngineError::io("remove", &path))?;
         sources.fetch(remote, None, (&mut file, cancel))?;
         file.rewind().map_err(EngineError::io("read", &path))?;
+        let mut read = DigestReader::new(&mut file);
+        io::copy(&mut read, &mut io::sink()).map_err(EngineError::io("read", &path))?;
+        request.origin = Some(Material::file(remote, &read.finish().0));
+        file.rewind().map_err(EngineError::io("read", &path))?;
         self.receive(&mut file, request)
     }
 
@@ -76,9 +82,11 @@ impl ContextFolder {
         let (url, fragment) = remote.split_once('#').unwrap_or((remote, ""));
         let (reference, folder) = fragment.split_once(':').unwrap_or((fragment, ""));
         let reference = Some(reference).filter(|reference| !reference.is_empty());
-        sources.git(url, reference, &self.0, cancel).map_err(|source| {
+        let want = GitWant { url, reference, access: GitAccess::new(request, url) };
+        let commit = sources.git(&want, &self.0, cancel).map_err(|source| {
             EngineError::Conflict(format!("unable to prepare context: {source}"))
         })?;
+        request.origin = Some(Material::repository(url, reference, &commit));
         if !request.keeps_git_folders() {
             // What a repository says of itself is no part of the context, as in Docker.
             let own = self.0.join(".git");

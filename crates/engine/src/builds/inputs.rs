@@ -24,7 +24,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
 
 use super::request::{invalid, platform};
-use super::wanted_outputs;
+use super::{attestations, wanted_outputs};
 use crate::error::{EngineError, Result};
 
 /// How long inputs wait for their build.
@@ -158,6 +158,7 @@ impl Prepared {
         for entitlement in &inputs.allow {
             allow(entitlement, request)?;
         }
+        attestations::apply(&inputs.attestations, request)?;
         request.epoch = inputs.source_date_epoch;
         request.on_failure = match inputs.on_failure.as_deref() {
             None | Some("") => OnFailure::Discard,

@@ -3,6 +3,7 @@
 //! A build has a thread of its own, from which the builder starts those of its stages. It belongs to the client that
 //! asked for it: when that goes away, the build is cancelled and leaves nothing but its cache.
 
+mod attestations;
 mod classic;
 mod context;
 mod inputs;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use barge_api_types::BuildOutput;
 use barge_builder::request::{Output, OutputKind};
 
-use super::request::{invalid, name};
+use super::request::{invalid, is_on, name};
 use crate::error::{EngineError, Result};
 
 /// What starts an option that is an annotation of the image.
@@ -92,15 +92,10 @@ fn parse(output: BuildOutput, annotations: &mut BTreeMap<String, String>) -> Res
     Ok(Output { kind, names: names.collect::<Result<_>>()?, options })
 }
 
-/// What Go's `strconv.ParseBool` takes.
 fn switch(key: &str, value: &str) -> Result<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(invalid(format!(
-            "invalid value {other:?} of output option {key}: expected true or false"
-        ))),
-    }
+    is_on(value).ok_or_else(|| {
+        invalid(format!("invalid value {value:?} of output option {key}: expected true or false"))
+    })
 }
 
 #[cfg(test)]

@@ -69,6 +69,8 @@ impl Images {
         image: &Image,
     ) -> Result<ManifestSummary> {
         let is_here = descriptor.digest == kept.digest.to_string();
+        let said = kept.attestation.as_ref();
+        let said = said.filter(|said| descriptor.digest == said.digest.to_string());
         let about = descriptor.annotations.get(ABOUT).cloned();
         let is_image = !descriptor.annotations.contains_key(KIND);
         let (mut content, mut unpacked) = (0, 0);
@@ -79,6 +81,10 @@ impl Images {
             content = kept.size + blobs.map(|blob| self.store.content().size(&blob)).sum::<u64>();
             unpacked = image.size;
         }
+        if let Some(said) = said {
+            let blobs = said.blobs.iter().map(|blob| self.store.content().size(blob));
+            content = said.size + blobs.sum::<u64>();
+        }
         let image_data = is_image.then(|| ManifestImage {
             platform: descriptor.platform.as_ref().map(view).unwrap_or_default(),
             containers: if is_here { self.containers.ids_of_image(&image.id) } else { Vec::new() },
@@ -86,7 +92,7 @@ impl Images {
         });
         Ok(ManifestSummary {
             id: descriptor.digest.clone(),
-            available: is_here,
+            available: is_here || said.is_some(),
             size: ManifestSize { content: signed(content), total: signed(content + unpacked) },
             kind: if is_image { "image" } else { "attestation" }.to_owned(),
             image_data,

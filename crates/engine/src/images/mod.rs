@@ -38,6 +38,7 @@ pub use save::SaveStream;
 pub use session::ProgressStream;
 
 pub(crate) use builtin::Builtin;
+pub(crate) use platform::NONE_FITS;
 
 use download::Key;
 use transfers::Transfers;

@@ -5,16 +5,16 @@ use barge_types::Platform;
 
 use crate::error::{EngineError, Result};
 
+/// How the error begins where an index names nothing that fits: dockerd's words.
+pub(crate) const NONE_FITS: &str = "no matching manifest for ";
+
 /// The manifest for a platform; the error's text is dockerd's.
 pub(super) fn choose<'i>(index: &'i oci::Index, wanted: &Platform) -> Result<&'i oci::Descriptor> {
     runnable(wanted)
         .iter()
         .find_map(|platform| index.manifests.iter().find(|entry| is_for(entry, platform)))
         .ok_or_else(|| {
-            EngineError::NotFound(format!(
-                "no matching manifest for {} in the manifest list entries",
-                wanted
-            ))
+            EngineError::NotFound(format!("{NONE_FITS}{wanted} in the manifest list entries"))
         })
 }
 

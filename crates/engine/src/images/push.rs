@@ -105,7 +105,8 @@ impl Images {
             Some(found) if !platform::fits(&found, wanted) => Err(EngineError::NotFound(format!(
                 "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})",
             ))),
-            Some(_) | None => Ok(name),
+            // By its id: without what is said of it, as Docker has it.
+            Some(_) | None => Ok(self.store.get(&name)?.id.to_string()),
         }
     }
 
@@ -214,6 +215,14 @@ impl Push<'_> {
             self.blobs(image).await?;
             let ManifestBytes { bytes, media_type } = image.manifest.clone();
             let selector = Selector::Digest(image.digest);
+            self.repository.put_manifest(&selector, &media_type, bytes.into()).await?;
+        }
+        for said in &all.attestations {
+            for blob in &said.blobs {
+                self.blob(blob, &short(&blob.digest), Arc::new(|_| {})).await?;
+            }
+            let ManifestBytes { bytes, media_type } = said.manifest.clone();
+            let selector = Selector::Digest(said.digest);
             self.repository.put_manifest(&selector, &media_type, bytes.into()).await?;
         }
         Ok(())

@@ -38,7 +38,7 @@ fn plan_image(archive: &Archive, item: Item) -> Result<Plan> {
         .map(|entry| PlannedLayer { blob: digest_of_name(&entry), entry })
         .collect();
     let config = PlannedConfig::Bytes(config);
-    Ok(Plan { config, references, layers, manifest: None, index: None })
+    Ok(Plan { config, references, layers, manifest: None, index: None, said: None })
 }
 
 /// `blobs/sha256/<digest>`, and `<digest>.json` of older archives.

@@ -16,6 +16,7 @@ use barge_archive::Digester;
 use barge_oci::image::ImageConfig;
 use barge_types::{Digest, ImageId, Platform, Reference};
 
+use crate::attest::Attestation;
 use crate::durable;
 use crate::error::{ImageError, Result};
 use crate::ingest::ManifestBytes;
@@ -67,6 +68,8 @@ struct Plan {
     manifest: Option<ManifestBytes>,
     /// What names the manifest, besides the archive's own table of contents.
     index: Option<ManifestBytes>,
+    /// What that index says of the manifest.
+    said: Option<Attestation>,
 }
 
 #[derive(Clone, Debug)]
@@ -161,12 +164,15 @@ impl ImageStore {
         let mut images = Vec::with_capacity(plans.len());
         let mut manifests = Vec::with_capacity(plans.len());
         for mut plan in plans {
-            manifests.push((plan.manifest.take(), plan.index.take()));
+            manifests.push((plan.manifest.take(), plan.index.take(), plan.said.take()));
             images.push(self.prepare(archive, plan, (made, progress))?);
         }
         let mut kept = Vec::with_capacity(images.len());
-        for (image, (manifest, index)) in images.into_iter().zip(manifests) {
-            let manifest = KeptManifest::keep(&self.content, manifest, index)?;
+        for (image, (manifest, index, said)) in images.into_iter().zip(manifests) {
+            let mut manifest = KeptManifest::keep(&self.content, manifest, index)?;
+            if let (Some(manifest), Some(said)) = (&mut manifest, said) {
+                manifest.attestation = Some(said.keep(&self.content)?);
+            }
             kept.push(image.with_manifest(manifest));
         }
         let images = kept;

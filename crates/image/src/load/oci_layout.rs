@@ -5,6 +5,7 @@ use barge_types::{Digest, Platform, Reference};
 
 use super::archive::Archive;
 use super::{Plan, PlannedConfig, PlannedLayer};
+use crate::attest::{Attestation, is_about};
 use crate::error::{ImageError, Result};
 use crate::ingest::ManifestBytes;
 
@@ -148,6 +149,10 @@ fn plan_one(archive: &Archive, descriptor: &Descriptor, wanted: Wanted<'_>) -> R
     };
     let chosen = choose(archive, &index, wanted)?;
     let mut plan = plan_one(archive, chosen, Wanted { depth, ..wanted })?;
+    // What is said of an image is no part of it: one that is not whole is as if there were none.
+    if plan.said.is_none() {
+        plan.said = said_of(archive, &index, chosen).unwrap_or_default();
+    }
     plan.index = Some(ManifestBytes { bytes, media_type: descriptor.media_type.clone() });
     Ok(plan)
 }
@@ -171,8 +176,18 @@ pub(super) fn add_manifests(archive: &Archive, plans: &mut [Plan]) {
         if let Some(found) = candidates.iter_mut().filter(is_same).find(has_layers) {
             plan.manifest = found.manifest.take();
             plan.index = found.index.take();
+            plan.said = found.said.take();
         }
     }
+}
+
+/// What an index says of one of its images, when all of it is in the archive.
+fn said_of(archive: &Archive, index: &Index, image: &Descriptor) -> Result<Option<Attestation>> {
+    let mut entries = index.manifests.iter();
+    let Some(entry) = entries.find(|entry| is_about(entry, &image.digest)) else { return Ok(None) };
+    let (_, about) = entry_of(image)?;
+    let manifest = read_blob(archive, entry)?;
+    Attestation::read(about, manifest, &mut |named| read_blob(archive, named)).map(Some)
 }
 
 /// The image for a platform, among those that are in the archive; the only one also when it does not say what it is for.
@@ -225,6 +240,7 @@ fn plan_manifest(archive: &Archive, bytes: Vec<u8>, media_type: &str) -> Result<
         layers: layers.collect::<Result<_>>()?,
         manifest: is_kept.then(|| ManifestBytes { bytes, media_type: media_type.to_owned() }),
         index: None,
+        said: None,
     })
 }
 

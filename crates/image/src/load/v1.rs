@@ -89,7 +89,7 @@ fn plan_image(archive: &Archive, id: &str, references: Vec<Reference>) -> Result
         ..ImageConfig::default()
     };
     let config = PlannedConfig::ToBeMade(Box::new(config));
-    Ok(Plan { config, references, layers, manifest: None, index: None })
+    Ok(Plan { config, references, layers, manifest: None, index: None, said: None })
 }
 
 fn step(image: &V1Image) -> History {

@@ -50,7 +50,7 @@ fn images_of_several_platforms_have_a_name_together() {
     assert_eq!(ground.everything(), ["image/overlay2/index.json".to_owned()].into());
 }
 
-fn entry(archive: &[u8], name: &str) -> Vec<u8> {
+pub(super) fn entry(archive: &[u8], name: &str) -> Vec<u8> {
     let mut reader = barge_archive::tar::Reader::new(archive);
     while let Some(mut entry) = reader.next_entry().unwrap() {
         if entry.header().path == name.as_bytes() {

@@ -21,7 +21,7 @@ pub(super) struct BuildFlags {
     /// Add annotation to the image
     #[arg(long, value_name = "stringArray")]
     pub(super) annotation: Vec<String>,
-    /// Attestation parameters (format: "type=sbom,disabled=true"); none can be made yet
+    /// Attestation parameters (format: "type=sbom,generator=image"); none are made unless asked for
     #[arg(long, value_name = "stringArray")]
     pub(super) attest: Vec<String>,
     /// Set build-time variables

@@ -137,6 +137,17 @@ fn delivery(
     }
 }
 
+impl Output {
+    /// What the daemon is asked for: of what `docker` would load there is nothing to send.
+    pub(super) fn asked(&self) -> BuildOutput {
+        let mut wire = self.wire.clone();
+        if wire.kind == "docker" && self.delivery == Delivery::Daemon {
+            "image".clone_into(&mut wire.kind);
+        }
+        wire
+    }
+}
+
 impl Delivery {
     /// Where on our disk.
     pub(super) fn path(&self) -> Option<&PathBuf> {
@@ -171,6 +182,14 @@ mod tests {
         assert_eq!(one("type=tar,dest=x.tar"), ("tar".to_owned(), file));
         assert_eq!(one("type=docker"), ("docker".to_owned(), Delivery::Daemon));
         assert_eq!(one("type=image,push=true"), ("image".to_owned(), Delivery::Daemon));
+    }
+
+    #[test]
+    fn what_would_be_loaded_stays_with_the_daemon() {
+        let asked = |text: &str| output(text).unwrap().asked().kind;
+        assert_eq!(asked("type=docker"), "image");
+        assert_eq!(asked("type=docker,dest=x.tar"), "docker");
+        assert_eq!(daemons("docker").asked().kind, "image");
     }
 
     #[test]

@@ -9,8 +9,9 @@ use barge_client::{BuildLimits, BuildOptions, Caching, Intermediate, Layers, Pul
 use barge_types::{Platform, Reference};
 
 use super::agents::Agents;
+use super::attestations;
 use super::context::{Located, Source};
-use super::fields::{self, wrong};
+use super::fields::wrong;
 use super::flags::BuildFlags;
 use super::folders::{Folders, Reach};
 use super::outputs::{self, Output, Shorthands};
@@ -19,7 +20,6 @@ use super::secrets;
 use crate::commands::container::config::text::pairs;
 use crate::config_file::ConfigFile;
 use crate::error::{CliError, Result};
-use crate::flags::boolean;
 
 /// The one builder there is, under the names that people give it.
 const BUILDERS: [&str; 3] = ["", "default", "barge"];
@@ -127,6 +127,7 @@ impl Request {
                 no_cache_filter: split_all(&flags.no_cache_filter),
                 platforms: platforms(&flags.platform)?,
                 annotations: annotations(&flags.annotation)?,
+                attestations: attestations::parse(flags)?,
                 allow,
                 source_date_epoch: epoch.transpose()?,
                 on_failure: (!flags.on_failure.is_empty()).then(|| flags.on_failure.clone()),
@@ -162,7 +163,7 @@ impl Request {
         inputs.named_contexts = remotes::named_contexts(&flags.build_context, &mut folders)?;
         inputs.cache_from = remotes::caches(&flags.cache_from, Way::From, &mut folders)?;
         inputs.cache_to = remotes::caches(&flags.cache_to, Way::To, &mut folders)?;
-        inputs.outputs = self.outputs.iter().map(|output| output.wire.clone()).collect();
+        inputs.outputs = self.outputs.iter().map(Output::asked).collect();
         Ok((inputs, folders))
     }
 
@@ -202,18 +203,6 @@ fn refuse(flags: &BuildFlags) -> Result<()> {
             return Err(wrong(format!("--{flag} is not supported")));
         }
     }
-    for (flag, value) in [("provenance", &flags.provenance), ("sbom", &flags.sbom)] {
-        if value.as_deref().is_some_and(|value| !is_off(value)) {
-            return Err(no_attestations(&format!("--{flag}")));
-        }
-    }
-    for attest in &flags.attest {
-        let fields = fields::parse(attest)?;
-        let disabled = fields.iter().find(|(key, _)| key == "disabled");
-        if !disabled.is_some_and(|(_, value)| boolean(value) == Ok(true)) {
-            return Err(no_attestations(&format!("--attest {attest}")));
-        }
-    }
     if !matches!(flags.on_failure.as_str(), "" | "shell") {
         return Err(wrong(format!("--on-failure {}: there is only \"shell\"", flags.on_failure)));
     }
@@ -225,17 +214,6 @@ fn refuse(flags: &BuildFlags) -> Result<()> {
         }
     }
     crate::commands::image::check_trust(flags.disable_content_trust)
-}
-
-fn no_attestations(flag: &str) -> CliError {
-    wrong(format!("{flag}: attestations cannot be made yet"))
-}
-
-/// `--provenance=false` and the like.
-fn is_off(value: &str) -> bool {
-    value.is_empty()
-        || boolean(value) == Ok(false)
-        || value.split(',').any(|field| field == "disabled=true")
 }
 
 fn call(flags: &BuildFlags) -> Result<Call> {
@@ -423,9 +401,7 @@ mod tests {
                 &["--builder", "far"][..],
                 "no builder \"far\" found: there is one, called \"default\"",
             ),
-            (&["--provenance=true"], "--provenance: attestations cannot be made yet"),
-            (&["--attest", "type=sbom"], "--attest type=sbom: attestations cannot be made yet"),
-            (&["--sbom", "mode=max"], "--sbom: attestations cannot be made yet"),
+            (&["--attest", "type=vex"], "--attest type=vex: there are \"provenance\" and \"sbom\""),
             (&["--isolation", "hyperv"], "--isolation hyperv: there is only \"default\""),
             (&["--policy", "x"], "--policy is not supported"),
             (&["--on-failure", "stop"], "--on-failure stop: there is only \"shell\""),

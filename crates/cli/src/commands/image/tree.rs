@@ -76,7 +76,7 @@ fn set(
 
 fn lines(image: &ImageSummary) -> Vec<Line> {
     let shown: Vec<&ManifestSummary> =
-        image.manifests.iter().filter(|manifest| manifest.kind == "image").collect();
+        image.manifests.iter().filter(|manifest| is_shown(manifest)).collect();
     let any_used = image.containers > 0 || shown.iter().any(|manifest| is_used(manifest));
     let content = image.manifests.iter().map(|manifest| manifest.size.content).sum();
     let figures =
@@ -89,8 +89,9 @@ fn lines(image: &ImageSummary) -> Vec<Line> {
     for (position, manifest) in shown.iter().enumerate() {
         let branch = if position + 1 == shown.len() { "└─" } else { "├─" };
         let platform = manifest.image_data.as_ref().map(|image| platform(&image.platform));
+        let head = platform.unwrap_or_else(|| manifest.kind.clone());
         lines.push(Line {
-            head: format!("{branch} {}", platform.unwrap_or_default()),
+            head: format!("{branch} {head}"),
             figures: Some([
                 short_id(&manifest.id).to_owned(),
                 human(manifest.size.total),
@@ -104,6 +105,11 @@ fn lines(image: &ImageSummary) -> Vec<Line> {
 
 fn names(image: &ImageSummary) -> Vec<&str> {
     image.repo_tags.iter().map(String::as_str).filter(|tag| *tag != "<none>:<none>").collect()
+}
+
+/// What is said of an image is shown where it is here, too: it goes where the image goes.
+fn is_shown(manifest: &ManifestSummary) -> bool {
+    manifest.kind == "image" || (manifest.kind == "attestation" && manifest.available)
 }
 
 fn is_used(manifest: &ManifestSummary) -> bool {

@@ -237,6 +237,9 @@ impl Steps {
             (true, _) => format!("stage-{number} "),
             (false, _) => format!("{} ", clean(&line.stage)),
         };
+        if step.is_silent() && stage.is_empty() {
+            return text;
+        }
         if step.is_silent() {
             return format!("[{}] {text}", stage.trim_end());
         }
@@ -407,6 +410,11 @@ mod tests {
         let ended = steps.end(Key::Daemon(2), failed, at(0));
         assert_eq!(ended, Happening::Ended(Key::Daemon(2), Vec::new()));
         assert_eq!(steps.name(steps.failed().unwrap()), "[a] RUN a \\ b");
+    }
+
+    #[test]
+    fn of_the_only_stage_what_makes_no_files_is_called_by_its_text() {
+        assert_eq!(names(vec![line(0, "stage-0", 0)]), ["RUN a \\ b"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What an URL or a reference says comes from a Dockerfile. It reaches git as arguments behind `--`, and only transports
 //! that lead over a network are allowed: nothing of the host's files, no commands (`ext::`).
 
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
 use barge_builder::runner::Cancel;
+use barge_builder::sources::{GitAccess, GitWant};
 
 use super::GLANCE;
 use crate::error::{EngineError, Result};
@@ -26,17 +28,14 @@ pub(crate) fn is_repository(url: &str) -> bool {
 }
 
 /// Checks out a branch, tag or commit into an empty folder; says the commit.
-pub(super) fn check_out(
-    (url, reference): (&str, Option<&str>),
-    into: &Path,
-    cancel: &Cancel,
-) -> Result<String> {
-    let url = match url.strip_prefix("github.com/") {
+pub(super) fn check_out(want: &GitWant<'_>, into: &Path, cancel: &Cancel) -> Result<String> {
+    let url = match want.url.strip_prefix("github.com/") {
         Some(rest) => format!("https://github.com/{rest}"),
-        None => url.to_owned(),
+        None => want.url.to_owned(),
     };
-    let reference = reference.filter(|reference| !reference.is_empty()).unwrap_or("HEAD");
-    let git = |arguments: &[&str]| run(arguments, into, cancel);
+    let lent = lent(&want.access, &url);
+    let reference = want.reference.filter(|reference| !reference.is_empty()).unwrap_or("HEAD");
+    let git = |arguments: &[&str]| run(arguments, (into, &lent), cancel);
     git(&["init", "--quiet"])?;
     git(&["remote", "add", "--", "origin", &url])?;
     let shallow = git(&["fetch", "--quiet", "--depth", "1", "--", "origin", reference]);
@@ -55,7 +54,30 @@ pub(super) fn check_out(
     Ok(git(&["rev-parse", "HEAD"])?.trim().to_owned())
 }
 
-fn run(arguments: &[&str], folder: &Path, cancel: &Cancel) -> Result<String> {
+/// What the client lends, as git finds it: in its environment, where no other user sees it.
+fn lent(access: &GitAccess, url: &str) -> Vec<(&'static str, OsString)> {
+    let mut all = Vec::new();
+    if let Some(agent) = &access.agent {
+        all.push(("SSH_AUTH_SOCK", agent.clone().into_os_string()));
+    }
+    if let Some(value) = &access.authorization {
+        // For this host alone: submodules may be elsewhere.
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let key = format!("http.{scheme}://{host}/.extraHeader");
+        all.push(("GIT_CONFIG_COUNT", "1".into()));
+        all.push(("GIT_CONFIG_KEY_0", key.into()));
+        all.push(("GIT_CONFIG_VALUE_0", format!("Authorization: {value}").into()));
+    }
+    all
+}
+
+fn run(
+    arguments: &[&str],
+    (folder, lent): (&Path, &[(&'static str, OsString)]),
+    cancel: &Cancel,
+) -> Result<String> {
     let mut command = Command::new("git");
     command
         // Not by the process's folder: see `shims::spawn`.
@@ -70,6 +92,7 @@ fn run(arguments: &[&str], folder: &Path, cancel: &Cancel) -> Result<String> {
         .env("GIT_ALLOW_PROTOCOL", "http:https:git:ssh")
         .env("GIT_LFS_SKIP_SMUDGE", "1")
         .env("LC_ALL", "C")
+        .envs(lent.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -138,6 +161,9 @@ fn text(pipe: Option<impl std::io::Read>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -160,9 +186,37 @@ mod tests {
     fn neither_files_nor_commands_of_the_host_are_repositories() {
         let (from, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for url in [from.path().to_str().unwrap(), "ext::sh -c true", "--upload-pack=x"] {
-            let error = check_out((url, None), into.path(), &Cancel::default()).unwrap_err();
+            let want = GitWant { url, reference: None, access: GitAccess::default() };
+            let error = check_out(&want, into.path(), &Cancel::default()).unwrap_err();
             assert!(error.to_string().contains("git fetch failed"), "{error}");
             std::fs::remove_dir_all(into.path().join(".git")).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_lent_reaches_its_host_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(&stream).lines().map_while(std::result::Result::ok);
+            let mine = lines.by_ref().take_while(|line| !line.is_empty());
+            let found = mine.filter(|line| line.starts_with("Authorization: ")).collect();
+            (&stream).write_all(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").unwrap();
+            let found: Vec<String> = found;
+            found
+        });
+        let into = tempfile::tempdir().unwrap();
+        let url = format!("http://{address}/x.git");
+        let access = GitAccess { authorization: Some("Bearer hush".to_owned()), agent: None };
+        let want = GitWant { url: &url, reference: None, access };
+        let error = check_out(&want, into.path(), &Cancel::default()).unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
+        assert_eq!(server.join().unwrap(), ["Authorization: Bearer hush"]);
+        let access = GitAccess { authorization: Some("x".to_owned()), ..GitAccess::default() };
+        let [_, (_, key), _] = lent(&access, "https://u@h:1/r.git").try_into().unwrap();
+        assert_eq!(key, "http.https://h:1/.extraHeader");
+        let access = GitAccess { agent: Some("/agent".into()), ..GitAccess::default() };
+        assert_eq!(lent(&access, "git@h:r"), [("SSH_AUTH_SOCK", OsString::from("/agent"))]);
     }
 }

@@ -10,7 +10,7 @@ use barge_types::{Platform, Reference};
 
 use super::BuildSources;
 use crate::error::{EngineError, Result};
-use crate::images::{PullRequest, is_for};
+use crate::images::{NONE_FITS, PullRequest, is_for};
 
 impl BuildSources {
     pub(super) fn base_image(
@@ -71,6 +71,13 @@ impl BuildSources {
         let work = async {
             let mut messages = images.pull(request).await?;
             while let Some(message) = messages.recv().await {
+                if message.error.starts_with(NONE_FITS) {
+                    let host = Platform::host();
+                    let wanted = want.platform.unwrap_or(&host);
+                    return Err(EngineError::NotFound(format!(
+                        "it is there for other platforms, not for {wanted}"
+                    )));
+                }
                 if !message.error.is_empty() {
                     return Err(EngineError::Conflict(message.error));
                 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use barge_builder::runner::{Cancel, RunError};
-use barge_builder::sources::{Downloaded, ImageWant, Sources};
+use barge_builder::sources::{Downloaded, GitWant, ImageWant, Sources};
 use barge_image::Held;
 use barge_registry::Credentials;
 use barge_types::Reference;
@@ -110,11 +110,10 @@ impl Sources for BuildSources {
 
     fn git(
         &self,
-        url: &str,
-        reference: Option<&str>,
+        want: &GitWant<'_>,
         into: &Path,
         cancel: &Cancel,
     ) -> std::result::Result<String, RunError> {
-        Ok(git::check_out((url, reference), into, cancel)?)
+        Ok(git::check_out(want, into, cancel)?)
     }
 }
