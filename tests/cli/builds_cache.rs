@@ -5,6 +5,8 @@ use std::fs;
 
 use barge_testkit::{Sharing, TestHost};
 
+use super::registry::{self, Registry, Users};
+
 static HOST: Sharing = Sharing::new();
 
 const FILE: &str =
@@ -96,10 +98,71 @@ fn words_without_an_effect_are_refused_by_name() {
             "compression-level=3 is not supported",
         ),
         (format!("type=local,dest={cache},mode=most"), "mode=most: min or max"),
-        ("type=registry,ref=a/b,mode=max".to_owned(), "mode=max is not supported"),
+        (
+            "type=registry,ref=a/b,compression-level=3".to_owned(),
+            "compression-level=3 is not supported",
+        ),
+        ("type=registry,ref=A/b".to_owned(), "repository name (A/b) must be lowercase"),
         ("type=inline,mode=max".to_owned(), "mode=max is not supported"),
     ] {
         let flag = format!("--cache-to={to}");
         host.barge(&["build", &flag, &folder]).fails_saying(1, because);
     }
+}
+
+const MOUNT: &str = "FROM busybox AS made\nRUN --mount=type=cache,target=/c echo $RANDOM >>/c/f && cat /c/f >/a\n\
+                     FROM busybox\nCOPY --from=made /a /b/\nRUN echo end >/b/end\n";
+
+/// Forgets all of a build but what is elsewhere.
+fn forget(host: &TestHost) {
+    host.barge(&["rmi", "cached"]).ok();
+    host.barge(&["builder", "prune", "-af"]).ok();
+}
+
+#[test]
+fn a_cache_in_a_registry_is_pushed_and_read_again() {
+    if registry::there_is_no_registry() {
+        return;
+    }
+    let host = registry::host();
+    let _registry = Registry::start(&host, Users::Tester);
+    let context = host.scratch().join("context");
+    fs::create_dir_all(&context).unwrap();
+    fs::write(context.join("Dockerfile"), MOUNT).unwrap();
+    let context = context.to_str().unwrap();
+    host.busybox();
+    let name = "127.0.0.1:5000/team/cache";
+    let build = |words: &[&str]| {
+        host.barge(&[&["build", "--progress=plain", "-t", "cached"], words, &[context]].concat())
+    };
+    let to =
+        |tag: &str, mode: &str| format!("--cache-to=type=registry,ref={name}:{tag},mode={mode}");
+    let from = |tag: &str| format!("--cache-from=type=registry,ref={name}:{tag}");
+    // Nobody may write there without a name.
+    build(&[&to("max", "max")])
+        .fails_saying(1, "cannot put the cache into 127.0.0.1:5000/team/cache:max");
+    host.barge(&["login", "-u", "tester", "-p", "secret", Registry::NAME]).ok();
+    build(&[&to("max", "max"), &to("min", "min")]).ok();
+    let made = |path: &str| {
+        host.barge(&["run", "--rm", "--network=none", "cached", "cat", path]).text().to_owned()
+    };
+    let number = made("/b/a");
+    for (words, cached) in
+        [(from("max"), 3), (format!("--cache-from={name}:max"), 3), (from("min"), 0)]
+    {
+        forget(&host);
+        let again = build(&[&words]);
+        again.ok();
+        assert_eq!(again.stderr.matches(" CACHED").count(), cached, "{words}: {}", again.stderr);
+        assert_eq!(made("/b/a") == number, cached == 3, "{words}");
+    }
+    // A changed step finds the cache mount as it was.
+    forget(&host);
+    fs::write(format!("{context}/Dockerfile"), MOUNT.replace("cat /c/f", "cat  /c/f")).unwrap();
+    build(&[&from("max")]).ok();
+    let numbers = made("/b/a");
+    assert!(numbers.starts_with(&number) && numbers.len() > number.len(), "{numbers:?}");
+    // Nothing there is no error, and a cache is no image.
+    build(&[&from("none")]).ok();
+    host.barge(&["pull", &format!("{name}:max")]).fails_saying(1, "PULLED");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use barge_image::{ImageStore, ImageUsage};
 use barge_storage::{LayerId, StorageDriver};
-use barge_types::{ImageId, Platform, Reference};
+use barge_types::{ImageId, Platform};
 
 use crate::cache::Cache;
 use crate::cache::downloads::Downloads;
@@ -63,8 +63,6 @@ pub struct Built {
     pub images: Vec<ImageId>,
     /// For each output of the request that is to be fetched.
     pub results: Vec<ResultFile>,
-    /// Names under which the image is to be pushed as a cache (`--cache-to type=registry`).
-    pub caches: Vec<Reference>,
     /// What the checks found.
     pub warnings: Vec<Warning>,
 }
@@ -283,7 +281,6 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
         id: running.place.id.clone(),
         images: Vec::new(),
         results: Vec::new(),
-        caches: Vec::new(),
         warnings: if is_looked_at { Vec::new() } else { running.check()? },
     };
     if request.purpose != Purpose::Build {
@@ -320,7 +317,7 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     }
     let evidence: Vec<Evidence> = graphs.iter().map(Graph::evidence).collect();
     running.outputs(Results { states: &states, evidence: &evidence }, &mut built)?;
-    running.write_caches((&states, &all), &mut built)?;
+    running.write_caches((&states, &all))?;
     Ok(built)
 }
 

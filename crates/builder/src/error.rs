@@ -85,6 +85,14 @@ pub enum BuildError {
         /// Why.
         source: RunError,
     },
+    /// A cache could not be kept elsewhere.
+    #[error("cannot put the cache into {what}")]
+    Cache {
+        /// Where.
+        what: String,
+        /// Why.
+        source: RunError,
+    },
     /// Reading or copying files.
     #[error("cannot {action}")]
     Storage {
@@ -203,7 +211,7 @@ impl BuildError {
             Self::Process { .. } | Self::Run { .. } | Self::Io { .. } | Self::Elsewhere => {
                 ErrorKind::System
             }
-            Self::Source { .. } => ErrorKind::System,
+            Self::Source { .. } | Self::Cache { .. } => ErrorKind::System,
             Self::Invalid(_) | Self::Dockerfile { .. } => ErrorKind::InvalidParameter,
             Self::Unsupported(_) => ErrorKind::NotImplemented,
             Self::NotFound(_) | Self::NoDockerfile { .. } => ErrorKind::NotFound,

@@ -42,6 +42,56 @@ pub trait Sources: Send + Sync {
     /// # Errors
     /// No `git` program, no such repository or reference.
     fn git(&self, want: &GitWant<'_>, into: &Path, cancel: &Cancel) -> Result<String, RunError>;
+
+    /// Puts a cache into a registry.
+    ///
+    /// # Errors
+    /// In the words of `push`.
+    fn put_cache(
+        &self,
+        to: &CacheName<'_>,
+        cache: &CacheFiles,
+        cancel: &Cancel,
+    ) -> Result<(), RunError>;
+
+    /// What describes the cache of a name; `None` when nothing, or something else, has that name.
+    ///
+    /// # Errors
+    /// In the words of `pull`.
+    fn cache_index(
+        &self,
+        from: &CacheName<'_>,
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<u8>>, RunError>;
+
+    /// Downloads an archive of a cache into an open file. Whoever reads it verifies it.
+    ///
+    /// # Errors
+    /// In the words of `pull`.
+    fn cache_archive(
+        &self,
+        from: &CacheName<'_>,
+        wanted: (&Digest, &mut File),
+        cancel: &Cancel,
+    ) -> Result<(), RunError>;
+}
+
+/// A cache in a registry.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheName<'a> {
+    /// `[HOST/]NAME[:TAG]`.
+    pub reference: &'a str,
+    /// [`BuildRequest::client`].
+    pub client: &'a str,
+}
+
+/// A cache as files.
+#[derive(Clone, Debug, Default)]
+pub struct CacheFiles {
+    /// What describes it.
+    pub index: Vec<u8>,
+    /// Its archives.
+    pub archives: Vec<(Digest, PathBuf)>,
 }
 
 /// Which repository.

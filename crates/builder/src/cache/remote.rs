@@ -1,10 +1,12 @@
-//! Caches that are elsewhere: folders of archives, and images that say what their layers were made from.
+//! Caches that are elsewhere: folders of archives, the same in a registry, and images that say what their layers were
+//! made from.
 //!
 //! A folder is `barge-cache.json` with what there is and `blobs/<digest>` with archives, compressed or not: of
-//! layers, and of cache mounts, which go with it. Nothing of it is believed: an archive counts once its bytes have the
-//! digest that names it.
+//! layers, and of cache mounts, which go with it. In a registry that file is the configuration of a manifest, and each
+//! archive one of its layers; an archive is downloaded when it is needed. Nothing of it is believed: an archive counts
+//! once its bytes have the digest that names it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use barge_types::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, Result};
+use crate::sources::CacheFiles;
 
 /// The version of what is written.
 const VERSION: u32 = 1;
@@ -55,11 +58,39 @@ struct KeptMount {
     blob: Digest,
 }
 
+/// An archive of a cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Archive {
+    pub(crate) origin: Origin,
+    pub(crate) digest: Digest,
+}
+
+/// Where archives of a cache are.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// In a folder, under their digests.
+    Folder(PathBuf),
+    /// In the registry that this reference names.
+    Registry(String),
+}
+
+impl std::fmt::Display for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.origin {
+            Origin::Folder(folder) => write!(f, "{}", folder.join(self.digest.hex()).display()),
+            Origin::Registry(reference) => write!(f, "{} of {reference}", self.digest),
+        }
+    }
+}
+
+/// Opens an archive where it is.
+pub(crate) type Open<'a> = &'a dyn Fn(&Archive) -> Result<File>;
+
 /// Where a layer can be had.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// An archive.
-    Blob(PathBuf, Digest),
+    /// As an archive.
+    Archive(Archive),
     /// A layer of an image that is here.
     Layer(LayerId),
 }
@@ -68,7 +99,7 @@ pub(crate) enum Place {
 #[derive(Debug, Default)]
 pub(crate) struct Remotes {
     layers: HashMap<Digest, (Digest, Place)>,
-    mounts: HashMap<String, (PathBuf, Digest)>,
+    mounts: HashMap<String, Archive>,
     /// Keeps the images where they are.
     held: Vec<Held>,
 }
@@ -82,18 +113,23 @@ impl Remotes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(BuildError::io("read", &path)(error)),
         };
-        let index: Index = serde_json::from_slice(&bytes)
+        self.add_index(&bytes, &Origin::Folder(folder.join("blobs")))
             .map_err(io::Error::other)
-            .map_err(BuildError::io("read", &path))?;
+            .map_err(BuildError::io("read", &path))
+    }
+
+    /// Adds what the index of a cache says; one of another version says nothing.
+    pub(crate) fn add_index(&mut self, index: &[u8], origin: &Origin) -> serde_json::Result<()> {
+        let index: Index = serde_json::from_slice(index)?;
         if index.version != VERSION {
             return Ok(());
         }
-        let blob = |digest: &Digest| folder.join("blobs").join(digest.hex());
+        let archive = |digest| Archive { origin: origin.clone(), digest };
         for layer in &index.layers {
-            self.add(&layer.keys, &Place::Blob(blob(&layer.blob), layer.blob));
+            self.add(&layer.keys, &Place::Archive(archive(layer.blob)));
         }
         for mount in index.mounts {
-            self.mounts.insert(mount.name, (blob(&mount.blob), mount.blob));
+            self.mounts.insert(mount.name, archive(mount.blob));
         }
         Ok(())
     }
@@ -131,11 +167,11 @@ impl Remotes {
     }
 
     /// Fills a new cache mount; whether there was something to fill it with.
-    pub(crate) fn fill_mount(&self, name: &str, data: &Path) -> Result<bool> {
-        let Some((path, digest)) = self.mounts.get(name) else { return Ok(false) };
+    pub(crate) fn fill_mount(&self, name: &str, data: &Path, open: Open<'_>) -> Result<bool> {
+        let Some(archive) = self.mounts.get(name) else { return Ok(false) };
         let options =
             ApplyOptions { limits: LIMITS, whiteouts: Whiteouts::Names, ..ApplyOptions::default() };
-        read_blob(path, digest, &mut |tar| {
+        read(archive, open, &mut |tar| {
             barge_archive::extract::apply(data, tar, &options)
                 .map(drop)
                 .map_err(BuildError::archive("fill a cache mount"))
@@ -148,10 +184,10 @@ impl Remotes {
 pub(crate) fn unpack(
     storage: &dyn StorageDriver,
     (id, parent): (&LayerId, Option<&LayerId>),
-    (path, digest): (&Path, &Digest),
+    (archive, open): (&Archive, Open<'_>),
 ) -> Result<()> {
     storage.create(id, parent).map_err(BuildError::storage("make a layer"))?;
-    read_blob(path, digest, &mut |tar| {
+    read(archive, open, &mut |tar| {
         storage
             .apply_diff(id, parent, tar)
             .map(drop)
@@ -160,21 +196,21 @@ pub(crate) fn unpack(
 }
 
 /// Reads an archive to its end; an error when it has another digest than its name says.
-fn read_blob(
-    path: &Path,
-    digest: &Digest,
+fn read(
+    archive: &Archive,
+    open: Open<'_>,
     read: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
 ) -> Result<()> {
-    let file = File::open(path).map_err(BuildError::io("open", path))?;
-    let mut reader = DigestReader::new(BufReader::new(file));
-    let mut plain =
-        Decoder::new(&mut reader).map_err(BuildError::archive("read an archive of a cache"))?;
+    let failed = || BuildError::archive("read an archive of a cache");
+    let mut reader = DigestReader::new(BufReader::new(open(archive)?));
+    let mut plain = Decoder::new(&mut reader).map_err(failed())?;
     read(&mut plain)?;
-    io::copy(&mut plain, &mut io::sink()).map_err(BuildError::io("read", path))?;
+    let shown = archive.to_string();
+    io::copy(&mut plain, &mut io::sink()).map_err(BuildError::io("read", Path::new(&shown)))?;
     drop(plain);
-    io::copy(&mut reader, &mut io::sink()).map_err(BuildError::io("read", path))?;
-    if reader.finish().0 != *digest {
-        return Err(BuildError::Invalid(format!("{} is damaged", path.display())));
+    io::copy(&mut reader, &mut io::sink()).map_err(BuildError::io("read", Path::new(&shown)))?;
+    if reader.finish().0 != archive.digest {
+        return Err(BuildError::Invalid(format!("{shown} is damaged")));
     }
     Ok(())
 }
@@ -250,7 +286,7 @@ impl FolderWriter {
     }
 
     /// Shows what was written, and removes archives that nothing names any more.
-    pub(crate) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<CacheFiles> {
         let path = self.folder.join(INDEX);
         let bytes = serde_json::to_vec(&self.index)
             .map_err(io::Error::other)
@@ -258,16 +294,16 @@ impl FolderWriter {
         durable::write(&path, &bytes, Durability::Durable)
             .map_err(BuildError::io("write", &path))?;
         let layers = self.index.layers.iter().map(|layer| layer.blob);
-        let named: Vec<String> = layers
-            .chain(self.index.mounts.iter().map(|mount| mount.blob))
-            .map(|blob| blob.hex())
-            .collect();
+        let mounts = self.index.mounts.iter().map(|mount| mount.blob);
+        let named: BTreeSet<Digest> = layers.chain(mounts).collect();
         let blobs = self.folder.join("blobs");
+        let archives: Vec<(Digest, PathBuf)> =
+            named.into_iter().map(|digest| (digest, blobs.join(digest.hex()))).collect();
         for entry in fs::read_dir(&blobs).map_err(BuildError::io("read", &blobs))?.flatten() {
-            if !named.iter().any(|name| entry.file_name() == name.as_str()) {
+            if !archives.iter().any(|(_, path)| *path == entry.path()) {
                 durable::remove(&entry.path()).map_err(BuildError::io("remove", &entry.path()))?;
             }
         }
-        Ok(())
+        Ok(CacheFiles { index: bytes, archives })
     }
 }

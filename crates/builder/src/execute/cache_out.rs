@@ -1,33 +1,41 @@
 //! `--cache-from` and `--cache-to`.
 
+use std::fs::File;
+use std::io::Seek as _;
 use std::sync::PoisonError;
 
 use super::Running;
 use super::state::StageState;
-use crate::builder::Built;
-use crate::cache::remote::{FolderWriter, KeptLayer, Remotes};
+use crate::cache::remote::{Archive, FolderWriter, KeptLayer, Origin, Remotes};
 use crate::error::{BuildError, Result};
 use crate::request::{CacheExport, CacheMode, CacheRemote};
-use crate::sources::{ImageWant, Pull};
+use crate::sources::{CacheName, ImageWant, Pull};
+
+/// What a registry has under the name of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Cache,
+    Other,
+    /// It could not be asked.
+    Silent,
+}
 
 impl Running<'_> {
-    /// Opens the caches that are to be read. An image that cannot be had is no cache, and no error.
+    /// Opens the caches that are to be read. What cannot be had is no cache, and no error.
     pub(crate) fn remotes(&self) -> Result<Remotes> {
         let mut remotes = Remotes::default();
         for from in &self.request.cache.from {
             match from {
                 CacheRemote::Folder(path) => remotes.add_folder(path)?,
-                CacheRemote::Image(reference) | CacheRemote::Registry(reference) => {
-                    let want = ImageWant {
-                        reference,
-                        platform: self.request.platforms.first(),
-                        pull: Pull::WhenMissing,
-                        client: &self.request.client,
-                    };
-                    let parts = &self.shop.parts;
-                    let found = parts.sources.image(&want, &mut |_, _, _| {}, self.cancel);
-                    if let Ok(image) = found {
-                        remotes.add_image(image, &parts.images);
+                CacheRemote::Image(reference) => {
+                    if !self.add_image(reference, &mut remotes) {
+                        self.add_registry(reference, &mut remotes);
+                    }
+                }
+                // One that has no cache may be an image that says what it was made from.
+                CacheRemote::Registry(reference) => {
+                    if self.add_registry(reference, &mut remotes) == Answer::Other {
+                        self.add_image(reference, &mut remotes);
                     }
                 }
                 CacheRemote::Inline => {
@@ -39,11 +47,65 @@ impl Running<'_> {
         Ok(remotes)
     }
 
+    /// Whether there is such an image.
+    fn add_image(&self, reference: &str, remotes: &mut Remotes) -> bool {
+        let want = ImageWant {
+            reference,
+            platform: self.request.platforms.first(),
+            pull: Pull::WhenMissing,
+            client: &self.request.client,
+        };
+        let parts = &self.shop.parts;
+        let found = parts.sources.image(&want, &mut |_, _, _| {}, self.cancel);
+        let is_here = found.is_ok();
+        if let Ok(image) = found {
+            remotes.add_image(image, &parts.images);
+        }
+        is_here
+    }
+
+    fn add_registry(&self, reference: &str, remotes: &mut Remotes) -> Answer {
+        match self.shop.parts.sources.cache_index(&self.cache_name(reference), self.cancel) {
+            Ok(Some(index)) => {
+                let origin = Origin::Registry(reference.to_owned());
+                // Somebody else's under our media type.
+                remotes.add_index(&index, &origin).map_or(Answer::Silent, |()| Answer::Cache)
+            }
+            Ok(None) => Answer::Other,
+            Err(_) => Answer::Silent,
+        }
+    }
+
+    fn cache_name<'a>(&'a self, reference: &'a str) -> CacheName<'a> {
+        CacheName { reference, client: &self.request.client }
+    }
+
+    /// Opens an archive of a cache. One of a registry is downloaded into a file that goes when it is closed.
+    pub(crate) fn open_archive(&self, archive: &Archive) -> Result<File> {
+        let reference = match &archive.origin {
+            Origin::Folder(folder) => {
+                let path = folder.join(archive.digest.hex());
+                return File::open(&path).map_err(BuildError::io("open", &path));
+            }
+            Origin::Registry(reference) => reference,
+        };
+        let path = self.place.folder()?.join("archive");
+        let failed = || BuildError::io("download to", &path);
+        let mut file =
+            File::options().read(true).write(true).create_new(true).open(&path).map_err(failed())?;
+        std::fs::remove_file(&path).map_err(failed())?;
+        self.shop
+            .parts
+            .sources
+            .cache_archive(&self.cache_name(reference), (&archive.digest, &mut file), self.cancel)
+            .map_err(|source| BuildError::Source { what: archive.to_string(), source })?;
+        file.rewind().map_err(failed())?;
+        Ok(file)
+    }
+
     /// What the layers of a state were made from, as an image's configuration says it.
     pub(crate) fn inline_cache(&self, state: &StageState) -> Vec<KeptLayer> {
-        let is_inline = |export: &CacheExport| {
-            matches!(export.to, CacheRemote::Inline | CacheRemote::Registry(_))
-        };
+        let is_inline = |export: &CacheExport| export.to == CacheRemote::Inline;
         let is_asked =
             self.request.has_inline_cache() || self.request.cache.to.iter().any(is_inline);
         if !is_asked {
@@ -58,32 +120,27 @@ impl Running<'_> {
     }
 
     /// Writes the caches that were asked for: of the result, or of all stages.
-    pub(crate) fn write_caches(
-        &self,
-        (result, all): (&[StageState], &[StageState]),
-        built: &mut Built,
-    ) -> Result<()> {
+    pub(crate) fn write_caches(&self, (result, all): (&[StageState], &[StageState])) -> Result<()> {
         for export in &self.request.cache.to {
+            let states = match export.mode {
+                CacheMode::Min => result,
+                CacheMode::Max => all,
+            };
             match &export.to {
                 CacheRemote::Folder(path) => {
                     let mut writer = FolderWriter::create(path, export.compression)?;
-                    let states = match export.mode {
-                        CacheMode::Min => result,
-                        CacheMode::Max => all,
-                    };
                     self.write_folder(states, &mut writer)?;
                     writer.finish()?;
                 }
                 CacheRemote::Registry(reference) => {
-                    let reference =
-                        reference.parse().map_err(|error: barge_types::ReferenceError| {
-                            BuildError::Invalid(error.to_string())
-                        })?;
-                    let images = &self.shop.parts.images;
-                    if let Some(id) = built.images.last() {
-                        images.tag(id, &reference).map_err(BuildError::image("name the cache"))?;
-                        built.caches.push(reference);
-                    }
+                    let folder = self.place.folder()?;
+                    let mut writer = FolderWriter::create(&folder, export.compression)?;
+                    self.write_folder(states, &mut writer)?;
+                    let files = writer.finish()?;
+                    let sources = &self.shop.parts.sources;
+                    sources
+                        .put_cache(&self.cache_name(reference), &files, self.cancel)
+                        .map_err(|source| BuildError::Cache { what: reference.clone(), source })?;
                 }
                 // In the image.
                 CacheRemote::Inline | CacheRemote::Image(_) => {}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Running;
 use super::state::StageState;
-use crate::cache::remote::{Place, unpack};
+use crate::cache::remote::{Archive, Place, unpack};
 use crate::cache::{Claim, Flight, HeldLayer, NewRecord, Reuse};
 use crate::error::{BuildError, Result};
 use crate::event::Outcome;
@@ -114,10 +114,11 @@ impl Running<'_> {
                 let parent = storage.parent(id).map_err(BuildError::storage("look at a layer"))?;
                 (id.clone(), parent)
             }
-            Place::Blob(path, digest) => {
+            Place::Archive(archive) => {
                 let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
                 let names = (&id, work.parent.as_ref());
-                if unpack(storage, names, (path, digest)).is_err() {
+                let open = |archive: &Archive| self.open_archive(archive);
+                if unpack(storage, names, (archive, &open)).is_err() {
                     self.discard(&id);
                     return Ok(Err(flight));
                 }

@@ -14,12 +14,12 @@ use barge_archive::tar::{EntryKind, Header, Writer};
 use barge_image::{Held, ImageStore, ImportOptions, UnusedImages};
 use barge_oci::image::{ContainerConfig, ImageConfig};
 use barge_storage::{MountOptions, StorageDriver};
-use barge_types::{ImageId, Reference};
+use barge_types::{Digest, ImageId, Reference};
 use rustix::mount::MountPropagationFlags;
 
 use crate::request::{Context, DockerfileSource};
 use crate::runner::{Cancel, RunError, RunStep, StepSource, Stream};
-use crate::sources::{Downloaded, GitWant, ImageWant};
+use crate::sources::{CacheFiles, CacheName, Downloaded, GitWant, ImageWant};
 use crate::*;
 
 /// A builder and what belongs to it.
@@ -232,6 +232,32 @@ impl Sources for Local {
         _cancel: &Cancel,
     ) -> std::result::Result<String, RunError> {
         Err(format!("no network for {}", want.url).into())
+    }
+
+    fn put_cache(
+        &self,
+        to: &CacheName<'_>,
+        _cache: &CacheFiles,
+        _cancel: &Cancel,
+    ) -> std::result::Result<(), RunError> {
+        Err(format!("no network for {}", to.reference).into())
+    }
+
+    fn cache_index(
+        &self,
+        from: &CacheName<'_>,
+        _cancel: &Cancel,
+    ) -> std::result::Result<Option<Vec<u8>>, RunError> {
+        Err(format!("no network for {}", from.reference).into())
+    }
+
+    fn cache_archive(
+        &self,
+        from: &CacheName<'_>,
+        _wanted: (&Digest, &mut File),
+        _cancel: &Cancel,
+    ) -> std::result::Result<(), RunError> {
+        Err(format!("no network for {}", from.reference).into())
     }
 }
 

@@ -19,6 +19,7 @@ use barge_builder::request::{
     Purpose, Secret,
 };
 use barge_image::LayoutName;
+use barge_types::Reference;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
@@ -225,9 +226,11 @@ fn named(context: NamedBuildContext, folders: &BTreeMap<i32, Folder>) -> Result<
 fn remote(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<CacheRemote> {
     let reference = || {
         let reference = cache.attributes.get("ref").filter(|text| !text.is_empty());
-        reference
-            .cloned()
-            .ok_or_else(|| invalid(format!("cache of type {} needs ref=", cache.kind)))
+        let reference =
+            reference.ok_or_else(|| invalid(format!("cache of type {} needs ref=", cache.kind)))?;
+        // What cannot be a name is said before anything is built.
+        reference.parse::<Reference>().map_err(invalid)?;
+        Ok::<_, EngineError>(reference.clone())
     };
     match (cache.kind.as_str(), cache.fd) {
         ("" | "image", _) => Ok(CacheRemote::Image(reference()?)),
@@ -254,19 +257,23 @@ fn export(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<C
         // BuildKit's.
         compression: Compression::Gzip,
     };
+    // Not the layers of the image, but archives beside it.
+    let is_whole = kind == "local" || kind == "registry";
     for (key, value) in &cache.attributes {
         match (key.as_str(), value.as_str()) {
+            // A cache in a registry is a manifest as images have it anyway.
+            ("oci-mediatypes" | "image-manifest", "true") if kind == "registry" => {}
             ("ref", _) | ("mode", "min") => {}
-            ("mode", "max") if kind == "local" => export.mode = CacheMode::Max,
+            ("mode", "max") if is_whole => export.mode = CacheMode::Max,
             ("mode", "max") => return Err(unsupported(key, value)),
             ("mode", _) => return Err(invalid(format!("--cache-to mode={value}: min or max"))),
             ("compression", "gzip") => export.compression = Compression::Gzip,
-            ("compression", "zstd") if kind == "local" => export.compression = Compression::Zstd,
-            ("compression", "uncompressed") if kind == "local" => {
+            ("compression", "zstd") if is_whole => export.compression = Compression::Zstd,
+            ("compression", "uncompressed") if is_whole => {
                 export.compression = Compression::None;
             }
             // Every layer is written anew.
-            ("force-compression", "true" | "false") if kind == "local" => {}
+            ("force-compression", "true" | "false") if is_whole => {}
             _ => return Err(unsupported(key, value)),
         }
     }

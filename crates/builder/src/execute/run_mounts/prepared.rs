@@ -312,7 +312,9 @@ impl Prepared {
 
 /// A new cache mount gets its owner, and what it is to be filled with.
 fn fill(running: &Running<'_>, held: &HeldMount, wish: &CacheWish) -> Result<()> {
-    let is_filled = running.elsewhere().fill_mount(&wish.key.hex(), &held.data)?;
+    let is_filled = running
+        .elsewhere()
+        .fill_mount(&wish.key.hex(), &held.data, &|archive| running.open_archive(archive))?;
     if let Some((files, source)) = wish.seed.as_ref().filter(|_| !is_filled) {
         running.with_view(files.layer(), &mut |root| {
             super::super::transfer::copy_folder(root, source, &held.data)

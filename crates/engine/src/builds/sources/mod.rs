@@ -1,5 +1,6 @@
 //! What builds get from elsewhere: images by the daemon's pull, files of the web, repositories by the host's `git`.
 
+mod cache;
 mod download;
 mod git;
 mod image;
@@ -11,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use barge_builder::runner::{Cancel, RunError};
-use barge_builder::sources::{Downloaded, GitWant, ImageWant, Sources};
+use barge_builder::sources::{CacheFiles, CacheName, Downloaded, GitWant, ImageWant, Sources};
 use barge_image::Held;
 use barge_registry::Credentials;
-use barge_types::Reference;
+use barge_types::{Digest, Reference};
 use tokio::runtime::Handle;
 
 use crate::error::{EngineError, Result};
@@ -115,5 +116,31 @@ impl Sources for BuildSources {
         cancel: &Cancel,
     ) -> std::result::Result<String, RunError> {
         Ok(git::check_out(want, into, cancel)?)
+    }
+
+    fn put_cache(
+        &self,
+        to: &CacheName<'_>,
+        cache: &CacheFiles,
+        cancel: &Cancel,
+    ) -> std::result::Result<(), RunError> {
+        Ok(self.push_cache(to, cache, cancel)?)
+    }
+
+    fn cache_index(
+        &self,
+        from: &CacheName<'_>,
+        cancel: &Cancel,
+    ) -> std::result::Result<Option<Vec<u8>>, RunError> {
+        Ok(self.read_cache(from, cancel)?)
+    }
+
+    fn cache_archive(
+        &self,
+        from: &CacheName<'_>,
+        (digest, into): (&Digest, &mut File),
+        cancel: &Cancel,
+    ) -> std::result::Result<(), RunError> {
+        Ok(self.fetch_archive(from, (digest, into), cancel)?)
     }
 }
