@@ -242,14 +242,73 @@ fn the_command_that_made_a_container_makes_it_again() {
         assert_eq!(second.stdout, first.stdout, "{line}");
         host.barge(&["rm", "one", "two"]).ok();
     }
-    host.barge(&["create", "--name", "three", "-p", "80:80", "busybox", "true"]).ok();
-    host.barge(&["update", "--label-add", "a=b", "three"]).ok();
-    let line = host.barge(&["container", "inspect", "--as", "run", "three"]);
-    assert!(line.stdout.starts_with("# three was changed since by `barge update`"), "{line:?}");
-    let file = host.barge(&["inspect", "--as", "compose", "three"]);
-    assert!(file.text().contains("    image: busybox\n"), "{file:?}");
-    assert!(file.text().contains("    ports:\n      - \"80:80/tcp\""), "{file:?}");
     let wrong = host.barge(&["inspect", "--as", "kube", "three"]);
-    wrong.fails_saying(125, "must be \"run\" or \"compose\"");
+    wrong.fails_saying(125, "must be \"run\", \"compose\" or \"request\"");
+    let both = host.barge(&["inspect", "--as", "run", "--format", "x", "three"]);
+    let said = "conflicting options: --as and --format\n\nUsage:  barge inspect [OPTIONS] NAME|ID";
+    both.fails_saying(125, said);
     host.barge(&["inspect", "--as", "run", "nobody"]).fails_saying(1, "No such container: nobody");
+}
+
+/// The words that a shell makes of what `inspect --as run` printed, for a container of this name.
+fn words_of(host: &TestHost, line: &str, name: &str) -> Vec<String> {
+    let line = line.lines().last().unwrap().strip_prefix("barge ").unwrap();
+    let line = line.replace("--name=edited", &format!("--name={name}"));
+    let shell = host.scratch().join("words.sh");
+    std::fs::write(&shell, format!("printf '%s\\0' {line}")).unwrap();
+    let words = std::process::Command::new("sh").arg(&shell).output().unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    words.split_terminator('\0').map(str::to_owned).collect()
+}
+
+#[test]
+fn the_command_of_an_edited_container_makes_it_as_it_is_now() {
+    let mut host = TestHost::new();
+    let change = "LABEL%20of-image%3Dx";
+    let path = format!("/images/create?fromSrc=-&repo=labelled&changes={change}");
+    let content = ("application/x-tar", barge_testkit::busybox_tar());
+    host.api().send("POST", &path, Some(content)).is(200);
+    let made = ["-e", "A=1", "-e", "B=2", "-l", "a=b", "-p", "80:80", "-m", "64m", "-v", "vol:/v"];
+    let command = ["labelled", "sleep", "1000"];
+    host.barge(&[&["run", "-d", "--name", "edited"], &made[..], &command].concat()).ok();
+    let asked = host.barge(&["inspect", "--as", "request", "edited"]).text().to_owned();
+    for change in [
+        &["--env-add", "A=3", "--env-rm", "B", "--mount-rm", "/v"][..],
+        &["--label-add", "c=d", "--label-rm", "a", "--label-rm", "of-image"],
+        &["--publish-rm", "80", "--publish-add", "81:81", "--stop-timeout", "3"],
+        &["--mount-add", "type=tmpfs,dst=/t", "--hostname", "box", "-m", "96m"],
+        &["--restart", "on-failure:2", "--cpu-shares", "512", "--workdir", "/t", "--user", "7"],
+    ] {
+        host.barge(&[&["update"], change, &["edited"]].concat()).ok();
+    }
+    host.kill9();
+    host.start();
+    let line = host.barge(&["inspect", "--as", "run", "edited"]).text().to_owned();
+    assert!(line.contains("# edited: changed by `barge update`"), "{line}");
+    assert!(line.contains("# edited: other than this makes: it has no label of-image"), "{line}");
+    assert_eq!(line.matches("other than this makes").count(), 1, "{line}");
+    assert_eq!(host.barge(&["container", "inspect", "--as", "run", "edited"]).text(), line);
+    let file = host.barge(&["inspect", "--as", "compose", "edited"]).text().to_owned();
+    assert!(file.contains("    ports:\n      - \"81:81/tcp\""), "{file}");
+    assert_eq!(host.barge(&["inspect", "--as", "request", "edited"]).text(), asked);
+
+    host.barge(&["stop", "-t", "0", "edited"]).ok();
+    host.barge(&["start", "edited"]).ok();
+    host.barge(&["stop", "-t", "0", "edited"]).ok();
+    let words = words_of(&host, &line, "again");
+    host.barge(&words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+    let (edited, again) = (host.inspect("edited"), host.inspect("again"));
+    let mut labels = again["Config"]["Labels"].clone();
+    labels.as_object_mut().unwrap().remove("of-image").unwrap();
+    assert_eq!(edited["Config"]["Labels"], labels);
+    for field in ["Env", "Hostname", "User", "WorkingDir", "StopTimeout", "ExposedPorts", "Cmd"] {
+        assert_eq!(edited["Config"][field], again["Config"][field], "{field}: {line}");
+    }
+    for field in
+        ["PortBindings", "Memory", "MemorySwap", "CpuShares", "RestartPolicy", "Mounts", "Binds"]
+    {
+        assert_eq!(edited["HostConfig"][field], again["HostConfig"][field], "{field}: {line}");
+    }
+    host.barge(&["rm", "-f", "edited", "again"]).ok();
+    host.barge(&["rmi", "labelled"]).ok();
 }

@@ -46,7 +46,11 @@ wire! {
     pub struct ContainerOrigin {
         pub name: String,
         pub request: ContainerCreateRequest,
-        /// Whether anything of it was changed since.
-        pub is_edited: bool,
+        /// The same with everything that was changed since, what waits for the next start included.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub edited: Option<ContainerCreateRequest>,
+        /// What no request can say, because the image says otherwise.
+        #[serde(skip_serializing_if = "crate::null::is_empty")]
+        pub differences: Vec<String>,
     }
 }

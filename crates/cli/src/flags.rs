@@ -96,6 +96,15 @@ pub(crate) fn explain(error: &clap::Error, command: &Command, words: &[String]) 
                 both_names(written, command)
             )
         }
+        ErrorKind::ArgumentConflict => {
+            let other = match error.get(ContextKind::PriorArg) {
+                Some(ContextValue::String(text)) => text.as_str(),
+                Some(ContextValue::Strings(texts)) => texts.first().map_or("", String::as_str),
+                _ => "",
+            };
+            let name = |written: &str| written.split([' ', '=']).next().unwrap_or("").to_owned();
+            format!("conflicting options: {} and {}", name(written), name(other))
+        }
         ErrorKind::InvalidUtf8 => "invalid UTF-8 in an argument".to_owned(),
         _ => error.to_string().trim_end().to_owned(),
     }
@@ -195,6 +204,8 @@ mod tests {
         env: Vec<String>,
         #[arg(long, value_name = "int", value_parser = integer)]
         memory_swap: Option<i64>,
+        #[arg(long = "as", value_name = "form", conflicts_with_all = ["env", "memory_swap"])]
+        form: Option<String>,
     }
 
     fn parse(order: Order, words: &[&str]) -> Result<clap::ArgMatches, String> {
@@ -250,6 +261,7 @@ mod tests {
             (&["-iz", "img"], "unknown shorthand flag: 'z' in -z"),
             (&["-izx"], "unknown shorthand flag: 'z' in -zx"),
             (&["-z"], "unknown shorthand flag: 'z' in -z"),
+            (&["--as", "x", "-e", "A=1"], "conflicting options: --as and --env"),
             (&["--env"], "flag needs an argument: --env"),
             (&["-ie"], "flag needs an argument: 'e' in -e"),
             (

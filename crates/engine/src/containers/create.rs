@@ -118,7 +118,7 @@ impl Containers {
             endpoints,
             mounts,
             pending: Vec::new(),
-            is_edited: false,
+            edited: None,
         };
         let container = self.record_new((record, &asked), settings, undo)?;
         reserved.keep();
@@ -325,7 +325,7 @@ pub(crate) fn new_id() -> Result<ContainerId> {
 }
 
 /// Docker's rules for what an image's configuration adds to a request's.
-fn add_image_config(config: &mut ContainerConfig, image: &Image) {
+pub(super) fn add_image_config(config: &mut ContainerConfig, image: &Image) {
     let Some(from) = &image.config.config else {
         return;
     };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use barge_api_types::{ContainerEdit, EmptyObject, Mount};
+use barge_api_types::{ContainerConfig, ContainerEdit, EmptyObject, HostConfig, Mount};
 use barge_network::{PortRequest, PublishedPort};
 use barge_sys::fault;
 use barge_types::{Port, Signal};
@@ -154,7 +154,7 @@ fn apply_ports(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()>
 }
 
 /// `80` is `80/tcp`.
-fn port(text: &str) -> Result<String> {
+pub(super) fn port(text: &str) -> Result<String> {
     let port: Port =
         text.parse().map_err(|_| invalid(format!("invalid port specification: {text:?}")))?;
     Ok(port.to_string())
@@ -171,12 +171,7 @@ fn apply_mounts(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()
             return Err(invalid(format!("container {} has no mount at {path}", record.name)));
         }
         record.mounts.retain(|mount| mount.destination != path);
-        let is_other = |text: &str| clean(text).map_or(true, |other| other != path);
-        record.config.volumes.retain(|target, _| is_other(target));
-        let host = &mut record.host_config;
-        host.binds.retain(|bind| destination_of(bind).is_none_or(|other| other != path));
-        host.mounts.retain(|mount| is_other(&mount.target));
-        host.tmpfs.retain(|target, _| is_other(target));
+        forget_mount(&path, (&mut record.config, &mut record.host_config));
     }
     for mount in &edit.mount_add {
         let path = clean(&mount.target)?;
@@ -186,6 +181,15 @@ fn apply_mounts(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()
         record.host_config.mounts.push(mount.clone());
     }
     Ok(())
+}
+
+/// Takes what is said of a mount out of a request.
+pub(super) fn forget_mount(path: &str, (config, host): (&mut ContainerConfig, &mut HostConfig)) {
+    let is_other = |text: &str| clean(text).map_or(true, |other| other != path);
+    config.volumes.retain(|target, _| is_other(target));
+    host.binds.retain(|bind| destination_of(bind).is_none_or(|other| other != path));
+    host.mounts.retain(|mount| is_other(&mount.target));
+    host.tmpfs.retain(|target, _| is_other(target));
 }
 
 impl Containers {

@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barge_api_types::{
-    ContainerInspect, ContainerOrigin, ContainerState, GraphDriverInfo, NetworkSettings,
-};
+use barge_api_types::{ContainerInspect, ContainerState, GraphDriverInfo, NetworkSettings};
 use barge_network::Endpoint;
 use barge_storage::StorageError;
 
 use super::container::Container;
 use super::exec::running_ids;
 use super::health::Health;
-use super::record::ContainerRecord;
 use super::settings::NetworkMode;
 use super::state::{Freeze, Oom, Running, State};
 use super::summary::port_map;
 use super::{Containers, command};
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::{blocking, time};
 
 /// Whether sizes are wanted, which take a walk of the container's layer.
@@ -35,21 +32,6 @@ impl Containers {
         let container = self.registry.find(name)?;
         let this = Arc::clone(self);
         blocking::run(move || this.inspect_now(&container, size)).await
-    }
-
-    /// What made a container, as it was asked.
-    pub async fn origin(&self, name: &str) -> Result<ContainerOrigin> {
-        let container = self.registry.find(name)?;
-        let folder = container.folder.clone();
-        let asked = blocking::run(move || Ok(ContainerRecord::load_request(&folder))).await?;
-        let record = container.record();
-        let request = asked.ok_or_else(|| {
-            EngineError::NotFound(format!(
-                "the request that made container {} was not kept",
-                record.name
-            ))
-        })?;
-        Ok(ContainerOrigin { name: record.name.to_string(), request, is_edited: record.is_edited })
     }
 
     fn inspect_now(&self, container: &Container, size: Size) -> Result<ContainerInspect> {

@@ -8,6 +8,7 @@ mod commit;
 mod container;
 mod create;
 mod edit;
+mod edited;
 mod exec;
 mod exits;
 mod export;

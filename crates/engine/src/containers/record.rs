@@ -50,9 +50,9 @@ pub(crate) struct ContainerRecord {
     /// What was changed while it ran and is in force with its next start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pending: Vec<ContainerEdit>,
-    /// Whether it is no longer what its request says.
-    #[serde(default)]
-    pub(crate) is_edited: bool,
+    /// The request with every change in it; none while it is what its request says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) edited: Option<Box<ContainerCreateRequest>>,
 }
 
 /// One mount of a container.

@@ -10,11 +10,11 @@ use barge_sys::fault;
 use barge_types::RestartPolicy;
 
 use super::container::{Container, Presence};
-use super::edit;
 use super::record::ContainerRecord;
 use super::settings::{self, Settings, discard_limits, invalid};
 use super::unfinished::Unfinished;
 use super::{Containers, to_the_end};
+use super::{edit, edited};
 use crate::blocking;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
@@ -63,7 +63,6 @@ impl Containers {
             }
         }
         edit::apply(&edit.now, &mut record)?;
-        record.is_edited |= *request != ContainerUpdateRequest::default();
         if edit.later != ContainerEdit::default() {
             record.pending.push(edit.later.clone());
         }
@@ -109,7 +108,7 @@ impl Containers {
             fault::point("update: limits set");
         }
         if done.is_ok() {
-            done = self.record_update(container, (record, settings)).await;
+            done = self.record_update(container, request, (record, settings)).await;
             if done.is_err() && has_limits {
                 let old = settings::to_limits(&before.host_config.resources)?;
                 self.set_limits(container, old).await.ok();
@@ -125,12 +124,17 @@ impl Containers {
     async fn record_update(
         self: &Arc<Self>,
         container: &Arc<Container>,
+        request: &ContainerUpdateRequest,
         (mut record, settings): (ContainerRecord, Settings),
     ) -> Result<()> {
         let (this, container) = (Arc::clone(self), Arc::clone(container));
+        let request = request.clone();
         blocking::run(move || {
             let mut undo = Rollback::default();
             let before = container.record();
+            if request != ContainerUpdateRequest::default() {
+                edited::remember(&mut record, &container.folder, &request);
+            }
             let is_stopped = container.state().running().is_none();
             if is_stopped {
                 this.make_new_mounts(&mut record, &mut undo)?;
@@ -158,7 +162,25 @@ fn merged(before: &HostConfig, request: &ContainerUpdateRequest) -> Result<HostC
     let change = &request.resources;
     check_kinds(change)?;
     check_conflicts(&host.resources, change)?;
-    let own = &mut host.resources;
+    change_limits(&mut host.resources, change);
+    if !request.restart_policy.name.is_empty() {
+        host.restart_policy = request.restart_policy.clone();
+        let parsed = RestartPolicy::from_api(
+            &host.restart_policy.name,
+            host.restart_policy.maximum_retry_count,
+        );
+        if host.auto_remove && parsed.is_ok_and(|policy| policy != RestartPolicy::No) {
+            return Err(EngineError::Conflict(
+                "Restart policy cannot be updated because AutoRemove is enabled for the container"
+                    .to_owned(),
+            ));
+        }
+    }
+    Ok(host)
+}
+
+/// What is zero or absent stays.
+pub(super) fn change_limits(own: &mut Resources, change: &Resources) {
     for (own, change) in [
         (&mut own.cpu_shares, change.cpu_shares),
         (&mut own.nano_cpus, change.nano_cpus),
@@ -187,20 +209,6 @@ fn merged(before: &HostConfig, request: &ContainerUpdateRequest) -> Result<HostC
     if change.pids_limit.is_some() {
         own.pids_limit = change.pids_limit;
     }
-    if !request.restart_policy.name.is_empty() {
-        host.restart_policy = request.restart_policy.clone();
-        let parsed = RestartPolicy::from_api(
-            &host.restart_policy.name,
-            host.restart_policy.maximum_retry_count,
-        );
-        if host.auto_remove && parsed.is_ok_and(|policy| policy != RestartPolicy::No) {
-            return Err(EngineError::Conflict(
-                "Restart policy cannot be updated because AutoRemove is enabled for the container"
-                    .to_owned(),
-            ));
-        }
-    }
-    Ok(host)
 }
 
 /// What cannot be changed is named, not ignored.

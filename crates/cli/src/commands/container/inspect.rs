@@ -24,7 +24,8 @@ pub(crate) const VERB: Verb = Verb {
 
 #[derive(clap::Args, Debug)]
 struct Flags {
-    /// Print the command ("run") or the file ("compose") that made a container
+    /// Print what makes a container as it is now, as a command ("run") or a file ("compose"), or the request that made
+    /// it ("request")
     #[arg(long = "as", value_name = "form", value_parser = origin::form, conflicts_with_all = ["format", "size"])]
     form: Option<Form>,
     #[arg(short, long, value_name = "string", help = INSPECT_HELP)]

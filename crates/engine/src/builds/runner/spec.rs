@@ -67,7 +67,7 @@ impl Plan {
             endpoints: BTreeMap::new(),
             mounts: Vec::new(),
             pending: Vec::new(),
-            is_edited: false,
+            edited: None,
         };
         Ok(Self { record, settings })
     }

@@ -22,7 +22,7 @@ fn record(config: ContainerConfig, host_config: HostConfig) -> ContainerRecord {
         endpoints: std::collections::BTreeMap::new(),
         mounts: Vec::new(),
         pending: Vec::new(),
-        is_edited: false,
+        edited: None,
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use super::words::{bytes, cpus, duration, pair};
-use super::{notes, yaml};
+use super::{notes, request, yaml};
 use crate::error::Result;
 
 /// The file, after comments with what it does not say.
@@ -19,7 +19,7 @@ pub(super) fn text(origins: &[ContainerOrigin]) -> Result<String> {
     let mut comments = String::new();
     for origin in origins {
         let mut service =
-            Service { fields: Fields::of(&origin.request)?, keys: Map::new(), volumes: Vec::new() };
+            Service { fields: Fields::of(request(origin))?, keys: Map::new(), volumes: Vec::new() };
         service.all(origin, &mut networks)?;
         for name in &service.volumes {
             volumes.insert(name.clone(), json!({"external": true}));

@@ -1,6 +1,7 @@
-//! `inspect --as run|compose`: the command, or the Compose file, that makes a container like this one.
+//! `inspect --as run|compose`: the command, or the Compose file, that makes a container as this one is now.
 //!
-//! Both are written from the request that the daemon kept. What a form cannot say is told in a comment rather than left
+//! Both are written from the request that the daemon kept, with every later change in it; `--as request` is that request
+//! as it was, before any change. What a form cannot say is told in a comment rather than left
 //! out: the fields that were said are taken out of the request, and what is left that means something is named.
 
 mod compose;
@@ -9,9 +10,10 @@ mod run;
 mod words;
 mod yaml;
 
-use barge_api_types::ContainerOrigin;
+use barge_api_types::{ContainerCreateRequest, ContainerOrigin};
 
 use crate::error::{CliError, Result};
+use crate::format::json;
 use crate::session::Session;
 
 /// How a container's request is written.
@@ -21,6 +23,8 @@ pub(in crate::commands) enum Form {
     Run,
     /// A Compose file.
     Compose,
+    /// The body of the request that made it.
+    Request,
 }
 
 /// `--as`
@@ -28,7 +32,8 @@ pub(in crate::commands) fn form(text: &str) -> std::result::Result<Form, String>
     match text {
         "run" => Ok(Form::Run),
         "compose" => Ok(Form::Compose),
-        _ => Err(format!("unknown form {text:?}: must be \"run\" or \"compose\"")),
+        "request" => Ok(Form::Request),
+        _ => Err(format!("unknown form {text:?}: must be \"run\", \"compose\" or \"request\"")),
     }
 }
 
@@ -50,21 +55,33 @@ pub(in crate::commands) async fn show(
         let text = match form {
             Form::Run => origins.iter().map(run::text).collect::<Result<String>>()?,
             Form::Compose => compose::text(&origins)?,
+            Form::Request => origins.iter().map(body).collect::<Result<String>>()?,
         };
         session.streams.line(text.trim_end())?;
     }
     CliError::collect(errors)
 }
 
+/// What was sent, to be sent again.
+fn body(origin: &ContainerOrigin) -> Result<String> {
+    let text = serde_json::to_string(&origin.request);
+    let text = text.map_err(|error| CliError::Invalid(format!("cannot be written: {error}")))?;
+    Ok(json::indent(&text) + "\n")
+}
+
+/// What makes a container as this one is now.
+fn request(origin: &ContainerOrigin) -> &ContainerCreateRequest {
+    origin.edited.as_ref().unwrap_or(&origin.request)
+}
+
 /// What the reader has to know beside the text itself.
 fn notes(origin: &ContainerOrigin, unsaid: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
-    if origin.is_edited {
-        notes.push(format!(
-            "{} was changed since by `barge update`; this is what made it",
-            origin.name
-        ));
+    if origin.edited.is_some() {
+        let text = "changed by `barge update`, and so is this; --as request prints what made it";
+        notes.push(text.to_owned());
     }
+    notes.extend(origin.differences.iter().map(|what| format!("other than this makes: {what}")));
     if !unsaid.is_empty() {
         notes.push(format!("not said here: {}", unsaid.join(", ")));
     }

@@ -8,22 +8,23 @@ use barge_api_types::{
 };
 
 use super::fields::Fields;
-use super::notes;
 use super::words::{bytes, cpus, duration, pair, quoted};
+use super::{notes, request};
 use crate::error::Result;
 
 /// The line, after comments with what it does not say.
 pub(super) fn text(origin: &ContainerOrigin) -> Result<String> {
     let (words, unsaid) = line(origin)?;
     let comments = notes(origin, &unsaid);
-    let comments: String = comments.iter().map(|note| format!("# {note}\n")).collect();
+    let name = &origin.name;
+    let comments: String = comments.iter().map(|note| format!("# {name}: {note}\n")).collect();
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     Ok(format!("{comments}barge run {}\n", words.join(" ")))
 }
 
 /// The words after `run`, and the fields that they do not say.
 pub(super) fn line(origin: &ContainerOrigin) -> Result<(Vec<String>, Vec<String>)> {
-    let mut line = Line { fields: Fields::of(&origin.request)?, words: Vec::new() };
+    let mut line = Line { fields: Fields::of(request(origin))?, words: Vec::new() };
     line.streams()?;
     line.add("name", &origin.name);
     line.plain()?;

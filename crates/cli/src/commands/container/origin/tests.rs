@@ -8,7 +8,7 @@ use crate::commands::container::config::made_by;
 
 fn origin(line: &[&str]) -> ContainerOrigin {
     let request = made_by(line).unwrap();
-    ContainerOrigin { name: "cc".to_owned(), request, is_edited: false }
+    ContainerOrigin { name: "cc".to_owned(), request, ..ContainerOrigin::default() }
 }
 
 /// Every flag of `run` that becomes a part of the request.
@@ -205,11 +205,24 @@ fn a_shell_reads_the_line_as_it_is() {
 fn what_cannot_be_said_is_named() {
     let mut origin = origin(&["img"]);
     origin.request.host_config.resources.device_requests = vec![Default::default()];
-    origin.is_edited = true;
     let line = run::text(&origin).unwrap();
-    assert!(line.starts_with("# cc was changed since by `barge update`"), "{line}");
-    assert!(line.contains("# not said here: HostConfig.DeviceRequests\n"), "{line}");
-    assert!(line.ends_with("barge run --name=cc img\n"), "{line}");
+    assert_eq!(line, "# cc: not said here: HostConfig.DeviceRequests\nbarge run --name=cc img\n");
+}
+
+#[test]
+fn what_was_changed_is_in_it_and_the_request_stays_as_it_was() {
+    let mut origin = origin(&["-e", "A=1", "img"]);
+    let edited = self::origin(&["-e", "A=2", "-l", "x=y", "img"]).request;
+    origin.edited = Some(edited);
+    origin.differences = vec!["it has no label z".to_owned()];
+    let line = run::text(&origin).unwrap();
+    assert!(line.starts_with("# cc: changed by `barge update`, and so is this;"), "{line}");
+    assert!(line.contains("\n# cc: other than this makes: it has no label z\n"), "{line}");
+    assert!(line.ends_with("\nbarge run --name=cc --env=A=2 --label=x=y img\n"), "{line}");
+    let file = compose::text(std::slice::from_ref(&origin)).unwrap();
+    assert!(file.contains("      - \"A=2\"\n"), "{file}");
+    let request = super::body(&origin).unwrap();
+    assert!(request.contains("\"A=1\"") && !request.contains("\"A=2\""), "{request}");
 }
 
 #[test]
