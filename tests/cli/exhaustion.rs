@@ -5,9 +5,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-use barge_testkit::{Client, HostOptions, Process, TestHost, command, eventually};
+use barge_testkit::{Client, DEADLINE, HostOptions, Process, TestHost, command, eventually};
 use serde_json::json;
 
 fn memory(host: &TestHost) -> u64 {
@@ -18,7 +17,7 @@ fn memory(host: &TestHost) -> u64 {
 
 fn raw(host: &TestHost) -> UnixStream {
     let stream = UnixStream::connect(host.socket()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
 }
 

@@ -1,7 +1,5 @@
 //! Stopping and removing: in the order that was promised, and without anything left.
 
-use std::time::Instant;
-
 use barge_testkit::{Client, Sharing, TestHost, eventually};
 
 static HOST: Sharing = Sharing::new();
@@ -14,7 +12,8 @@ fn stop_sends_the_signal_waits_and_kills() {
         let script = "trap 'echo heard' TERM; echo ready; while :; do sleep 0.1; done";
         host.run(client, &["run", "-d", "--name", &name, "busybox", "sh", "-c", script]).ok();
         eventually("it listens", || host.run(client, &["logs", &name]).text() == "ready");
-        host.run(client, &["stop", "-t", "1", &name]).ok();
+        // Long enough for what it hears to be written.
+        host.run(client, &["stop", "-t", "5", &name]).ok();
         let state = host.inspect(&name)["State"].clone();
         assert_eq!(state["ExitCode"], 137, "{state}");
         assert_eq!(host.run(client, &["logs", &name]).text(), "ready\nheard");
@@ -43,9 +42,8 @@ fn a_process_that_dies_by_its_stop_signal_does_not_wait_for_the_timeout() {
     let host = HOST.host();
     let name = host.unique("quick");
     host.barge(&["run", "-d", "--init", "--name", &name, "busybox", "sleep", "1000"]).ok();
-    let before = Instant::now();
-    host.barge(&["stop", "-t", "50", &name]).ok();
-    assert!(before.elapsed().as_secs() < 50, "it waited for nothing");
+    // Nobody waits for that long.
+    host.barge(&["stop", "-t", "100000", &name]).ok();
     assert_eq!(host.inspect(&name)["State"]["ExitCode"], 143);
     host.barge(&["rm", &name]).ok();
 }

@@ -5,6 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use barge_sys::namespace;
 use barge_testkit::{
@@ -69,7 +73,7 @@ fn refuses_tcp(address: &str) -> bool {
 
 fn ask_udp(address: &str) -> String {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    socket.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let mut bytes = [0; 512];
     let mut answer = String::new();
     eventually("somebody answers", || {
@@ -83,19 +87,39 @@ fn ask_udp(address: &str) -> String {
     answer
 }
 
-/// Answers two questions at port 53 of a container: busybox has no server for datagrams.
-fn answer_udp(host: &TestHost, container: &str) {
-    let netns = fs::File::open(format!("/proc/{}/ns/net", host.pid(container))).unwrap();
-    let socket = namespace::in_netns(netns, || UdpSocket::bind("0.0.0.0:53").unwrap()).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    std::thread::spawn(move || {
-        for _ in 0..2 {
+/// Answers at port 53 of a container, as often as somebody asks: busybox has no server for datagrams. Its socket would
+/// keep the container's network, so it ends with its value.
+struct Answering(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Answering {
+    fn start(host: &TestHost, container: &str) -> Self {
+        let netns = fs::File::open(format!("/proc/{}/ns/net", host.pid(container))).unwrap();
+        let socket = namespace::in_netns(netns, || UdpSocket::bind("0.0.0.0:53").unwrap()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
             let mut bytes = [0; 512];
-            let (count, peer) = socket.recv_from(&mut bytes).unwrap();
-            assert_eq!(&bytes[..count], b"question\n");
-            socket.send_to(b"answer\n", peer).unwrap();
-        }
-    });
+            while !over.load(Ordering::Relaxed) {
+                let Ok((count, peer)) = socket.recv_from(&mut bytes) else { continue };
+                assert_eq!(&bytes[..count], b"question\n");
+                // Who has asked twice may be gone.
+                socket.send_to(b"answer\n", peer).ok();
+            }
+        });
+        Self(is_over, Some(thread))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let ended = self.1.take().map(JoinHandle::join);
+        assert!(
+            std::thread::panicking() || matches!(ended, Some(Ok(()))),
+            "it got what nobody asks"
+        );
+    }
 }
 
 fn serve(host: &TestHost, client: Client, flags: &[&str]) -> String {
@@ -209,9 +233,10 @@ fn a_published_udp_port_is_answered() {
         let name = host.unique("udp");
         let flags = ["run", "-d", "--name", &name, "-p", "5353:53/udp", "busybox", "sleep", "1000"];
         host.run(client, &flags).ok();
-        answer_udp(&host, &name);
+        let answering = Answering::start(&host, &name);
         assert_eq!(neighbour.run(|| ask_udp("192.0.2.1:5353")), "answer\n", "{client:?}");
         assert_eq!(host.in_netns(|| ask_udp("127.0.0.1:5353")), "answer\n", "{client:?}");
+        drop(answering);
         host.run(client, &["rm", "-f", &name]).ok();
     }
 }

@@ -65,7 +65,7 @@ fn wait_until_gone(host: &TestHost, name: &str) {
         let mut socket = Socket::open(Family::Route).unwrap();
         while link::by_name(&mut socket, name).unwrap().is_some() {
             assert!(
-                !watch.gone(Duration::from_secs(20)).unwrap().is_empty(),
+                !watch.gone(Duration::from_secs(120)).unwrap().is_empty(),
                 "{name} is still there"
             );
         }

@@ -16,7 +16,7 @@ use barge_shim_api::*;
 use serde_json::json;
 
 /// Longer than anything takes; only a test that fails waits for it.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A daemon's end of a connection.
 pub(crate) struct Daemon {

@@ -80,7 +80,7 @@ async fn a_body_that_stalls_is_noticed_and_goes_on() {
         }
     })
     .await;
-    let deadlines = Deadlines { silence: Duration::from_millis(500), ..config().deadlines };
+    let deadlines = Deadlines { silence: Duration::from_secs(2), ..config().deadlines };
     let config = barge_registry::RegistryConfig { deadlines, ..config() };
     let heard = Heard::default();
     let repository = heard.by(&repository_with(config, &fake.host(), Access::Pull));

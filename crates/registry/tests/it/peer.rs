@@ -1,12 +1,15 @@
 //! Debian's `docker-registry` as a real peer: a folder, a configuration, a process that ends with its value.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 /// Generous: the machine may have a lot to do.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -38,44 +41,22 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    pub(crate) async fn start(options: PeerOptions) -> Self {
+    pub(crate) fn start(options: &PeerOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yml");
-        fs::write(&config, yaml(folder.path(), &options)).unwrap();
-        let log = folder.path().join("log");
-        let output = fs::File::create(&log).unwrap();
+        fs::write(&config, yaml(folder.path(), options)).unwrap();
+        let (output, writer) = std::io::pipe().unwrap();
         let process = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
             .spawn()
             .expect("docker-registry must be installed (Debian package docker-registry)");
         let mut peer = Self { process, port: 0, folder };
-        peer.port = peer.wait_for_port(&log).await;
+        peer.port = port_of(output);
         peer
-    }
-
-    /// It chooses its port and says it in its log.
-    async fn wait_for_port(&mut self, log: &Path) -> u16 {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let text = fs::read_to_string(log).unwrap();
-            let port = text
-                .split("listening on 127.0.0.1:")
-                .nth(1)
-                .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>())
-                .filter(|digits| !digits.is_empty());
-            if let Some(port) = port {
-                return port.parse().unwrap();
-            }
-            if let Some(status) = self.process.try_wait().unwrap() {
-                panic!("docker-registry ended with {status}:\n{text}");
-            }
-            assert!(Instant::now() < end, "docker-registry does not come up:\n{text}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 
     /// `127.0.0.1:port`.
@@ -114,11 +95,47 @@ fn yaml(folder: &Path, options: &PeerOptions) -> String {
     text
 }
 
-/// Waits for something that comes without being told of.
-pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+/// The port, which it chooses and says; its output is read to the end, so that it never waits for us.
+fn port_of(output: std::io::PipeReader) -> u16 {
+    let (sender, said) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Nobody listens any more when the port is known.
+            sender.send(line).ok();
+        }
+    });
+    let (end, mut text) = (Instant::now() + DEADLINE, String::new());
+    loop {
+        match said.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                let rest = line.split_once("listening on 127.0.0.1:").map(|(_, rest)| rest);
+                let digits = rest.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+                if let Some(port) = digits.and_then(|digits| digits.parse().ok()) {
+                    return port;
+                }
+                text.push_str(&line);
+                text.push('\n');
+            }
+            Err(RecvTimeoutError::Timeout) => panic!("docker-registry does not come up:\n{text}"),
+            Err(RecvTimeoutError::Disconnected) => panic!("docker-registry ended:\n{text}"),
+        }
+    }
+}
+
+/// Waits until somebody has made a file.
+pub(crate) fn until_made(path: &Path) {
     let end = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}: not within {DEADLINE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    while !path.exists() {
+        let watch = inotify::init(CreateFlags::CLOEXEC).unwrap();
+        let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap();
+        inotify::add_watch(&watch, folder, WatchFlags::CREATE | WatchFlags::MOVED_TO).unwrap();
+        let next = path.ancestors().find(|below| below.parent() == Some(folder)).unwrap();
+        // Made before the watch: there is no event to wait for.
+        if next.exists() {
+            continue;
+        }
+        let left = Timespec::try_from(end.saturating_duration_since(Instant::now())).unwrap();
+        let ready = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&left)).unwrap();
+        assert!(ready > 0, "{} is not made within {DEADLINE:?}", path.display());
     }
 }

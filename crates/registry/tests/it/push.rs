@@ -124,7 +124,7 @@ async fn an_upload_that_the_registry_stops_taking_goes_on() {
         _ => well_behaved(&kept, request),
     })
     .await;
-    let deadlines = Deadlines { silence: Duration::from_secs(1), ..config().deadlines };
+    let deadlines = Deadlines { silence: Duration::from_secs(3), ..config().deadlines };
     let config = RegistryConfig { deadlines, ..config() };
     let heard = Heard::default();
     let repository = heard.by(&repository_with(config, &fake.host(), Access::PullAndPush));

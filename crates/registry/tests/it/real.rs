@@ -65,7 +65,7 @@ async fn there_and_back(repository: &Repository) {
 
 #[tokio::test]
 async fn an_image_goes_there_and_back() {
-    let peer = Peer::start(PeerOptions::default()).await;
+    let peer = Peer::start(&PeerOptions::default());
     there_and_back(&repository(&peer.host(), Access::PullAndPush)).await;
 }
 
@@ -73,7 +73,7 @@ async fn an_image_goes_there_and_back() {
 async fn an_image_goes_there_and_back_over_tls() {
     let (temp, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let issued = authority.issue("reg.test").write(temp.path(), ("tls.pem", "tls.key"));
-    let peer = Peer::start(PeerOptions { tls: Some(issued), ..PeerOptions::default() }).await;
+    let peer = Peer::start(&PeerOptions { tls: Some(issued), ..PeerOptions::default() });
     let address = peer.host().parse().unwrap();
     let proxy = Fake::start(move |_| Act::Tunnel(address)).await;
     let certs = temp.path().join("certs.d");
@@ -98,7 +98,7 @@ async fn an_image_goes_there_and_back_with_a_password() {
         .expect("htpasswd must be installed (Debian package apache2-utils)");
     assert!(made.status.success(), "{made:?}");
     let auth = format!("{{htpasswd: {{realm: test, path: {}}}}}", passwords.display());
-    let peer = Peer::start(PeerOptions { auth: Some(auth), ..PeerOptions::default() }).await;
+    let peer = Peer::start(&PeerOptions { auth: Some(auth), ..PeerOptions::default() });
     there_and_back(&open(config(), &peer.host(), Asking::push_as(NAME, PASSWORD))).await;
 
     let error = repository(&peer.host(), Access::Pull).manifest(&tag()).await.unwrap_err();
@@ -121,7 +121,7 @@ async fn an_image_goes_there_and_back_with_a_password() {
 async fn an_image_goes_there_and_back_with_tokens() {
     let (temp, tokens) = (tempfile::tempdir().unwrap(), Tokens::start().await);
     let auth = Some(tokens.yaml(temp.path()));
-    let peer = Peer::start(PeerOptions { auth, ..PeerOptions::default() }).await;
+    let peer = Peer::start(&PeerOptions { auth, ..PeerOptions::default() });
     there_and_back(&open(config(), &peer.host(), Asking::push_as(NAME, PASSWORD))).await;
     let asked = tokens.asked();
     assert_eq!(asked.len(), 1, "one token is enough: {asked:?}");
@@ -146,7 +146,7 @@ async fn an_image_goes_there_and_back_with_tokens() {
 
 #[tokio::test]
 async fn a_blob_is_mounted_from_another_repository() {
-    let peer = Peer::start(PeerOptions::default()).await;
+    let peer = Peer::start(&PeerOptions::default());
     let registry = barge_registry::Registry::new(config());
     let open = |name: &str| {
         let reference = format!("{}/{name}", peer.host()).parse().unwrap();
@@ -167,7 +167,7 @@ async fn a_blob_is_mounted_from_another_repository() {
 
 #[tokio::test]
 async fn what_is_not_there_is_said_in_dockers_words() {
-    let peer = Peer::start(PeerOptions::default()).await;
+    let peer = Peer::start(&PeerOptions::default());
     let repository = repository(&peer.host(), Access::Pull);
     let error = repository.manifest(&tag()).await.unwrap_err();
     assert_eq!(
@@ -191,10 +191,10 @@ async fn what_is_not_there_is_said_in_dockers_words() {
 #[tokio::test]
 async fn a_cache_of_another_registry_is_a_mirror_of_it() {
     let temp = tempfile::tempdir().unwrap();
-    let origin = Peer::start(PeerOptions::default()).await;
+    let origin = Peer::start(&PeerOptions::default());
     there_and_back(&repository(&origin.host(), Access::PullAndPush)).await;
     let proxy = Some(format!("{{remoteurl: \"http://{}\"}}", origin.host()));
-    let cache = Peer::start(PeerOptions { proxy, ..PeerOptions::default() }).await;
+    let cache = Peer::start(&PeerOptions { proxy, ..PeerOptions::default() });
     fs::create_dir_all(temp.path().join("reg.test")).unwrap();
     let hosts = format!(
         "server = \"http://{}\"\n[host.\"http://{}\"]\ncapabilities = [\"pull\", \"resolve\"]\n",
@@ -212,7 +212,7 @@ async fn a_cache_of_another_registry_is_a_mirror_of_it() {
     let hex = sha256(&layer).hex();
     let kept =
         cache.storage().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]));
-    peer::eventually("the cache keeps the layer", || kept.exists()).await;
+    peer::until_made(&kept);
     drop(origin);
     let stream = repository.blob(&sha256(&layer), 500_000).await.unwrap();
     assert!(read(stream).await.unwrap() == layer[500_000..]);
@@ -226,7 +226,7 @@ async fn an_upload_through_a_wire_that_is_cut_arrives_whole() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    let peer = Peer::start(PeerOptions::default()).await;
+    let peer = Peer::start(&PeerOptions::default());
     let (target, wire) = (peer.host(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let address = wire.local_addr().unwrap();
     let cuts = Arc::new(AtomicUsize::new(0));
