@@ -153,3 +153,22 @@ fn wrong_names_are_told() {
         host.run(client, &["rm", &name]).ok();
     }
 }
+
+#[test]
+fn a_commit_need_not_stop_what_runs() {
+    let host = HOST.host();
+    let (name, image) = (host.unique("runs"), host.unique("taken"));
+    host.barge(&["run", "-d", "--name", &name, "busybox", "sleep", "1000"]).ok();
+    let pauses = || {
+        let filter = format!("container={name}");
+        let words = ["events", "--since", "1", "--until", "0s", "--filter", &filter];
+        let events = host.barge(&[&words[..], &["--filter", "event=pause"]].concat());
+        events.text().lines().count()
+    };
+    host.barge(&["commit", "--no-pause", &name, &image]).ok();
+    let old = host.barge(&["commit", "--pause=false", &name, &image]);
+    assert!(old.stderr.contains("Flag --pause has been deprecated"), "{old}");
+    assert_eq!((old.code, pauses()), (0, 0));
+    host.barge(&["rm", "-f", &name]).ok();
+    host.barge(&["rmi", &image]).ok();
+}

@@ -4,7 +4,7 @@ use barge_testkit::{Client, Outcome, Process, Sharing, TestHost, need};
 
 static HOST: Sharing = Sharing::new();
 
-/// Three containers, three names of one image and two volumes. No object has two labels: the stock client prints them
+/// Four containers, three names of one image and two volumes. No object has two labels: the stock client prints them
 /// in a random order.
 fn filled() -> TestHost {
     let host = TestHost::new();
@@ -17,8 +17,10 @@ fn filled() -> TestHost {
         "run -d --name web -p 127.0.0.1:8080:80 --expose 443 -v vol1:/data -v /tmp:/host --label role=web busybox sleep 1000",
         "run --name ended --label role=job busybox false",
         "create --name made busybox echo a very long command line indeed <x>",
+        "run --name talker --log-opt labels=role --label role=talk busybox sh -c 'echo out; echo err >&2'",
     ] {
-        let words: Vec<&str> = line.split(' ').collect();
+        let words = words(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let code = host.barge(&words).code;
         assert_eq!(code, i32::from(words[2] == "ended"), "{line}");
     }
@@ -26,7 +28,7 @@ fn filled() -> TestHost {
 }
 
 /// Words separated by blanks; quotes keep them together.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for (position, part) in line.split('\'').enumerate() {
         let mut pieces = if position % 2 == 0 { part.split(' ').collect() } else { vec![part] };

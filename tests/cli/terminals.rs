@@ -148,6 +148,28 @@ fn a_signal_to_the_client_goes_to_the_container() {
 }
 
 #[test]
+fn a_signal_stays_with_a_client_that_was_told_so() {
+    let host = HOST.host();
+    let name = host.unique("alone");
+    let script = "trap 'exit 8' TERM; echo ready; while :; do sleep 0.1; done";
+    let line = ["run", "--sig-proxy=false", "--name", &name, "busybox", "sh", "-c", script];
+    let run = host.start_client(Client::Barge, &line);
+    run.expect("ready");
+    run.signal(libc::SIGTERM);
+    // The signal's own effect: nobody caught it.
+    assert_eq!(run.wait().code, 128 + libc::SIGTERM);
+    assert_eq!(host.status(&name), "running");
+    let attach = host.start_client(Client::Barge, &["attach", &name]);
+    let filter = format!("container={name}");
+    let window = ["events", "--since", "1", "--until", "0s", "--filter", &filter];
+    let told = [&window[..], &["--filter", "event=attach", "--format", "{{.Action}}"]].concat();
+    eventually("it is attached", || host.barge(&told).text().lines().count() == 2);
+    attach.signal(libc::SIGTERM);
+    assert_eq!(attach.wait().code, 8, "and goes to the container otherwise");
+    host.barge(&["rm", &name]).ok();
+}
+
+#[test]
 fn what_a_terminal_shows_is_logged_as_it_was_shown() {
     let host = HOST.host();
     for client in Client::both() {

@@ -5,12 +5,13 @@ use anyhow::bail;
 use crate::{build, packages, vm_test};
 
 /// What the tests use besides Rust.
-const PACKAGES: [&str; 20] = [
+const PACKAGES: [&str; 21] = [
     "btrfs-progs",
     "busybox-static",
     "bzip2",
     "crun",
     "debootstrap",
+    "docker-compose",
     "docker-registry",
     "docker.io",
     "e2fsprogs",

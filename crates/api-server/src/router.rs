@@ -78,6 +78,24 @@ impl<S: 'static> Router<S> {
             .filter(|route| route.method == method)
             .find_map(|route| route.pattern.matches(path).map(|name| (&route.handler, name)))
     }
+
+    /// Method and pattern of each route, in their order.
+    #[cfg(test)]
+    pub(crate) fn table(&self) -> Vec<(&Method, String)> {
+        let text = |pattern: &Pattern| match pattern.after {
+            Some(after) => format!("{}{{name}}{after}", pattern.before),
+            None => pattern.before.to_owned(),
+        };
+        self.routes.iter().map(|route| (&route.method, text(&route.pattern))).collect()
+    }
+
+    /// Which route of the table answers.
+    #[cfg(test)]
+    pub(crate) fn position(&self, method: &Method, path: &str) -> Option<usize> {
+        let fits =
+            |route: &Route<S>| route.method == method && route.pattern.matches(path).is_some();
+        self.routes.iter().position(fits)
+    }
 }
 
 /// `/images/{name}/json` as the text before and after its wildcard.

@@ -8,6 +8,8 @@ mod app;
 mod commands;
 mod config_file;
 mod context;
+#[cfg(test)]
+mod corpus;
 mod credentials;
 mod daemon;
 mod error;

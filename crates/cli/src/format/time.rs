@@ -18,6 +18,10 @@ pub(crate) fn now() -> i64 {
 
 /// `--since` and `--until`: a time, a date, seconds, or how long ago; as the API takes it.
 pub(crate) fn api_time(text: &str) -> Result<String> {
+    // A duration as well, but nobody means the present.
+    if text == "0" {
+        return Ok(text.to_owned());
+    }
     if let Ok(ago) = duration::parse(text) {
         let now = Timestamp::now().as_nanosecond();
         return Ok(seconds(now - i128::from(ago)));

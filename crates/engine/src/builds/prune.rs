@@ -27,13 +27,29 @@ pub struct BuildPruneRequest {
 }
 
 /// The filters of Docker's builder.
-const FILTERS: [&str; 9] =
-    ["description", "id", "inuse", "parents", "private", "shared", "type", "unused-for", "until"];
+const FILTERS: [&str; 11] = [
+    "description",
+    "id",
+    "inuse",
+    "label",
+    "label!",
+    "parents",
+    "private",
+    "shared",
+    "type",
+    "unused-for",
+    "until",
+];
+/// What `system prune` asks of everything: nothing in the cache has labels.
+const LABELS: [&str; 2] = ["label", "label!"];
 
 impl Builds {
     /// Gives up what nothing uses.
     pub async fn prune(self: &Arc<Self>, request: BuildPruneRequest) -> Result<BuildPruneResponse> {
         let options = options(&request)?;
+        if request.filters.values("label").next().is_some() {
+            return Ok(BuildPruneResponse::default());
+        }
         let this = Arc::clone(self);
         blocking::run(move || {
             let pruned = this.builder.prune(&options)?;
@@ -62,7 +78,8 @@ fn options(request: &BuildPruneRequest) -> Result<PruneOptions> {
         }
     }
     let mut filters = BTreeMap::<String, Vec<String>>::new();
-    for key in FILTERS.into_iter().filter(|key| !matches!(*key, "until" | "unused-for")) {
+    let is_own = |key: &&str| !matches!(*key, "until" | "unused-for") && !LABELS.contains(key);
+    for key in FILTERS.into_iter().filter(is_own) {
         let values: Vec<String> = request.filters.values(key).map(str::to_owned).collect();
         if !values.is_empty() {
             filters.insert(key.to_owned(), values);
@@ -120,6 +137,7 @@ mod tests {
         let age = options.unused_for.unwrap();
         assert!(age >= Duration::from_secs(86_400) && age < Duration::from_secs(87_000));
         assert_eq!(options.filters["id"], ["a"]);
+        assert!(parsed(r#"{"label!":["a"]}"#).unwrap().filters.is_empty());
         let error = |filters| parsed(filters).unwrap_err().to_string();
         assert_eq!(error(r#"{"colour":["red"]}"#), "invalid filter 'colour'");
         assert!(error(r#"{"until":["soon"]}"#).contains("soon"));

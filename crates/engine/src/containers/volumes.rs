@@ -40,7 +40,9 @@ impl Containers {
                     return Err(invalid(format!("invalid mode: {mode} in --volumes-from {from}")));
                 }
             };
-            for mount in &self.registry.find(name)?.record().mounts {
+            // A client would take "not found" for a missing image.
+            let partner = self.registry.find(name).map_err(|error| invalid(error.message()))?;
+            for mount in &partner.record().mounts {
                 if mounts.iter().any(|other: &MountRecord| other.destination == mount.destination) {
                     continue;
                 }

@@ -74,13 +74,13 @@ async fn run(session: &Session, input: Input) -> Result<()> {
 fn check(state: &ContainerState) -> Result<()> {
     let refused = |text: &str| Err(CliError::Invalid(text.to_owned()));
     if !state.running {
-        return refused("cannot attach to a stopped container, start it first");
+        return refused("You cannot attach to a stopped container, start it first");
     }
     if state.paused {
-        return refused("cannot attach to a paused container, unpause it first");
+        return refused("You cannot attach to a paused container, unpause it first");
     }
     if state.restarting {
-        return refused("cannot attach to a restarting container, wait until it is running");
+        return refused("You cannot attach to a restarting container, wait until it is running");
     }
     Ok(())
 }

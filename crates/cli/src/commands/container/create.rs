@@ -42,6 +42,9 @@ struct Flags {
 /// Of `run` and `create`: about the making, not about what is made.
 #[derive(clap::Args, Debug)]
 pub(super) struct CreateFlags {
+    /// Skip image verification (default true)
+    #[arg(long, default_value = "true", hide = true)]
+    disable_content_trust: bool,
     /// Assign a name to the container
     #[arg(long, value_name = "string")]
     name: Option<String>,
@@ -137,6 +140,7 @@ pub(super) fn not_run(verb: &'static str) -> impl FnOnce(CliError) -> CliError {
 
 impl Plan {
     pub(super) fn new(mut request: ContainerCreateRequest, flags: CreateFlags) -> Result<Self> {
+        image::check_trust(flags.disable_content_trust)?;
         let pull = match flags.pull.as_str() {
             "always" => Pull::Always,
             "missing" | "" => Pull::Missing,
@@ -147,15 +151,6 @@ impl Plan {
                 )));
             }
         };
-        if let Some(platform) = &flags.platform {
-            let parts: Vec<&str> = platform.split('/').collect();
-            if parts.len() > 3 || (!platform.is_empty() && parts.iter().any(|part| part.is_empty()))
-            {
-                return Err(CliError::Invalid(format!(
-                    "error parsing specified platform: {platform:?}: cannot parse platform specifier: invalid argument"
-                )));
-            }
-        }
         if request.config.tty
             && let Some(Size { height, width }) = terminal::size()
         {
@@ -203,6 +198,7 @@ impl Plan {
 
     /// Makes the container; fetches its image if need be.
     pub(super) async fn make(mut self, client: &Client) -> Result<String> {
+        check_platform(self.platform.as_deref().unwrap_or_default())?;
         let id = self.create(client).await?;
         if let Some(id_file) = &mut self.id_file {
             id_file.write(&id)?;
@@ -256,6 +252,17 @@ impl Plan {
     }
 }
 
+/// `os[/architecture[/variant]]`
+fn check_platform(platform: &str) -> Result<()> {
+    let parts: Vec<&str> = platform.split('/').collect();
+    if parts.len() > 3 || (!platform.is_empty() && parts.iter().any(|part| part.is_empty())) {
+        return Err(CliError::Invalid(format!(
+            "error parsing specified platform: {platform:?}: cannot parse platform specifier: invalid argument"
+        )));
+    }
+    Ok(())
+}
+
 /// The same words as the daemon's, without a round trip; an id is no name, but will do.
 fn check_image(image: &str) -> Result<()> {
     match image.parse::<Reference>() {
@@ -275,6 +282,7 @@ mod tests {
 
     fn plan(pull: &str, platform: &str) -> Result<Plan> {
         let flags = CreateFlags {
+            disable_content_trust: true,
             name: None,
             platform: Some(platform.to_owned()),
             pull: pull.to_owned(),
@@ -323,10 +331,10 @@ mod tests {
             "invalid pull option: 'foo': must be one of \"always\", \"missing\" or \"never\""
         );
         assert_eq!(
-            plan("never", "foo/bar/baz/qux").unwrap_err().to_string(),
+            check_platform("foo/bar/baz/qux").unwrap_err().to_string(),
             "error parsing specified platform: \"foo/bar/baz/qux\": cannot parse platform specifier: \
              invalid argument"
         );
-        assert!(plan("never", "linux/arm/v7").is_ok());
+        assert!(check_platform("linux/arm/v7").is_ok() && check_platform("").is_ok());
     }
 }

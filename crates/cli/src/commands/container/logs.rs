@@ -54,15 +54,18 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     if let Some(tail) = &flags.tail {
         check_tail(tail)?;
     }
-    let time = |text: Option<String>| text.as_deref().map(api_time).transpose();
+    let time = |flag: &str, text: Option<String>| {
+        let time = text.as_deref().map(api_time).transpose();
+        time.map_err(|error| CliError::Invalid(format!("invalid value for {flag:?}: {error}")))
+    };
     let options = LogsOptions {
         follow: flags.follow,
         stdout: true,
         stderr: true,
         timestamps: flags.timestamps,
         details: flags.details,
-        since: time(flags.since)?,
-        until: time(flags.until)?,
+        since: time("since", flags.since)?,
+        until: time("until", flags.until)?,
         tail: flags.tail,
     };
     let client = session.client().await?;

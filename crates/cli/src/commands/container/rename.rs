@@ -3,7 +3,7 @@
 use clap::Args as _;
 
 use crate::commands::{Arity, Input, NoFlags, Verb};
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Result, chain};
 use crate::flags::Order;
 use crate::session::Session;
 
@@ -23,6 +23,9 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     if old.is_empty() || new.is_empty() {
         return Err(CliError::Invalid("Error: Neither old nor new names may be empty".to_owned()));
     }
-    session.client().await?.containers().rename(old, new).await?;
-    Ok(())
+    session.client().await?.containers().rename(old, new).await.map_err(|error| {
+        let text =
+            format!("{}\nError: failed to rename container named {old}", chain(&error.into()));
+        CliError::Invalid(text)
+    })
 }

@@ -20,7 +20,7 @@ pub(crate) const VERB: Verb = Verb {
 };
 
 async fn run(session: &Session, input: Input) -> Result<()> {
-    let options = input.flags::<stop::Flags>()?.options();
+    let options = input.flags::<stop::Flags>()?.options(session)?;
     let client = session.client().await?;
     each(session, &input.arguments, |name| client.containers().restart(name, &options)).await
 }

@@ -62,7 +62,7 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(CliError::Invalid(format!("failed to start containers: {}", failed.join(", "))))
+    Err(CliError::Invalid(format!("Error: failed to start containers: {}", failed.join(", "))))
 }
 
 async fn attach(client: &Client, name: &str, flags: Flags) -> Result<()> {

@@ -35,13 +35,16 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    pub(super) fn options(self) -> StopOptions {
-        StopOptions { signal: self.signal, timeout: self.timeout.or(self.time) }
+    pub(super) fn options(self, session: &Session) -> Result<StopOptions> {
+        if self.time.is_some() {
+            session.streams.line("Flag --time has been deprecated, use --timeout instead")?;
+        }
+        Ok(StopOptions { signal: self.signal, timeout: self.timeout.or(self.time) })
     }
 }
 
 async fn run(session: &Session, input: Input) -> Result<()> {
-    let options = input.flags::<Flags>()?.options();
+    let options = input.flags::<Flags>()?.options(session)?;
     let client = session.client().await?;
     each(session, &input.arguments, |name| client.containers().stop(name, &options)).await
 }
