@@ -75,6 +75,9 @@ impl Containers {
         let limits = live(&request.resources, &record.host_config.resources)?;
         let limits =
             Some(limits).filter(|limits| is_running && *limits != LinuxResources::default());
+        if *request != ContainerUpdateRequest::default() {
+            edited::remember(&mut record, &container.folder, request);
+        }
         let is_live = limits.is_some() || (is_running && settings_before.ports != settings.ports);
         let unfinished = if is_live {
             Some(Unfinished::begin(&container.folder, (request, &record))?)
@@ -108,7 +111,7 @@ impl Containers {
             fault::point("update: limits set");
         }
         if done.is_ok() {
-            done = self.record_update(container, request, (record, settings)).await;
+            done = self.record_update(container, (record, settings)).await;
             if done.is_err() && has_limits {
                 let old = settings::to_limits(&before.host_config.resources)?;
                 self.set_limits(container, old).await.ok();
@@ -124,17 +127,12 @@ impl Containers {
     async fn record_update(
         self: &Arc<Self>,
         container: &Arc<Container>,
-        request: &ContainerUpdateRequest,
         (mut record, settings): (ContainerRecord, Settings),
     ) -> Result<()> {
         let (this, container) = (Arc::clone(self), Arc::clone(container));
-        let request = request.clone();
         blocking::run(move || {
             let mut undo = Rollback::default();
             let before = container.record();
-            if request != ContainerUpdateRequest::default() {
-                edited::remember(&mut record, &container.folder, &request);
-            }
             let is_stopped = container.state().running().is_none();
             if is_stopped {
                 this.make_new_mounts(&mut record, &mut undo)?;
