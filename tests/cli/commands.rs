@@ -81,7 +81,9 @@ fn said(value: Value) -> Value {
     let fields = match value {
         Value::Object(fields) => fields,
         Value::Array(list) => return list.into_iter().map(said).collect(),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => return other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+            return other;
+        }
     };
     let says = |(name, value): (String, Value)| {
         let mut value = said(value);
