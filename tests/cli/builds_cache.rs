@@ -164,5 +164,6 @@ fn a_cache_in_a_registry_is_pushed_and_read_again() {
     assert!(numbers.starts_with(&number) && numbers.len() > number.len(), "{numbers:?}");
     // Nothing there is no error, and a cache is no image.
     build(&[&from("none")]).ok();
-    host.barge(&["pull", &format!("{name}:max")]).fails_saying(1, "PULLED");
+    host.barge(&["pull", &format!("{name}:max")])
+        .fails_saying(1, "it is not the configuration of an image");
 }

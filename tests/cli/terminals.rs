@@ -1,6 +1,6 @@
 //! Containers in a terminal: what is typed, what is seen, what is left of the terminal.
 
-use barge_testkit::{Client, Sharing, eventually};
+use barge_testkit::{Client, Sharing, TestHost, eventually};
 
 static HOST: Sharing = Sharing::new();
 
@@ -149,7 +149,9 @@ fn a_signal_to_the_client_goes_to_the_container() {
 
 #[test]
 fn a_signal_stays_with_a_client_that_was_told_so() {
-    let host = HOST.host();
+    // Events of others would push these out.
+    let host = TestHost::new();
+    host.busybox();
     let name = host.unique("alone");
     let script = "trap 'exit 8' TERM; echo ready; while :; do sleep 0.1; done";
     let line = ["run", "--sig-proxy=false", "--name", &name, "busybox", "sh", "-c", script];

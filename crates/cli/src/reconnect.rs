@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use barge_client::Client;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a daemon may take to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -12,18 +12,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Says how long instead, in seconds; 0 does not wait.
 const VARIABLE: &str = "BARGE_RECONNECT";
 
-/// How often its socket is tried.
+/// How long is waited before each question.
 const STEP: Duration = Duration::from_millis(50);
+
+/// A daemon that takes a connection and does not answer is none yet.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// Whether a daemon answers again.
 pub(crate) async fn is_back(client: &Client) -> bool {
     let patience = patience(std::env::var(VARIABLE).ok().as_deref());
     let Some(deadline) = Instant::now().checked_add(patience) else { return false };
     while Instant::now() < deadline {
-        if client.connect().await.is_ok() {
+        sleep(STEP).await;
+        if matches!(timeout(ANSWER, client.ping()).await, Ok(Ok(_))) {
             return true;
         }
-        sleep_until(Instant::now() + STEP).await;
     }
     false
 }

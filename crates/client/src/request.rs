@@ -208,21 +208,27 @@ impl Client {
     /// The version that both sides speak; asks the daemon if that is not known yet.
     pub async fn agree(&self) -> Result<ApiVersion> {
         if !self.agreed.is_settled() {
-            let request = Request::builder()
-                .method(Method::GET)
-                .uri("/_ping")
-                .header(HOST, HeaderValue::from_static("api.barge.localhost"))
-                .header(USER_AGENT, HeaderValue::from_static(AGENT))
-                .body(RequestBody::Empty)
-                .map_err(|source| ClientError::Request { path: "/_ping".to_owned(), source })?;
-            let lent = self.send(request).await?;
-            let theirs = lent.response.headers().get("api-version");
-            let theirs = theirs.and_then(|value| value.to_str().ok()).and_then(ApiVersion::parse);
-            self.read(lent).await?;
+            let theirs = self.ping().await?;
             // A daemon that does not tell has always been asked for ours.
             self.agreed.settle(ApiVersion::NEWEST.min(theirs.unwrap_or(ApiVersion::NEWEST)));
         }
         Ok(self.agreed.get())
+    }
+
+    /// Asks whether there is a daemon that answers, and for the newest version that it speaks.
+    pub async fn ping(&self) -> Result<Option<ApiVersion>> {
+        let request = Request::builder()
+            .method(Method::GET)
+            .uri("/_ping")
+            .header(HOST, HeaderValue::from_static("api.barge.localhost"))
+            .header(USER_AGENT, HeaderValue::from_static(AGENT))
+            .body(RequestBody::Empty)
+            .map_err(|source| ClientError::Request { path: "/_ping".to_owned(), source })?;
+        let lent = self.send(request).await?;
+        let theirs = lent.response.headers().get("api-version");
+        let theirs = theirs.and_then(|value| value.to_str().ok()).and_then(ApiVersion::parse);
+        self.read(lent).await?;
+        Ok(theirs)
     }
 
     /// Reads an answer to its end and keeps the connection.

@@ -300,6 +300,30 @@ impl ImageStore {
         Ok(digest)
     }
 
+    /// Nothing is said of these images any more.
+    ///
+    /// # Errors
+    /// A file cannot be written or removed.
+    pub fn forget_attestations(&self, images: &[ImageId]) -> Result<()> {
+        let is_attested =
+            |id: &&ImageId| self.manifests(id).iter().any(|known| known.attestation.is_some());
+        if !images.iter().any(|id| is_attested(&id)) {
+            return Ok(());
+        }
+        let _changing = self.changing();
+        let attested: Vec<&ImageId> = images.iter().filter(is_attested).collect();
+        let before: Vec<Digest> = attested
+            .iter()
+            .flat_map(|id| self.manifests(id))
+            .flat_map(|known| known.blobs())
+            .collect();
+        self.change_index(|index| attested.iter().for_each(|id| index.forget_attestations(id)))?;
+        for blob in before {
+            self.remove_blob_if_unneeded(&blob)?;
+        }
+        Ok(())
+    }
+
     /// What is said of an image, with the manifest that it is said of.
     pub(crate) fn attestation(&self, id: &ImageId) -> Result<Option<Attestation>> {
         for kept in self.manifests(id) {

@@ -103,6 +103,14 @@ impl Running<'_> {
         images.attest(&all).map(drop).map_err(BuildError::image("say how the image was built"))
     }
 
+    /// Nothing is said of the images, although an earlier build of the same had something to say.
+    pub(super) fn forget_attestations(&self, images: &[ImageId]) -> Result<()> {
+        let store = &self.shop.parts.images;
+        store
+            .forget_attestations(images)
+            .map_err(BuildError::image("forget what was said of an image"))
+    }
+
     /// The platform with this number.
     pub(super) fn platform(&self, number: usize) -> Platform {
         self.request.platforms.get(number).cloned().unwrap_or_else(Platform::host)

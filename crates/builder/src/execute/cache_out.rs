@@ -11,15 +11,6 @@ use crate::error::{BuildError, Result};
 use crate::request::{CacheExport, CacheMode, CacheRemote};
 use crate::sources::{CacheName, ImageWant, Pull};
 
-/// What a registry has under the name of a cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Cache,
-    Other,
-    /// It could not be asked.
-    Silent,
-}
-
 impl Running<'_> {
     /// Opens the caches that are to be read. What cannot be had is no cache, and no error.
     pub(crate) fn remotes(&self) -> Result<Remotes> {
@@ -34,7 +25,7 @@ impl Running<'_> {
                 }
                 // One that has no cache may be an image that says what it was made from.
                 CacheRemote::Registry(reference) => {
-                    if self.add_registry(reference, &mut remotes) == Answer::Other {
+                    if !self.add_registry(reference, &mut remotes) {
                         self.add_image(reference, &mut remotes);
                     }
                 }
@@ -64,16 +55,12 @@ impl Running<'_> {
         is_here
     }
 
-    fn add_registry(&self, reference: &str, remotes: &mut Remotes) -> Answer {
-        match self.shop.parts.sources.cache_index(&self.cache_name(reference), self.cancel) {
-            Ok(Some(index)) => {
-                let origin = Origin::Registry(reference.to_owned());
-                // Somebody else's under our media type.
-                remotes.add_index(&index, &origin).map_or(Answer::Silent, |()| Answer::Cache)
-            }
-            Ok(None) => Answer::Other,
-            Err(_) => Answer::Silent,
-        }
+    /// Whether a registry has such a cache.
+    fn add_registry(&self, reference: &str, remotes: &mut Remotes) -> bool {
+        let origin = Origin::Registry(reference.to_owned());
+        let found = self.shop.parts.sources.cache_index(&self.cache_name(reference), self.cancel);
+        // What cannot be read is somebody else's under our media type.
+        matches!(found, Ok(Some(index)) if remotes.add_index(&index, &origin).is_ok())
     }
 
     fn cache_name<'a>(&'a self, reference: &'a str) -> CacheName<'a> {
@@ -129,13 +116,18 @@ impl Running<'_> {
             match &export.to {
                 CacheRemote::Folder(path) => {
                     let mut writer = FolderWriter::create(path, export.compression)?;
-                    self.write_folder(states, &mut writer)?;
+                    self.write_layers(states, &mut writer)?;
+                    self.write_mounts(&mut writer)?;
                     writer.finish()?;
                 }
                 CacheRemote::Registry(reference) => {
                     let folder = self.place.folder()?;
                     let mut writer = FolderWriter::create(&folder, export.compression)?;
-                    self.write_folder(states, &mut writer)?;
+                    self.write_layers(states, &mut writer)?;
+                    // What is in them is not for everybody who may pull an image.
+                    if export.mode == CacheMode::Max {
+                        self.write_mounts(&mut writer)?;
+                    }
                     let files = writer.finish()?;
                     let sources = &self.shop.parts.sources;
                     sources
@@ -149,7 +141,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn write_folder(&self, states: &[StageState], writer: &mut FolderWriter) -> Result<()> {
+    fn write_layers(&self, states: &[StageState], writer: &mut FolderWriter) -> Result<()> {
         let storage = self.shop.parts.storage.as_ref();
         let mut written = std::collections::HashSet::new();
         for layer in states.iter().flat_map(|state| &state.made) {
@@ -158,6 +150,10 @@ impl Running<'_> {
                 writer.add_layer(storage, &layer.id, words)?;
             }
         }
+        Ok(())
+    }
+
+    fn write_mounts(&self, writer: &mut FolderWriter) -> Result<()> {
         let used = self.mounts_used.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (name, id) in used {
             // One at a time: nobody writes to it meanwhile.

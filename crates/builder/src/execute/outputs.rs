@@ -113,6 +113,7 @@ impl Running<'_> {
             && !self.is_attested()
         {
             let id = self.publish(state, names)?;
+            self.forget_attestations(&[id])?;
             built.images.push(id);
             self.tell(Event::Image { id: id.to_string(), names: shown });
             return Ok(());
@@ -123,6 +124,8 @@ impl Running<'_> {
         if self.is_attested() {
             // Before anybody knows them by name.
             self.attest(&built.images, results)?;
+        } else {
+            self.forget_attestations(&built.images)?;
         }
         let images = &self.shop.parts.images;
         let meant = images

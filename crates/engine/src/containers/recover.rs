@@ -325,10 +325,11 @@ impl Containers {
     }
 
     fn start_by_policy(self: &Arc<Self>, container: &Arc<Container>, absence: Absence) {
-        let (stopped_by_user, restarts, code) = {
+        let (stop, restarts, state) = {
             let inner = container.inner();
-            (inner.stop == StoppedBy::User, inner.restarts, inner.state.exit_code())
+            (inner.stop, inner.restarts, inner.state.clone())
         };
+        let (stopped_by_user, code) = (stop == StoppedBy::User, state.exit_code());
         let policy = container.settings().restart;
         let starts = match policy {
             RestartPolicy::No => false,
@@ -350,6 +351,10 @@ impl Containers {
         let (this, container) = (Arc::clone(self), Arc::clone(container));
         tokio::spawn(async move {
             let _verb = container.verb.lock().await;
+            if container.state() != state || container.inner().stop != stop {
+                // Somebody has been faster, and knows better.
+                return;
+            }
             if absence == Absence::Ended {
                 // On disk before it starts: daemons that are killed again and again give no more tries than there are.
                 container.count_restart();

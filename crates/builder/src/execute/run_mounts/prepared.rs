@@ -310,11 +310,32 @@ impl Prepared {
     }
 }
 
+/// Takes away what is in a folder.
+fn empty(folder: &Path) -> Result<()> {
+    let failed = || BuildError::io("empty", folder);
+    for entry in fs::read_dir(folder).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let is_folder = entry.file_type().map_err(failed())?.is_dir();
+        let path = entry.path();
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(failed())?;
+    }
+    Ok(())
+}
+
 /// A new cache mount gets its owner, and what it is to be filled with.
 fn fill(running: &Running<'_>, held: &HeldMount, wish: &CacheWish) -> Result<()> {
-    let is_filled = running
-        .elsewhere()
-        .fill_mount(&wish.key.hex(), &held.data, &|archive| running.open_archive(archive))?;
+    let open = |archive: &_| running.open_archive(archive);
+    let filled = running.elsewhere().fill_mount(&wish.key.hex(), &held.data, &open);
+    let is_filled = match filled {
+        Ok(is_filled) => is_filled,
+        // As with layers: what cannot be had is made here.
+        Err(_) if !running.cancel.is_cancelled() => {
+            empty(&held.data)?;
+            false
+        }
+        Err(error) => return Err(error),
+    };
     if let Some((files, source)) = wish.seed.as_ref().filter(|_| !is_filled) {
         running.with_view(files.layer(), &mut |root| {
             super::super::transfer::copy_folder(root, source, &held.data)
