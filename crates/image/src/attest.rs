@@ -315,7 +315,7 @@ impl ImageStore {
         let before: Vec<Digest> = attested
             .iter()
             .flat_map(|id| self.manifests(id))
-            .flat_map(|known| known.blobs())
+            .flat_map(|known| known.blobs().collect::<Vec<_>>())
             .collect();
         self.change_index(|index| attested.iter().for_each(|id| index.forget_attestations(id)))?;
         for blob in before {
