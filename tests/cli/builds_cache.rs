@@ -102,7 +102,7 @@ fn words_without_an_effect_are_refused_by_name() {
             "type=registry,ref=a/b,compression-level=3".to_owned(),
             "compression-level=3 is not supported",
         ),
-        ("type=registry,ref=A/b".to_owned(), "repository name (A/b) must be lowercase"),
+        ("type=registry,ref=a/B".to_owned(), "must be lowercase"),
         ("type=inline,mode=max".to_owned(), "mode=max is not supported"),
     ] {
         let flag = format!("--cache-to={to}");
@@ -148,13 +148,14 @@ fn a_cache_in_a_registry_is_pushed_and_read_again() {
     };
     let number = made("/b/a");
     for (words, cached) in
-        [(from("max"), 3), (format!("--cache-from={name}:max"), 3), (from("min"), 0)]
+        [(from("max"), 3), (format!("--cache-from={name}:max"), 3), (from("min"), 2)]
     {
         forget(&host);
         let again = build(&[&words]);
         again.ok();
         assert_eq!(again.stderr.matches(" CACHED").count(), cached, "{words}: {}", again.stderr);
-        assert_eq!(made("/b/a") == number, cached == 3, "{words}");
+        // The step of the stage that was left out is run again; what came of it then is what is copied.
+        assert_eq!(made("/b/a"), number, "{words}");
     }
     // A changed step finds the cache mount as it was.
     forget(&host);
