@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use barge_testkit::{
     ArchiveImage, Client, Dockerd, Layout, Process, TestHost, busybox_tar, command,
@@ -43,6 +44,10 @@ impl Builder {
         format!("{prefix}-{}", case.name)
     }
 }
+
+/// Held by whoever builds with BuildKit: that of dockerd 20.10 has given one of two builds that came at once the Dockerfile
+/// of the other.
+static BUILDKIT: Mutex<()> = Mutex::new(());
 
 /// The daemons with what they build from.
 #[derive(Debug)]
@@ -98,6 +103,8 @@ impl Arena {
     }
 
     fn build_with(&self, builder: Builder, case: &Case, context: &Path) -> Option<String> {
+        let is_buildkit = builder == Builder::Buildkit;
+        let _alone = is_buildkit.then(|| BUILDKIT.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(first) = &case.words.first {
             let name = format!("corpus-{}-base", case.name);
             let mut line = self.client(builder);
