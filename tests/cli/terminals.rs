@@ -11,7 +11,7 @@ fn a_shell_in_a_terminal_echoes_runs_and_passes_its_exit_code() {
     let host = HOST.host();
     for client in Client::both() {
         let mut terminal = host.terminal(client, &["run", "-it", "--rm", "busybox", "sh"]);
-        let before = terminal.modes();
+        let before = terminal.first_modes();
         terminal.expect("# ").send("tty; echo $((40+2)) $TERM\n");
         terminal.expect("/dev/pts/0").expect("42 xterm").expect("# ").send("exit 5\n");
         assert_eq!(terminal.wait(), 5, "{client:?}: {}", terminal.screen());

@@ -26,6 +26,7 @@ pub struct Terminal {
     slave: File,
     screen: Arc<Screen>,
     seen: usize,
+    first_modes: Termios,
 }
 
 impl Terminal {
@@ -39,6 +40,7 @@ impl Terminal {
         pty::resize(&pty.master, 24, 80).expect("a terminal can be resized");
         let slave = File::from(pty.slave);
         let stdio = || Stdio::from(slave.try_clone().unwrap());
+        let first_modes = rustix::termios::tcgetattr(&slave).expect("a terminal has modes");
         // setsid(1) makes the terminal the controlling one, which cannot be had without running code after fork; env(1)
         // gives keys their effect when whoever runs the tests ignores interrupts (`nohup`, a shell's `&`).
         let mut in_session = crate::command("setsid");
@@ -69,7 +71,7 @@ impl Terminal {
                 into.grown.notify_all();
             }
         });
-        Self { name, child, master, slave, screen, seen: 0 }
+        Self { name, child, master, slave, screen, seen: 0, first_modes }
     }
 
     /// Types this.
@@ -169,6 +171,12 @@ impl Terminal {
     #[must_use]
     pub fn modes(&self) -> Termios {
         rustix::termios::tcgetattr(&self.slave).expect("a terminal has modes")
+    }
+
+    /// The terminal's modes before the program was started.
+    #[must_use]
+    pub fn first_modes(&self) -> Termios {
+        self.first_modes.clone()
     }
 
     /// Waits for the program's end and returns its exit code (128 plus the signal that ended it).
