@@ -107,6 +107,35 @@ fn the_dockerfile_and_the_files_may_come_by_many_ways() {
 }
 
 #[test]
+fn an_image_that_cannot_be_had_is_told_before_any_step_and_with_what_may_be_meant() {
+    let host = HOST.host();
+    let base = "FROM busybox AS builder\nRUN echo ran\n";
+    let copy = context(
+        &host,
+        &[("Dockerfile", &format!("{base}FROM builder\nRUN true\nCOPY --from=buildr /x /\n"))],
+    );
+    let outcome = build(&host, &["--progress=plain", &copy]);
+    let error = outcome.fails(1);
+    assert!(error.contains("(did you mean stage \"builder\"?)"), "{error}");
+    assert!(error.contains("   5 | >>> COPY --from=buildr /x /"), "{error}");
+    assert!(!error.contains(" ran\n"), "{error}");
+    let checked = context(&host, &[("Dockerfile", base)]);
+    build(&host, &["--check", "--target=biulder", &checked])
+        .fails_saying(1, "target stage \"biulder\" could not be found (did you mean builder?)");
+    let foreign = context(&host, &[("Dockerfile", base)]);
+    let error = build(&host, &["--platform=linux/s390x", &foreign]);
+    error.fails_saying(1, " only, not for linux/s390x");
+    // The beginning of an id is a name.
+    let id = host.barge(&["image", "inspect", "--format={{.Id}}", "busybox"]);
+    let hex = id.text().trim().trim_start_matches("sha256:").to_owned();
+    for (name, is_found) in [(&hex[..], true), (&hex[..12], true), (&hex[..5], false)] {
+        let file = format!("FROM {name}\n");
+        let outcome = build(&host, &["-q", &context(&host, &[("Dockerfile", &file)])]);
+        assert_eq!(outcome.code == 0, is_found, "{name}: {outcome}");
+    }
+}
+
+#[test]
 fn a_step_that_fails_is_shown_with_its_output_and_its_line() {
     let host = HOST.host();
     let file = "FROM busybox\nRUN echo last words; exit 7\nRUN true\n";

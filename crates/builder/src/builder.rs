@@ -16,7 +16,9 @@ use crate::cache::downloads::Downloads;
 use crate::cache::mounts::CacheMounts;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Progress, Warning};
-use crate::execute::{Contexts, Graph, Permits, Place, Results, Running, Shop, StageState, Weight};
+use crate::execute::{
+    Contexts, Graph, Images, Permits, Place, Results, Running, Shop, StageState, Weight,
+};
 use crate::files::ChecksumMemory;
 use crate::plan::Plan;
 use crate::provenance::Evidence;
@@ -225,6 +227,8 @@ impl Builder {
             failed: Mutex::new(None),
             failed_image: Mutex::new(None),
             remotes: OnceLock::new(),
+            images: Images::default(),
+            begun: Mutex::default(),
             mounts_used: Mutex::default(),
             weight: Weight::default(),
             started: jiff::Timestamp::now(),
@@ -283,34 +287,31 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
         results: Vec::new(),
         warnings: if is_looked_at { Vec::new() } else { running.check()? },
     };
-    if request.purpose != Purpose::Build {
+    if is_looked_at {
         return Ok(built);
     }
-    request.check()?;
     let hosts = [Platform::host()];
     let platforms =
         if request.platforms.is_empty() { &hosts[..] } else { request.platforms.as_slice() };
+    if request.purpose == Purpose::Check {
+        // What a build would refuse at once is found here, too.
+        return platforms
+            .iter()
+            .try_for_each(|platform| plan(running, platform).map(drop))
+            .map(|()| built);
+    }
+    request.check()?;
     let mut graphs = Vec::new();
     let mut lines = Vec::new();
     for platform in platforms {
-        let plan = Plan::new(&running.source.parsed, request, platform, &|lines, error| {
-            running.source.at_lines(lines, error)
-        })?;
-        let (graph, of_graph) = Graph::new(running, plan);
+        let (graph, of_graph) = Graph::new(running, plan(running, platform)?);
         graphs.push(graph);
         lines.extend(of_graph);
     }
     running.announce(lines);
     let remotes = running.remotes()?;
     running.remotes.get_or_init(|| remotes);
-    let mut states = Vec::new();
-    for graph in &graphs {
-        let state = graph.run()?;
-        if let Some(sbom) = &request.sbom {
-            graph.scan(sbom, &state)?;
-        }
-        states.push(state);
-    }
+    let states = run(running, &graphs)?;
     let all: Vec<StageState> = graphs.iter().flat_map(Graph::states).collect();
     if let Some(graph) = graphs.first() {
         running.check_args(&graph.plan.globals, &all, &mut built);
@@ -319,6 +320,32 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     running.outputs(Results { states: &states, evidence: &evidence }, &mut built)?;
     running.write_caches((&states, &all))?;
     Ok(built)
+}
+
+fn plan(running: &Running<'_>, platform: &Platform) -> Result<Plan> {
+    Plan::new(&running.source.parsed, running.request, platform, &|lines, error| {
+        running.source.at_lines(lines, error)
+    })
+}
+
+/// Runs the graphs, once every image that they need is known to be there.
+fn run<'env>(running: &'env Running<'env>, graphs: &'env [Graph<'env>]) -> Result<Vec<StageState>> {
+    std::thread::scope(|scope| {
+        let one = |graph: &Graph<'_>| {
+            let state = graph.run()?;
+            if let Some(sbom) = &running.request.sbom {
+                graph.scan(sbom, &state)?;
+            }
+            Ok(state)
+        };
+        let sought = running.seek(scope, graphs);
+        let states = sought.and_then(|()| graphs.iter().map(one).collect::<Result<Vec<_>>>());
+        if states.is_err() {
+            // Nobody needs what is still on its way.
+            running.cancel.cancel();
+        }
+        states
+    })
 }
 
 /// An empty folder.

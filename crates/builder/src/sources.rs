@@ -13,14 +13,15 @@ use crate::runner::{Cancel, RunError};
 
 /// Gets things that are not here yet. The engine implements it; calls block.
 pub trait Sources: Send + Sync {
-    /// The image of a name, pulled when it is not here or when a newer one is asked for. `told` gets bytes so far and in all of each layer.
+    /// The image of a name, pulled when it is not here or when a newer one is asked for. `told` hears that it
+    /// is there before it is fetched, and then how that goes on.
     ///
     /// # Errors
     /// In the words of `pull`.
     fn image(
         &self,
         want: &ImageWant<'_>,
-        told: &mut dyn FnMut(&str, u64, u64),
+        told: &mut dyn FnMut(ImageNews<'_>),
         cancel: &Cancel,
     ) -> Result<Held, RunError>;
 
@@ -201,6 +202,22 @@ pub struct ImageWant<'a> {
     pub pull: Pull,
     /// [`crate::BuildRequest::client`].
     pub client: &'a str,
+}
+
+/// How an image comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageNews<'a> {
+    /// It is there to be had. Not told of one that is here.
+    Found,
+    /// A layer of it: bytes so far and in all.
+    Advanced {
+        /// Which layer.
+        what: &'a str,
+        /// Bytes so far.
+        current: u64,
+        /// Bytes in all.
+        total: u64,
+    },
 }
 
 /// When base images are pulled.

@@ -3,7 +3,10 @@
 use barge_types::{Digest, ImageId, Reference, ReferenceError};
 
 use crate::error::{ImageError, Result};
-use crate::store::{ImageStore, State};
+use crate::store::{Held, ImageStore, State};
+
+/// How many digits of an id lists show: fewer of them are a name to a build.
+const LISTED: usize = 12;
 
 /// An image and by what it was found; removing one by a name removes the name first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,23 @@ impl ImageStore {
             Ok(_) | Err(ReferenceError::LooksLikeId(_)) => Err(ImageError::no_such(name)),
             Err(error) => Err(ImageError::Reference(error)),
         }
+    }
+}
+
+impl ImageStore {
+    /// [`Self::hold`] for what a Dockerfile names: a name, a whole id, or as much of one as lists show.
+    ///
+    /// `FROM ada` means the image `ada`, whatever ids happen to begin with these letters: Docker's classic builder takes any
+    /// beginning of an id, BuildKit none, and no whole id of an image that is here either.
+    ///
+    /// # Errors
+    /// As [`Self::hold`] has them.
+    pub fn hold_base(&self, name: &str) -> Result<Held> {
+        let hex = name.strip_prefix("sha256:").unwrap_or(name);
+        if hex.len() < LISTED && matches!(self.resolve(name)?, Found::ById(_)) {
+            return Err(ImageError::no_such(name));
+        }
+        self.hold(name)
     }
 }
 

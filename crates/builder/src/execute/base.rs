@@ -1,6 +1,7 @@
 //! What a stage stands on.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use barge_image::{Held, LayoutName, LoadProgress};
 use barge_types::Platform;
@@ -11,7 +12,7 @@ use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome};
 use crate::files::Tree;
 use crate::plan::Origin;
-use crate::sources::ImageWant;
+use crate::sources::{ImageNews, ImageWant};
 
 impl Graph<'_> {
     /// `FROM`, with the `ONBUILD` triggers of what it names.
@@ -21,7 +22,7 @@ impl Graph<'_> {
         let plan = &self.plan.stages[stage];
         let other = plan.base.stage();
         let ready = other.map(|other| self.slots.wait(other, running.cancel)).transpose()?;
-        running.tell(Event::Started { step: number });
+        running.start(number);
         // Nothing has no id.
         let mut id = String::new();
         let found = match (&plan.base, ready) {
@@ -41,7 +42,7 @@ impl Graph<'_> {
                 let held = self.get_layout((stage, number), name, (folder, image));
                 held.map(|held| {
                     id = held.id.to_string();
-                    (StageState::image(held, &running.salt()), Outcome::Done)
+                    (StageState::image(Arc::new(held), &running.salt()), Outcome::Done)
                 })
             }
             (Origin::Folder(name, path), None) => {
@@ -58,7 +59,7 @@ impl Graph<'_> {
                 running.ended(number, outcome);
                 Ok(found)
             }
-            Err(error) => Err(match self.finish(number, Err(error)) {
+            Err(error) => Err(match running.finish(number, Err(error)) {
                 Err(error) => error,
                 Ok(()) => BuildError::Elsewhere,
             }),
@@ -98,22 +99,26 @@ impl Graph<'_> {
         Ok(held)
     }
 
-    /// An image of the store, pulled when it has to be.
-    pub(crate) fn get_image(&self, name: &str, stage: usize, number: u32) -> Result<Held> {
-        let running = self.running;
-        let platform = &self.plan.stages[stage].platform;
-        let is_asked = !running.request.platforms.is_empty()
-            || running.source.parsed.stages[stage].from.value.platform.is_some();
-        self.get_image_for(is_asked.then_some(platform), name, number)
+    /// An image of the store, pulled when it has to be: as a rule it was asked for before.
+    pub(crate) fn get_image(&self, name: &str, stage: usize, number: u32) -> Result<Arc<Held>> {
+        let wish = self.wish(stage, name);
+        match self.running.image(&wish, (stage, number)) {
+            Some(found) => {
+                let held = found?;
+                self.note_image(name, &held);
+                Ok(held)
+            }
+            None => self.pull_image((&wish.0, wish.1.as_ref()), stage, number),
+        }
     }
 
-    /// The same for a platform, the daemon's own when there is none.
-    pub(crate) fn get_image_for(
+    /// The same for a platform, the daemon's own when there is none, and of which nobody knew.
+    pub(crate) fn pull_image(
         &self,
-        platform: Option<&Platform>,
-        name: &str,
+        (name, platform): (&str, Option<&Platform>),
+        stage: usize,
         number: u32,
-    ) -> Result<Held> {
+    ) -> Result<Arc<Held>> {
         let running = self.running;
         let want = ImageWant {
             reference: name,
@@ -121,21 +126,16 @@ impl Graph<'_> {
             pull: running.request.pull,
             client: &running.request.client,
         };
-        let mut told = |what: &str, current, total| {
-            let what = what.to_owned();
-            running.tell(Event::Advanced { step: number, what, current, total });
+        let mut told = |news: ImageNews<'_>| match news {
+            ImageNews::Found => {}
+            ImageNews::Advanced { what, current, total } => {
+                let what = what.to_owned();
+                running.tell(Event::Advanced { step: number, what, current, total });
+            }
         };
         let held = running.shop.parts.sources.image(&want, &mut told, running.cancel);
-        let held = held.map_err(|source| match running.cancel.is_cancelled() {
-            true => BuildError::Cancelled,
-            false => {
-                let stages = running.source.parsed.stages.iter();
-                let names = stages.filter_map(|stage| stage.name.as_deref());
-                let hint = crate::plan::suggestion(name, names);
-                BuildError::Source { what: format!("image {name}{hint}"), source }
-            }
-        })?;
+        let held = held.map_err(|source| running.no_image(stage, name, Some(source)))?;
         self.note_image(name, &held);
-        Ok(held)
+        Ok(Arc::new(held))
     }
 }

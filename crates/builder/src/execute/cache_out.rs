@@ -47,7 +47,7 @@ impl Running<'_> {
             client: &self.request.client,
         };
         let parts = &self.shop.parts;
-        let found = parts.sources.image(&want, &mut |_, _, _| {}, self.cancel);
+        let found = parts.sources.image(&want, &mut |_| {}, self.cancel);
         let is_here = found.is_ok();
         if let Ok(image) = found {
             remotes.add_image(image, &parts.images);

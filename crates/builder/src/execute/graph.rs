@@ -11,7 +11,7 @@ use super::slots::Slots;
 use super::state::StageState;
 use crate::error::{BuildError, Result};
 use crate::event::StepLine;
-use crate::plan::{Plan, circular};
+use crate::plan::{Plan, circle, circular};
 use crate::provenance::Evidence;
 
 /// A plan on its way.
@@ -55,6 +55,11 @@ impl<'a> Graph<'a> {
         self.note(|evidence| evidence.clone())
     }
 
+    /// The number of the first step of a stage that runs.
+    pub(crate) fn first_step(&self, stage: usize) -> u32 {
+        self.begun().get(&stage).copied().unwrap_or_default()
+    }
+
     fn begun(&self) -> MutexGuard<'_, BTreeMap<usize, u32>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,8 +84,8 @@ impl<'a> Graph<'a> {
             let own = asked.range((stage, 0)..=(stage, usize::MAX)).map(|&(_, other)| other);
             self.plan.stages[stage].needs().chain(own).collect()
         };
-        if let Some(stage) = circle(asking, &needs) {
-            return Err(circular(&self.plan.stages[stage].label));
+        if let Some(way) = circle::find(asking, &needs) {
+            return Err(circular(&self.plan.labels(&way)));
         }
         drop(asked);
         self.run_missing(index);
@@ -171,7 +176,7 @@ impl<'a> Graph<'a> {
 
     fn stage(&self, index: usize) -> Result<StageState> {
         let stage = &self.running.source.parsed.stages[index];
-        let first = self.begun().get(&index).copied().unwrap_or_default();
+        let first = self.first_step(index);
         let (mut state, triggers) = self.base(index, first)?;
         let from = |error| self.running.source.at(&stage.from, error);
         self.running.weight.grow(0, &state).map_err(from)?;
@@ -204,46 +209,10 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// A stage that needs itself, among those that a stage needs.
-fn circle(from: usize, needs: &dyn Fn(usize) -> Vec<usize>) -> Option<usize> {
-    fn go(
-        index: usize,
-        needs: &dyn Fn(usize) -> Vec<usize>,
-        (way, done): (&mut Vec<usize>, &mut BTreeSet<usize>),
-    ) -> Option<usize> {
-        if way.contains(&index) {
-            return Some(index);
-        }
-        if done.contains(&index) {
-            return None;
-        }
-        way.push(index);
-        let found = needs(index).into_iter().find_map(|other| go(other, needs, (way, done)));
-        way.pop();
-        done.insert(index);
-        found
-    }
-    go(from, needs, (&mut Vec::new(), &mut BTreeSet::new()))
-}
-
 /// Whether an instruction is a step of its own in BuildKit's view.
 fn is_shown(instruction: &Instruction) -> bool {
     matches!(
         instruction,
         Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stage_that_needs_itself_is_found() {
-        let found = |from: usize, needs: &[&[usize]]| circle(from, &|stage| needs[stage].to_vec());
-        assert_eq!(found(3, &[&[], &[0], &[0], &[1, 2]]), None);
-        assert_eq!(found(0, &[&[1], &[2], &[0]]), Some(0));
-        assert_eq!(found(0, &[&[0]]), Some(0));
-        assert_eq!(found(2, &[&[1], &[0], &[0]]), Some(0));
-    }
 }

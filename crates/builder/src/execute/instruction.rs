@@ -36,22 +36,7 @@ impl Graph<'_> {
             let kept = &self.running.failed_image;
             *kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(image);
         }
-        self.finish(number, done.map_err(|error| self.running.source.at(line, error)))
-    }
-
-    /// Tells how a step ended.
-    pub(crate) fn finish(&self, number: u32, done: Result<Outcome>) -> Result<()> {
-        let (outcome, result) = match done {
-            Ok(outcome) => (outcome, Ok(())),
-            Err(error)
-                if matches!(error.cause(), BuildError::Cancelled | BuildError::Elsewhere) =>
-            {
-                (Outcome::Cancelled, Err(error))
-            }
-            Err(error) => (Outcome::Failed(error.chain()), Err(error)),
-        };
-        self.running.ended(number, outcome);
-        result
+        self.running.finish(number, done.map_err(|error| self.running.source.at(line, error)))
     }
 
     /// Waits for the stages whose files an instruction uses: only then it begins.

@@ -9,6 +9,7 @@ mod base;
 mod cache_out;
 mod contexts;
 mod graph;
+mod images;
 mod instruction;
 mod layer;
 mod mount_points;
@@ -29,7 +30,7 @@ mod transfer;
 pub(crate) mod weight;
 mod workdir;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -51,6 +52,7 @@ use crate::runner::Cancel;
 pub(crate) use attest::{Results, is_silent};
 pub(crate) use contexts::Contexts;
 pub(crate) use graph::Graph;
+pub(crate) use images::Images;
 pub(crate) use permits::Permits;
 pub(crate) use state::StageState;
 pub(crate) use weight::Weight;
@@ -96,6 +98,10 @@ pub(crate) struct Running<'a> {
     pub(crate) failed_image: Mutex<Option<ImageId>>,
     /// `--cache-from`, once it was looked at.
     pub(crate) remotes: OnceLock<Remotes>,
+    /// Images that were asked for before the first step.
+    pub(crate) images: Images,
+    /// Steps that were told of before they ran.
+    pub(crate) begun: Mutex<BTreeSet<u32>>,
     /// Cache mounts of this build's steps, with their ids.
     pub(crate) mounts_used: Mutex<BTreeMap<String, String>>,
     /// What its stages say of their images.
@@ -113,6 +119,28 @@ impl std::fmt::Debug for Running<'_> {
 impl Running<'_> {
     pub(crate) fn tell(&self, event: Event) {
         self.progress.tell(event);
+    }
+
+    /// Tells that a step began, once.
+    pub(crate) fn start(&self, step: u32) {
+        if self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(step) {
+            self.tell(Event::Started { step });
+        }
+    }
+
+    /// Tells how a step ended.
+    pub(crate) fn finish(&self, number: u32, done: Result<Outcome>) -> Result<()> {
+        let (outcome, result) = match done {
+            Ok(outcome) => (outcome, Ok(())),
+            Err(error)
+                if matches!(error.cause(), BuildError::Cancelled | BuildError::Elsewhere) =>
+            {
+                (Outcome::Cancelled, Err(error))
+            }
+            Err(error) => (Outcome::Failed(error.chain()), Err(error)),
+        };
+        self.ended(number, outcome);
+        result
     }
 
     pub(crate) fn ended(&self, step: u32, outcome: Outcome) {

@@ -32,15 +32,15 @@ pub(crate) struct Files {
 #[expect(dead_code, reason = "held, not looked at")]
 enum Kept {
     Stage(Box<StageState>),
-    Image(Box<Held>),
+    Image(Arc<Held>),
     Layer(Arc<HeldLayer>),
 }
 
 impl Files {
-    fn of_image(held: Held) -> Self {
+    fn of_image(held: Arc<Held>) -> Self {
         let key = held.chain_ids.last().copied().unwrap_or_else(|| held.id.digest());
         let layer = held.top_layer.clone();
-        Self { layer, key, kept: Kept::Image(Box::new(held)) }
+        Self { layer, key, kept: Kept::Image(held) }
     }
 
     /// The topmost layer; absent for nothing.
@@ -72,7 +72,7 @@ impl Graph<'_> {
             Origin::Image(name) => Ok(Files::of_image(self.get_image(&name, stage, number)?)),
             Origin::Layout { name, folder, image } => {
                 let held = self.get_layout((stage, number), &name, (&folder, &image))?;
-                Ok(Files::of_image(held))
+                Ok(Files::of_image(Arc::new(held)))
             }
             Origin::Folder(name, path) => self.snapshot(&self.folder_tree(&name, &path)?, "/"),
             Origin::Url(url) => self.snapshot(&self.url_tree(&url)?, "/"),

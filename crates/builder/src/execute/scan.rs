@@ -62,7 +62,7 @@ impl Graph<'_> {
                 running.ended(number, outcome);
                 Ok(())
             }
-            Err(error) => self.finish(number, Err(error)),
+            Err(error) => self.running.finish(number, Err(error)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Graph<'_> {
         state: &StageState,
     ) -> Result<(Vec<Document>, Outcome)> {
         let running = self.running;
-        let scanner = self.get_image_for(None, &sbom.generator, number)?;
+        let scanner = self.pull_image((&sbom.generator, None), self.plan.target, number)?;
         let step = self.scanner_step(sbom, &scanner)?;
         let key = KeyMaker::new("sbom")
             .digest(&scanner.id.digest())

@@ -44,12 +44,12 @@ impl StageState {
     }
 
     /// An image, with the triggers that it has.
-    pub(crate) fn image(held: Held, salt: &str) -> (Self, Vec<String>) {
+    pub(crate) fn image(held: Arc<Held>, salt: &str) -> (Self, Vec<String>) {
         let (config, triggers) = metadata::derive(&held.config);
         let chain = held.chain_ids.last().map_or_else(|| "scratch".to_owned(), ToString::to_string);
         let state = Self {
             key: KeyMaker::new("image").word(&chain).word(salt).finish(),
-            base: Some(Arc::new(held)),
+            base: Some(held),
             made: Vec::new(),
             config,
             args: Vec::new(),

@@ -3,21 +3,22 @@
 //! Only names are resolved here. What instructions say depends on the environment of base images, so their words are
 //! expanded when a stage runs.
 
+pub(crate) mod circle;
 mod origin;
 pub(crate) mod scope;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use barge_dockerfile::ast::{Dockerfile, Instruction, Located, Stage};
 use barge_types::Platform;
 
 use crate::error::{BuildError, Result};
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, Purpose};
 use origin::Names;
-pub(crate) use origin::{Origin, suggestion};
+pub(crate) use origin::{Origin, stage_hint, suggestion};
 use scope::Globals;
 
 /// A build for one platform.
@@ -44,8 +45,10 @@ pub(crate) struct StagePlan {
     pub(crate) base: Origin,
     /// `--platform`, or the build's.
     pub(crate) platform: Platform,
-    /// Other stages that its own instructions need.
-    needs: BTreeSet<usize>,
+    /// Other stages that its own instructions need, and the line of the first that does.
+    needs: BTreeMap<usize, u32>,
+    /// An instruction that needs a stage which is not there yet.
+    misplaced: Option<Misplaced>,
 }
 
 /// What is wrong with some lines of the Dockerfile.
@@ -70,31 +73,51 @@ impl Plan {
         }
         let mut plan =
             Self { platform: platform.clone(), globals, stages, target, needed: BTreeSet::new() };
-        plan.need(target, &mut Vec::new())?;
+        plan.refuse_circles(at)?;
+        plan.need(target);
+        // A check without a target is about all of them.
+        let is_whole = request.purpose == Purpose::Check && request.target.is_none();
+        for index in 0..plan.stages.len() {
+            if (is_whole || plan.needed.contains(&index))
+                && let Some((lines, error)) = plan.stages[index].misplaced.take()
+            {
+                return Err(at(lines, error));
+            }
+        }
         Ok(plan)
     }
 
-    /// Takes a stage and all that it needs; refuses those that need themselves.
-    fn need(&mut self, index: usize, way: &mut Vec<usize>) -> Result<()> {
-        if way.contains(&index) {
-            return Err(circular(&self.stages[index].label));
+    /// No stage may need itself, wanted or not.
+    fn refuse_circles(
+        &self,
+        at: &dyn Fn(RangeInclusive<u32>, BuildError) -> BuildError,
+    ) -> Result<()> {
+        let needs = |stage: usize| self.stages[stage].needs().collect();
+        let found = (0..self.stages.len()).find_map(|stage| circle::find(stage, &needs));
+        let Some(way) = found else { return Ok(()) };
+        let line = |stage: usize, other: usize| self.stages[stage].needs.get(&other).copied();
+        let first = line(way[0], way.get(1).copied().unwrap_or(way[0])).unwrap_or_default();
+        Err(at(first..=first, circular(&self.labels(&way))))
+    }
+
+    /// The names of stages.
+    pub(crate) fn labels(&self, stages: &[usize]) -> Vec<String> {
+        stages.iter().map(|&stage| self.stages[stage].label.clone()).collect()
+    }
+
+    /// Takes a stage and all that it needs.
+    fn need(&mut self, index: usize) {
+        if self.needed.insert(index) {
+            let needs: Vec<usize> = self.stages[index].needs().collect();
+            needs.into_iter().for_each(|other| self.need(other));
         }
-        if self.needed.contains(&index) {
-            return Ok(());
-        }
-        way.push(index);
-        let needs = self.stages[index].needs.clone();
-        needs.into_iter().try_for_each(|other| self.need(other, way))?;
-        way.pop();
-        self.needed.insert(index);
-        Ok(())
     }
 }
 
 impl StagePlan {
     /// Stages that it stands on or takes files from.
     pub(crate) fn needs(&self) -> impl Iterator<Item = usize> + '_ {
-        self.needs.iter().copied()
+        self.needs.keys().copied()
     }
 
     fn new(
@@ -108,22 +131,37 @@ impl StagePlan {
         let base = base.map_err(|error| (lines(&stage.from), error))?;
         let own = globals.platform(from).map_err(|error| (lines(&stage.from), error))?;
         let platform = own.unwrap_or_else(|| platform.clone());
-        let mut needs = BTreeSet::new();
-        needs.extend(base.stage());
+        let mut needs = BTreeMap::new();
+        needs.extend(base.stage().map(|other| (other, stage.from.first_line)));
+        let mut misplaced = None;
         for instruction in &stage.instructions {
             for word in sources_of(&instruction.value) {
-                let origin = names.resolve(index, word);
-                needs.extend(origin.map_err(|error| (lines(instruction), error))?.stage());
+                let origin = names.find(index, word);
+                if let Some(other) = origin.map_err(|error| (lines(instruction), error))?.stage() {
+                    needs.entry(other).or_insert(instruction.first_line);
+                }
+                if let Err(error) = names.resolve(index, word) {
+                    misplaced.get_or_insert((lines(instruction), error));
+                }
             }
         }
-        Ok(Self { label: label(stage, index), base, platform, needs })
+        Ok(Self { label: label(stage, index), base, platform, needs, misplaced })
     }
 }
 
-/// The error of a stage that needs itself.
-pub(crate) fn circular(label: &str) -> BuildError {
-    // BuildKit's words.
-    BuildError::Invalid(format!("circular dependency detected on stage: {label}"))
+/// The error of stages of which each needs the next one, and the last one the first.
+pub(crate) fn circular(labels: &[String]) -> BuildError {
+    let first = labels.first().map_or("", String::as_str);
+    let way = match labels.len() {
+        0 | 1 => "it needs itself".to_owned(),
+        _ => {
+            let next = labels.iter().cycle().skip(1);
+            let needs = labels.iter().zip(next).map(|(one, next)| format!("{one} needs {next}"));
+            needs.collect::<Vec<_>>().join(", ")
+        }
+    };
+    // The first part is BuildKit's words.
+    BuildError::Invalid(format!("circular dependency detected on stage: {first} ({way})"))
 }
 
 fn lines<T>(located: &Located<T>) -> RangeInclusive<u32> {

@@ -49,7 +49,8 @@ pub(crate) struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// After `FROM` of a stage: names of stages, not their numbers.
+    /// After `FROM` of a stage: names of stages, not their numbers. The name of a later stage is an image's, as with
+    /// BuildKit.
     pub(crate) fn base(&self, stage: usize, word: &str) -> Result<Origin> {
         if let Some(context) = self.context(word) {
             return self.of_context(word, context);
@@ -60,8 +61,19 @@ impl Names<'_> {
         Ok(self.stage(stage, word).map_or_else(|| Origin::Image(word.to_owned()), Origin::Stage))
     }
 
-    /// After `--from` of an instruction.
+    /// After `--from` of an instruction; refuses a stage that is not there yet.
     pub(crate) fn resolve(&self, stage: usize, word: &str) -> Result<Origin> {
+        let origin = self.find(stage, word)?;
+        match origin.stage() {
+            Some(other) if other >= stage && self.context(word).is_none() => {
+                Err(self.too_early(stage, other))
+            }
+            Some(_) | None => Ok(origin),
+        }
+    }
+
+    /// The same, in whatever order the stages are: an earlier one first.
+    pub(crate) fn find(&self, stage: usize, word: &str) -> Result<Origin> {
         if word.contains('$') {
             return Err(BuildError::Invalid(format!(
                 "variable expansion is not supported for --from {word:?}, define a new stage with FROM using ARG from \
@@ -71,14 +83,39 @@ impl Names<'_> {
         if self.context(word).is_none()
             && let Ok(number) = word.parse::<usize>()
         {
-            if number >= stage {
+            if number >= self.stages.len() {
                 return Err(BuildError::Invalid(format!(
-                    "invalid stage index {number}: it does not name a stage before this one"
+                    "invalid stage index {number}: there is no such stage"
                 )));
             }
             return Ok(Origin::Stage(number));
         }
-        self.base(stage, word)
+        let origin = self.base(stage, word)?;
+        // Others than `FROM` mean a stage wherever it is, also as with BuildKit.
+        match self.later(stage, word).filter(|_| matches!(origin, Origin::Image(_))) {
+            Some(other) if self.context(word).is_none() => Ok(Origin::Stage(other)),
+            Some(_) | None => Ok(origin),
+        }
+    }
+
+    /// The stage of a name from one on.
+    pub(crate) fn later(&self, from: usize, word: &str) -> Option<usize> {
+        let lower = word.to_lowercase();
+        let named = |stage: &Stage| stage.name.as_deref() == Some(&lower);
+        self.stages[from..].iter().position(named).map(|place| from + place)
+    }
+
+    fn too_early(&self, stage: usize, other: usize) -> BuildError {
+        if stage == other {
+            return super::circular(&[super::label(&self.stages[stage], stage)]);
+        }
+        // The end is in BuildKit's words.
+        BuildError::Invalid(format!(
+            "stage {:?} is defined later, on line {}: it needs to be defined before current stage {:?}",
+            super::label(&self.stages[other], other),
+            self.stages[other].from.first_line,
+            super::label(&self.stages[stage], stage),
+        ))
     }
 
     fn stage(&self, before: usize, word: &str) -> Option<usize> {
@@ -118,6 +155,20 @@ impl Names<'_> {
             },
         })
     }
+}
+
+/// ` (did you mean stage "x"?)` when the name of an image that could not be had is almost one of a stage, or
+/// is that of a later one.
+pub(crate) fn stage_hint(stages: &[Stage], stage: usize, image: &str) -> String {
+    let contexts = BTreeMap::new();
+    let names = Names { stages, contexts: &contexts };
+    if let Some(other) = names.later(stage, image) {
+        let line = stages[other].from.first_line;
+        return format!(" (stage {image:?} is defined later, on line {line})");
+    }
+    let names = stages.iter().filter_map(|stage| stage.name.as_deref());
+    let near = barge_dockerfile::suggest(image, names);
+    near.map_or_else(String::new, |name| format!(" (did you mean stage {name:?}?)"))
 }
 
 /// ` (did you mean x?)` when one of some names is almost the one that was given.

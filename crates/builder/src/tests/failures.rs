@@ -77,6 +77,11 @@ fn names_that_lead_nowhere_say_so() {
     for (dockerfile, text) in [
         ("FROM $X\n", "base name ($X) should not be blank"),
         ("FROM busybox\nCOPY --from=7 a b\n", "invalid stage index 7"),
+        ("FROM busybox AS builder\nFROM buildr\n", "(did you mean stage \"builder\"?)"),
+        (
+            "FROM late\nFROM busybox AS late\nFROM scratch\nCOPY --from=0 / /\n",
+            "image late (stage \"late\" is defined later, on line 2)",
+        ),
         ("FROM busybox\nRUN --security=insecure true\n", "security.insecure is not allowed"),
         ("FROM busybox\nSTOPSIGNAL SIGNOTHING\n", "Invalid signal: SIGNOTHING"),
         ("FROM busybox\nEXPOSE ssh\n", "invalid containerPort: ssh"),
@@ -84,6 +89,51 @@ fn names_that_lead_nowhere_say_so() {
         let error = workshop.build(&workshop.request(dockerfile)).unwrap_err().chain();
         assert!(error.contains(text), "{dockerfile}: {error}");
     }
+}
+
+#[test]
+fn nothing_runs_before_all_images_are_known_to_be_there() {
+    let workshop = workshop();
+    for text in [
+        "FROM busybox\nRUN echo >/a\nCOPY --from=buildr /a /b\n",
+        "FROM busybox\nRUN echo >/a\nRUN --mount=from=buildr,target=/m true\n",
+        "FROM busybox AS one\nRUN echo >/a\nFROM buildr\nCOPY --from=one /a /b\n",
+    ] {
+        let text = format!("FROM busybox AS builder\nRUN echo >/a\n{text}");
+        let error = workshop.build(&workshop.request(&text)).unwrap_err();
+        let message = error.chain();
+        assert!(
+            message.contains("cannot get image buildr (did you mean stage \"builder\"?)"),
+            "{message}"
+        );
+        assert!(error.excerpt().contains(">>>"), "{}", error.excerpt());
+        assert_eq!(workshop.runs(), 0, "{text}");
+        let events = workshop.events.take();
+        let mut open = std::collections::BTreeSet::new();
+        for event in &events {
+            if let Event::Started { step } = event {
+                assert!(open.insert(*step), "{events:?}");
+            } else if let Event::Ended { step, .. } = event {
+                assert!(open.remove(step), "{events:?}");
+            }
+        }
+        assert!(open.is_empty(), "{events:?}");
+    }
+}
+
+#[test]
+fn a_check_finds_what_a_build_refuses_at_once() {
+    let workshop = workshop();
+    let refused = |text: &str, target: Option<&str>| {
+        let mut request = workshop.request(text);
+        request.purpose = crate::request::Purpose::Check;
+        request.target = target.map(str::to_owned);
+        workshop.build(&request).unwrap_err().chain()
+    };
+    let error = refused("FROM busybox AS first\n", Some("frist"));
+    assert_eq!(error, "target stage \"frist\" could not be found (did you mean first?)");
+    let circle = "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n";
+    assert!(refused(circle, None).contains("(a needs b, b needs a)"));
 }
 
 #[test]

@@ -55,6 +55,16 @@ fn independent_stages_run_at_the_same_time() {
 }
 
 #[test]
+fn steps_run_while_an_image_that_is_there_is_still_coming() {
+    let workshop = workshop();
+    let request = workshop.request(
+        "FROM busybox AS quick\nRUN echo quick >/a\nFROM slow\nCOPY --from=quick /a /b\nCOPY --from=slow /bin/busybox /c\n",
+    );
+    let image = workshop.image(&request);
+    assert_eq!(workshop.text(&image, "b"), "quick\n");
+}
+
+#[test]
 fn arguments_go_from_stage_to_stage_that_stands_on_it() {
     let workshop = workshop();
     let request = workshop.request(

@@ -29,6 +29,22 @@ fn names_ids_and_short_ids_find_an_image() {
 }
 
 #[test]
+fn a_build_takes_a_few_digits_for_a_name() {
+    let ground = ground();
+    let (one, two) = two(&ground);
+    let hex = one.digest().hex();
+    for name in ["box:1", &hex, &hex[..12], &one.to_string(), &format!("sha256:{}", &hex[..12])] {
+        assert_eq!(ground.store.hold_base(name).unwrap().id, one, "{name}");
+    }
+    for name in [&hex[..3], &hex[..11], &format!("sha256:{}", &hex[..11])] {
+        assert!(ground.store.get(name).is_ok(), "{name}");
+        assert!(ground.store.hold_base(name).is_err(), "{name}");
+    }
+    ground.store.tag(&two, &name("fade")).unwrap();
+    assert_eq!(ground.store.hold_base("fade").unwrap().id, two);
+}
+
+#[test]
 fn what_is_not_there_is_told_in_dockers_words() {
     let ground = ground();
     let id = "ab".repeat(32);

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use barge_builder::runner::{Cancel, RunError};
-use barge_builder::sources::{CacheFiles, CacheName, Downloaded, GitWant, ImageWant, Sources};
+use barge_builder::sources::{
+    CacheFiles, CacheName, Downloaded, GitWant, ImageNews, ImageWant, Sources,
+};
 use barge_image::Held;
 use barge_registry::Credentials;
 use barge_types::{Digest, Reference};
@@ -93,7 +95,7 @@ impl Sources for BuildSources {
     fn image(
         &self,
         want: &ImageWant<'_>,
-        told: &mut dyn FnMut(&str, u64, u64),
+        told: &mut dyn FnMut(ImageNews<'_>),
         cancel: &Cancel,
     ) -> std::result::Result<Held, RunError> {
         Ok(self.base_image(want, told, cancel)?)
