@@ -46,6 +46,9 @@ enum What {
     Secret { bytes: Vec<u8>, env: Option<String>, owner: Owner },
     /// An agent of the client, by a socket of the step's own.
     Ssh { socket: PathBuf, owner: Owner },
+    /// A secret or an agent that is required and was not given. As with BuildKit nobody asks for it when the step's result
+    /// is there.
+    Missing { what: String, kind: MountKind },
 }
 
 #[derive(Debug)]
@@ -79,7 +82,10 @@ impl Owner {
 impl Mounts {
     /// How many agents there are.
     fn agents(&self) -> usize {
-        self.list.iter().filter(|wanted| matches!(wanted.what, What::Ssh { .. })).count()
+        let is_agent = |wanted: &&Wanted| {
+            matches!(wanted.what, What::Ssh { .. } | What::Missing { kind: MountKind::Ssh, .. })
+        };
+        self.list.iter().filter(is_agent).count()
     }
 
     /// What goes into the step's key: of secrets their ids only.
@@ -184,13 +190,6 @@ impl Graph<'_> {
             return Err(BuildError::Invalid(text.to_owned()));
         };
         self.note(|evidence| evidence.secrets.insert(id.to_owned(), !flag.is_required));
-        let Some(secret) = self.running.request.secrets.get(id) else {
-            return if flag.is_required {
-                Err(BuildError::NotFound(format!("secret {id}: not found")))
-            } else {
-                Ok(None)
-            };
-        };
         // With `env` alone it is nowhere but there.
         let target = match (&flag.target, &flag.env) {
             (Some(target), _) => metadata::join(state.workdir(), target),
@@ -199,10 +198,16 @@ impl Graph<'_> {
                 format!("/run/secrets/{}", id.rsplit('/').next().unwrap_or(id))
             }
         };
-        let what = What::Secret {
-            bytes: secret.0.clone(),
-            env: flag.env.clone(),
-            owner: Owner::of(flag, 0o400),
+        let what = match self.running.request.secrets.get(id) {
+            Some(secret) => What::Secret {
+                bytes: secret.0.clone(),
+                env: flag.env.clone(),
+                owner: Owner::of(flag, 0o400),
+            },
+            None if flag.is_required => {
+                What::Missing { what: format!("secret {id}: not found"), kind: MountKind::Secret }
+            }
+            None => return Ok(None),
         };
         Ok(Some(Wanted { target, what, is_read_only: true }))
     }
@@ -210,18 +215,17 @@ impl Graph<'_> {
     fn ssh(&self, state: &StageState, flag: &MountFlag, number: usize) -> Result<Option<Wanted>> {
         let id = super::outline::agent_id(flag);
         self.note(|evidence| evidence.agents.insert(id.to_owned(), !flag.is_required));
-        let Some(socket) = self.running.request.ssh.get(id) else {
-            return if flag.is_required {
-                Err(BuildError::NotFound(format!("unset ssh forward key {id}")))
-            } else {
-                Ok(None)
-            };
-        };
         let target = match &flag.target {
             Some(target) => metadata::join(state.workdir(), target),
             None => format!("/run/buildkit/ssh_agent.{number}"),
         };
-        let what = What::Ssh { socket: socket.clone(), owner: Owner::of(flag, 0o600) };
+        let what = match self.running.request.ssh.get(id) {
+            Some(socket) => What::Ssh { socket: socket.clone(), owner: Owner::of(flag, 0o600) },
+            None if flag.is_required => {
+                What::Missing { what: format!("unset ssh forward key {id}"), kind: MountKind::Ssh }
+            }
+            None => return Ok(None),
+        };
         Ok(Some(Wanted { target, what, is_read_only: false }))
     }
 }
@@ -253,7 +257,9 @@ fn word(flag: &MountFlag, wanted: Option<&Wanted>) -> String {
         Some(What::Files { files, source }) => key.digest(files.key()).word(source),
         Some(What::Cache(wish)) => key.digest(&wish.key),
         Some(What::Tmpfs { size, mode }) => key.word(&format!("{size:?} {mode:?}")),
-        Some(What::Secret { .. } | What::Ssh { .. }) | None => key.maybe(flag.source.as_deref()),
+        Some(What::Secret { .. } | What::Ssh { .. } | What::Missing { .. }) | None => {
+            key.maybe(flag.source.as_deref())
+        }
     };
     key.finish().to_string()
 }

@@ -27,7 +27,7 @@ pub enum FilesError {
         /// Where it was looked for.
         tree: String,
         /// What may be the reason.
-        hint: &'static str,
+        hint: String,
     },
     /// Several sources, and a destination that is no folder.
     #[error(

@@ -13,6 +13,7 @@ mod dress;
 mod error;
 mod made;
 mod memory;
+mod missing;
 mod mode;
 mod owner;
 mod queue;

@@ -5,7 +5,7 @@ use barge_dockerfile::glob::{Glob, has_wildcards};
 use barge_dockerfile::ignore::Patterns;
 use rustix::fs::{FileType, Stat};
 
-use super::error::{FilesError, Result};
+use super::error::Result;
 use super::resolve::{self, Last, Resolved};
 use super::tree::{Tree, Visibility, visibility};
 
@@ -146,18 +146,9 @@ impl Tree {
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if self.visibility(&path, kind) == Visibility::Hidden {
-            let hint = ": it is excluded by .dockerignore";
-            return Err(FilesError::NotFound {
-                path: shown(source),
-                tree: self.name().to_owned(),
-                hint,
-            });
+            return Err(self.hidden(source));
         }
         Ok(Root { path, stat, kind, name, pivot: None })
-    }
-
-    fn missing(&self, source: &str) -> FilesError {
-        FilesError::NotFound { path: shown(source), tree: self.name().to_owned(), hint: "" }
     }
 
     /// The paths below a folder that parts of a pattern match, sorted. Links are not followed.
@@ -272,10 +263,4 @@ fn last_part(source: &[u8]) -> Vec<u8> {
 fn is_below(folder: &[u8], path: &[u8]) -> bool {
     path.strip_prefix(folder)
         .is_some_and(|rest| folder.is_empty() || rest.is_empty() || rest.first() == Some(&b'/'))
-}
-
-/// As people see a source: from the root.
-fn shown(source: &str) -> String {
-    let clean = path::clean(&[b"/", source.as_bytes()].concat());
-    super::error::shown(&clean.unwrap_or_else(|_| source.as_bytes().to_vec()))
 }

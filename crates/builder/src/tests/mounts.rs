@@ -113,6 +113,7 @@ fn every_value_of_a_mount_may_have_variables() {
     let seen = workshop.text(&image, "seen");
     assert!(seen.starts_with("drwxr-x---") && seen.contains(" 7 "), "{seen}");
     request.secrets.clear();
+    request.cache.is_off = true;
     let missing = workshop.build(&request).unwrap_err();
     assert_eq!(missing.cause().to_string(), "secret key: not found");
     for (kind, message) in [
@@ -124,6 +125,34 @@ fn every_value_of_a_mount_may_have_variables() {
         assert_eq!(error.cause().to_string(), message);
         assert!(error.excerpt().contains(">>> RUN"), "{}", error.excerpt());
     }
+}
+
+#[test]
+fn a_step_whose_result_is_there_asks_for_no_secret() {
+    let workshop = workshop();
+    let socket = workshop.root.path().join("agent");
+    let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut request = workshop.request(
+        "FROM busybox\nRUN --mount=type=secret,id=key,required --mount=type=ssh,required --mount=type=ssh,id=two \
+         ls /run/buildkit >/seen\n",
+    );
+    request.secrets.insert("key".to_owned(), Secret(b"hidden".to_vec()));
+    request.ssh.insert("default".to_owned(), socket.clone());
+    let image = workshop.image(&request);
+    assert_eq!(workshop.text(&image, "seen"), "ssh_agent.0\n");
+    assert_eq!(workshop.runs(), 1);
+    request.secrets.clear();
+    request.ssh.clear();
+    assert_eq!(workshop.image(&request), image);
+    assert_eq!(workshop.runs(), 0);
+    request.cache.is_off = true;
+    let missing = workshop.build(&request).unwrap_err();
+    assert_eq!(missing.cause().to_string(), "secret key: not found");
+    request.secrets.insert("key".to_owned(), Secret(b"hidden".to_vec()));
+    let missing = workshop.build(&request).unwrap_err();
+    assert_eq!(missing.cause().to_string(), "unset ssh forward key default");
+    assert_eq!(workshop.runs(), 0);
+    assert!(workshop.leftovers().is_empty());
 }
 
 #[test]

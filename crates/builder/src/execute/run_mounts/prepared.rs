@@ -103,6 +103,11 @@ impl Mounts {
         root: &Path,
         script: Option<&(String, String)>,
     ) -> Result<Prepared> {
+        for wanted in &self.list {
+            if let What::Missing { what, .. } = &wanted.what {
+                return Err(BuildError::NotFound(what.clone()));
+            }
+        }
         let mut prepared = Prepared {
             mounts: Vec::new(),
             env: Vec::new(),
@@ -157,6 +162,8 @@ impl Mounts {
                     let data = prepared.cache_of(running, wish)?;
                     prepared.add(wanted, StepSource::Path(data), Shape::Folder)?;
                 }
+                // Refused before.
+                What::Missing { .. } => {}
                 What::Tmpfs { size, mode } => {
                     let source = StepSource::Tmpfs(tmpfs_options(*size, *mode));
                     prepared.add(wanted, source, Shape::Folder)?;

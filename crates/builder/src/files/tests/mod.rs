@@ -278,6 +278,37 @@ fn what_is_ignored_is_not_there() {
 }
 
 #[test]
+fn a_source_that_is_not_there_is_told_with_what_may_be_meant() {
+    let place = Place::new(&["main.go", "src/lib/x.rs", "src/secrets", "logs/x"]);
+    symlink("src", place.context().join("link")).unwrap();
+    let tree = place.tree("logs\n**/secrets\n.env\n");
+    let said = |source: &str, parents: bool| {
+        let sources = owned(&[source]);
+        let request = TransferRequest { sources: &sources, parents, ..Default::default() };
+        tree.select(&request).unwrap_err().to_string()
+    };
+    let meant = |name: &str| format!("not found in the build context (did you mean {name:?}?)");
+    for (source, name) in [
+        ("man.go", "main.go"),
+        ("./MAIN.go", "main.go"),
+        ("scr/lib/x.rs", "src/lib/x.rs"),
+        ("/scr/none", "src"),
+        ("src/lob/x.rs", "src/lib/x.rs"),
+        ("link/lib/x.r", "link/lib/x.rs"),
+    ] {
+        assert!(said(source, false).ends_with(&meant(name)), "{}", said(source, false));
+    }
+    assert!(said("src/lib/x.r", true).ends_with(&meant("src/lib/x.rs")));
+    // Nothing is told of what a build must not see.
+    for source in ["log", "src/secret", "other", "main.go/x"] {
+        assert!(said(source, false).ends_with("not found in the build context"), "{source}");
+    }
+    for source in [".env", "logs/none", "src/secrets"] {
+        assert!(said(source, false).ends_with(": it is excluded by .dockerignore"), "{source}");
+    }
+}
+
+#[test]
 fn excluded_files_are_left_out() {
     let place = Place::new(&["d/a.txt", "d/b.md", "d/s/c.txt", "d/s/d.md", "home.txt", "home.md"]);
     let (sources, exclude) = (owned(&["d", "home*"]), owned(&["**/*.txt", "*.txt"]));
