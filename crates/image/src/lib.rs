@@ -49,7 +49,7 @@ pub use image::Image;
 pub use import::ImportOptions;
 pub use ingest::{Ingest, LayerSpec, LayerTicket, ManifestBytes, OpenLayer, Publication};
 pub use layers::{BlobFormat, Layer, LayerBlob, LayerSource, chain_id, chain_ids};
-pub use load::{LayoutName, LoadProgress, Loaded};
+pub use load::{LONGEST_DOCUMENT, LayoutName, LoadProgress, Loaded};
 pub use manifests::{KeptIndex, KeptManifest, PushBlob, PushImage};
 pub use platforms::{PushAttestation, PushIndex};
 pub use remove::{ImageUsage, Parents, Removal, Removed, UnusedImages, User, UserState};

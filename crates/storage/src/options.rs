@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use barge_types::parse_bool;
+
 use crate::driver::ReadWriteOptions;
 use crate::error::{Result, StorageError};
 
@@ -119,15 +121,6 @@ impl ReadWriteOptions {
             parsed.size = Some(size).filter(|size| *size > 0);
         }
         Ok(parsed)
-    }
-}
-
-/// Go's `strconv.ParseBool`, which the clients' users know.
-fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
     }
 }
 

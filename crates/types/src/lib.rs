@@ -16,6 +16,7 @@ mod reference;
 mod restart_policy;
 mod signal;
 pub mod size;
+mod truth;
 pub mod ulimit;
 
 pub use address::shown_address;
@@ -28,3 +29,4 @@ pub use port::{Port, PortError, Protocol};
 pub use reference::{Reference, ReferenceError};
 pub use restart_policy::{RestartPolicy, RestartPolicyError};
 pub use signal::{Signal, SignalError};
+pub use truth::parse_bool;

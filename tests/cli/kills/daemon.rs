@@ -3,7 +3,7 @@
 use barge_testkit::{TestHost, Victim};
 use serde_json::Value;
 
-use super::{Over, SCRIPT, Verb, created, nothing, running, stopped};
+use super::{Over, RUN, RUN_AND_REMOVE, SCRIPT, Verb, created, nothing, running, stopped};
 
 fn try_each(verb: &Verb) {
     let mut host = TestHost::new();
@@ -22,17 +22,12 @@ fn of_create() {
 
 #[test]
 fn of_run() {
-    let line = &[
-        "run", "-d", "--name", "subject", "-p", "8080:80", "-v", "/home", "busybox", "sh", "-c",
-        SCRIPT,
-    ];
-    try_each(&Verb::new(nothing, line, Over::Answered).with_steps(15));
+    try_each(&Verb::new(nothing, RUN, Over::Answered).with_steps(15));
 }
 
 #[test]
 fn of_a_run_that_goes_with_its_end() {
-    let line = &["run", "--rm", "--name", "subject", "-v", "/home", "busybox", "true"];
-    try_each(&Verb::new(nothing, line, Over::Removed).with_steps(20));
+    try_each(&Verb::new(nothing, RUN_AND_REMOVE, Over::Removed).with_steps(20));
 }
 
 #[test]

@@ -17,6 +17,13 @@ const SCRIPT: &str = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; do
 const FLAGS: [&str; 8] =
     ["--name", "subject", "-p", "8080:80", "-v", "/home", "--ipc", "shareable"];
 
+/// The same, run without anybody attached.
+const RUN: &[&str] = &[
+    "run", "-d", "--name", "subject", "-p", "8080:80", "-v", "/home", "busybox", "sh", "-c", SCRIPT,
+];
+const RUN_AND_REMOVE: &[&str] =
+    &["run", "--rm", "--name", "subject", "-v", "/home", "busybox", "true"];
+
 /// When a verb has had all of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {

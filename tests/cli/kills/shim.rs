@@ -2,7 +2,7 @@
 
 use barge_testkit::{TestHost, Victim};
 
-use super::{Over, SCRIPT, Verb, created, nothing, running};
+use super::{Over, RUN, RUN_AND_REMOVE, Verb, created, nothing, running};
 
 fn try_each(verb: &Verb) {
     let mut host = TestHost::new();
@@ -12,17 +12,12 @@ fn try_each(verb: &Verb) {
 
 #[test]
 fn of_run() {
-    let line = &[
-        "run", "-d", "--name", "subject", "-p", "8080:80", "-v", "/home", "busybox", "sh", "-c",
-        SCRIPT,
-    ];
-    try_each(&Verb::new(nothing, line, Over::Answered).with_steps(5));
+    try_each(&Verb::new(nothing, RUN, Over::Answered).with_steps(5));
 }
 
 #[test]
 fn of_a_run_that_goes_with_its_end() {
-    let line = &["run", "--rm", "--name", "subject", "busybox", "true"];
-    try_each(&Verb::new(nothing, line, Over::Removed).with_steps(8));
+    try_each(&Verb::new(nothing, RUN_AND_REMOVE, Over::Removed).with_steps(8));
 }
 
 #[test]

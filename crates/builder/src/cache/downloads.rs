@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use barge_sys::durable::{self, Durability};
-use barge_types::Digest;
+use barge_types::{Digest, shown_address};
 use serde::{Deserialize, Serialize};
 
 use super::key::KeyMaker;
@@ -165,13 +165,9 @@ impl Downloads {
     }
 }
 
-/// An address without credentials and query (RFC 3986, section 3), in which there may be tokens.
+/// An address without what may be a secret; what is behind `#` no server is told.
 fn redacted(url: &str) -> String {
-    let shown = url.split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
+    shown_address(url.split('#').next().unwrap_or_default())
 }
 
 fn name_of(url: &str) -> String {

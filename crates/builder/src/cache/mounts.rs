@@ -165,10 +165,20 @@ impl CacheMounts {
         durable::write(&path, &bytes, Durability::Lazy).map_err(BuildError::io("write", &path))
     }
 
-    /// The folder of a name, when there is one that is filled.
-    pub(crate) fn data(&self, name: &str) -> Option<PathBuf> {
-        self.load(name)?;
-        Some(self.folder.join(name).join("data"))
+    /// The folder of a name for somebody who reads it: nobody writes to it or removes it meanwhile. None when there is
+    /// none that is filled, or somebody uses it now.
+    pub(crate) fn idle(self: &Arc<Self>, name: &str) -> Option<HeldMount> {
+        {
+            let mut users = self.lock();
+            if users.contains_key(name) {
+                return None;
+            }
+            users.insert(name.to_owned(), User::Alone);
+        }
+        let data = self.folder.join(name).join("data");
+        let held =
+            HeldMount { mounts: Arc::clone(self), name: name.to_owned(), data, is_new: false };
+        self.load(name).map(|_| held)
     }
 
     /// What there is.

@@ -156,9 +156,9 @@ impl Running<'_> {
     fn write_mounts(&self, writer: &mut FolderWriter) -> Result<()> {
         let used = self.mounts_used.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (name, id) in used {
-            // One at a time: nobody writes to it meanwhile.
-            let Some(data) = self.shop.mounts.data(&name) else { continue };
-            writer.add_mount(&name, &id, &data)?;
+            // What another build uses now is left out: half of what it writes would be no use to anybody.
+            let Some(held) = self.shop.mounts.idle(&name) else { continue };
+            writer.add_mount(&name, &id, &held.data)?;
         }
         Ok(())
     }

@@ -29,8 +29,8 @@ const SOURCE: &str = "/run/src/core/sbom";
 const DESTINATION: &str = "/run/out/";
 /// What a document without a statement around it is.
 const SPDX: &str = "https://spdx.dev/Document";
-/// How long a document may be.
-const LONGEST: u64 = 64 << 20;
+/// How long a document may be, so that with what is put around it an image with it can be loaded again.
+const LONGEST: u64 = barge_image::LONGEST_DOCUMENT / 2;
 /// Arguments that ask for more than the result to be looked at.
 const MORE: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 

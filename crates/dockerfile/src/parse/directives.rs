@@ -1,5 +1,7 @@
 //! The comments at the top of a file that change how it is read.
 
+use barge_types::parse_bool;
+
 use crate::ast::{CheckDirective, Directives};
 use crate::error::ParseError;
 use crate::suggest::suggest;
@@ -94,7 +96,7 @@ fn check(value: &str) -> Result<CheckDirective, Failure> {
             "skip" => check.skip = rules(),
             "experimental" => check.experimental = rules(),
             "error" => {
-                check.is_error = boolean(value.trim()).ok_or_else(|| {
+                check.is_error = parse_bool(value.trim()).ok_or_else(|| {
                     (
                         format!(
                             "invalid check option \"error\": {value:?} is neither true nor false"
@@ -110,13 +112,4 @@ fn check(value: &str) -> Result<CheckDirective, Failure> {
         }
     }
     Ok(check)
-}
-
-/// What Go's `strconv.ParseBool` takes.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }

@@ -1,6 +1,7 @@
 //! `--name=value` between an instruction and its arguments.
 
-use super::directives::boolean;
+use barge_types::parse_bool;
+
 use super::{Checked, Problem};
 use crate::suggest::suggest;
 
@@ -41,7 +42,7 @@ impl Flags {
             }
             let value = match (kind, value) {
                 (Kind::Switch, None) => "true",
-                (Kind::Switch, Some(value)) if boolean(value).is_none() => {
+                (Kind::Switch, Some(value)) if parse_bool(value).is_none() => {
                     return Err(Problem::new(format!(
                         "expecting boolean value for flag --{name}, not: {value}"
                     )));
@@ -66,7 +67,7 @@ impl Flags {
     }
 
     pub(super) fn switch(&self, name: &str) -> Option<bool> {
-        self.text(name).and_then(|value| boolean(&value))
+        self.text(name).and_then(|value| parse_bool(&value))
     }
 
     /// Those that were given, for errors about flags where none may be.

@@ -1,9 +1,9 @@
 //! `--mount` of `RUN`.
 
+use barge_types::parse_bool;
 use thiserror::Error;
 
 use super::Problem;
-use super::directives::boolean;
 use crate::ast::{MountAccess, MountFlag, MountKind, Sharing};
 use crate::suggest::suggest;
 
@@ -205,7 +205,7 @@ fn check(mount: &MountFlag, kind: MountKind) -> Result<()> {
 fn switch(value: Option<&str>, key: &str) -> Result<bool> {
     match value {
         None => Ok(true),
-        Some(value) => boolean(value).ok_or_else(|| {
+        Some(value) => parse_bool(value).ok_or_else(|| {
             MountError::new(format!("invalid value for {key}: {value}: expected true or false"))
         }),
     }

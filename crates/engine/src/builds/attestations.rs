@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use barge_builder::BuildRequest;
 use barge_builder::provenance::{Detail, ProvenanceOptions, SlsaVersion};
 use barge_builder::request::Sbom;
-use barge_types::Reference;
+use barge_types::{Reference, parse_bool};
 
-use super::request::{invalid, is_on};
+use super::request::invalid;
 use crate::error::{EngineError, Result};
 
 /// What looks for an SBOM when nobody says: BuildKit's own choice.
@@ -34,7 +34,7 @@ fn provenance(parameters: &BTreeMap<String, String>) -> Result<ProvenanceOptions
         let wrong = |expected: &str| {
             invalid(format!("invalid provenance parameter {key}={value}: expected {expected}"))
         };
-        let switch = || is_on(value).ok_or_else(|| wrong("true or false"));
+        let switch = || parse_bool(value).ok_or_else(|| wrong("true or false"));
         match (key.as_str(), value.as_str()) {
             ("mode", "min") => options.detail = Detail::Min,
             ("mode", "max") => options.detail = Detail::Max,

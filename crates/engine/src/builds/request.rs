@@ -176,15 +176,6 @@ fn network(mode: &str) -> Result<StepNetwork> {
     }
 }
 
-/// What Go's `strconv.ParseBool` takes.
-pub(super) fn is_on(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 pub(super) fn invalid(error: impl std::fmt::Display) -> EngineError {
     EngineError::Invalid(error.to_string())
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use barge_api_types::BuildOutput;
 use barge_builder::request::{Output, OutputKind};
+use barge_types::parse_bool;
 
-use super::request::{invalid, is_on, name};
+use super::request::{invalid, name};
 use crate::error::{EngineError, Result};
 
 /// What starts an option that is an annotation of the image.
@@ -93,7 +94,7 @@ fn parse(output: BuildOutput, annotations: &mut BTreeMap<String, String>) -> Res
 }
 
 fn switch(key: &str, value: &str) -> Result<bool> {
-    is_on(value).ok_or_else(|| {
+    parse_bool(value).ok_or_else(|| {
         invalid(format!("invalid value {value:?} of output option {key}: expected true or false"))
     })
 }

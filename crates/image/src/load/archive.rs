@@ -21,7 +21,7 @@ use crate::error::{ImageError, Result};
 /// More entries than any archive of images has: the index stays small whatever comes.
 const ENTRIES: usize = 200_000;
 /// The longest JSON document that is read into memory, as containerd limits it.
-const DOCUMENT: u64 = 16 << 20;
+pub const LONGEST_DOCUMENT: u64 = 16 << 20;
 /// Links to links, further than anyone goes.
 const LINKS: usize = 8;
 
@@ -105,12 +105,12 @@ impl Archive {
     /// A document as a whole, checked against the digest that names it.
     pub(super) fn read(&self, name: &str, expected: Option<Digest>) -> Result<Vec<u8>> {
         let (section, size) = self.open(name)?;
-        if size > DOCUMENT {
+        if size > LONGEST_DOCUMENT {
             return Err(ImageError::archive(format!("{name} is too long: {size} bytes")));
         }
         let mut bytes = Vec::new();
         section
-            .take(DOCUMENT)
+            .take(LONGEST_DOCUMENT)
             .read_to_end(&mut bytes)
             .map_err(|source| ImageError::ReadArchive(ArchiveError::Read { offset: 0, source }))?;
         let got = Digester::of(&bytes);

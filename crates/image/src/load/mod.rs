@@ -25,6 +25,7 @@ use crate::manifests::KeptManifest;
 use crate::store::{Held, ImageStore, Known, Pin, Prepared};
 use crate::unpack::{Expected, Unpacked};
 use archive::Archive;
+pub use archive::LONGEST_DOCUMENT;
 pub use oci_layout::LayoutName;
 
 /// How far a load is.

@@ -65,13 +65,9 @@ fn size(text: &str, units: Units) -> Option<u64> {
 
 /// As Go reads truth.
 pub(crate) fn parse_bool(text: &str) -> Result<bool, LogError> {
-    match text {
-        "false" | "False" | "FALSE" | "f" | "F" | "0" => Ok(false),
-        "true" | "True" | "TRUE" | "t" | "T" | "1" => Ok(true),
-        _ => Err(LogError::bad_option(format!(
-            "strconv.ParseBool: parsing \"{text}\": invalid syntax"
-        ))),
-    }
+    barge_types::parse_bool(text).ok_or_else(|| {
+        LogError::bad_option(format!("strconv.ParseBool: parsing \"{text}\": invalid syntax"))
+    })
 }
 
 /// Whether an option is on; what is not given is off.

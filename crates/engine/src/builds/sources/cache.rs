@@ -28,8 +28,7 @@ const AT_ONCE: usize = 4;
 
 impl BuildSources {
     fn cache(&self, name: &CacheName<'_>, access: Access) -> Result<(Repository, Selector)> {
-        let reference: Reference =
-            name.reference.parse().map_err(|error| EngineError::Invalid(format!("{error}")))?;
+        let reference: Reference = name.reference.parse().map_err(invalid)?;
         let credentials = self.credentials(name.client, &reference);
         let repository = self.images.registries.client.repository(&reference, credentials, access);
         Ok((repository, Selector::of(&reference)))
@@ -50,7 +49,7 @@ impl BuildSources {
         let layers = uploads.iter().map(|upload| descriptor(ARCHIVE, upload)).collect();
         let index: Arc<[u8]> = cache.index.as_slice().into();
         let size = u64::try_from(index.len()).unwrap_or(u64::MAX);
-        let config = upload((digest_of(&index), size), in_memory(index));
+        let config = upload((Digester::of(&index), size), in_memory(index));
         let manifest = Manifest {
             schema_version: 2,
             media_type: media_type::OCI_MANIFEST.to_owned(),
@@ -143,10 +142,4 @@ fn in_memory(bytes: Arc<[u8]>) -> BlobSource {
         cursor.set_position(offset);
         Ok(Box::new(cursor) as Box<dyn Read + Send>)
     })
-}
-
-fn digest_of(bytes: &[u8]) -> Digest {
-    let mut digester = Digester::new();
-    digester.update(bytes);
-    digester.finish().0
 }
