@@ -123,6 +123,45 @@ fn the_numbers_are_those_of_du() {
 }
 
 #[test]
+fn archives_of_layers_go_with_images_that_nothing_uses() {
+    let host = TestHost::new();
+    host.busybox();
+    let content = || df(&host, "?type=image")["ContentUsage"].clone();
+    let unused = content();
+    assert!(unused["TotalSize"].as_i64().unwrap() > 0);
+    assert_eq!(unused["Reclaimable"], unused["TotalSize"]);
+    host.barge(&["create", "--name", "user", "busybox"]).ok();
+    assert_eq!(content()["Reclaimable"], 0);
+    host.barge(&["rm", "user"]).ok();
+    let shown = host.barge(&["system", "df", "-v"]);
+    assert!(shown.text().contains("Layer archives usage: "), "{shown}");
+    host.barge(&["image", "prune", "-af"]).ok();
+    assert_eq!(content()["TotalSize"], 0);
+}
+
+#[test]
+fn a_layer_that_only_the_cache_has_is_counted_there_alone() {
+    let host = TestHost::new();
+    let folder = host.scratch().join("context");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("Dockerfile"), "FROM scratch\nCOPY big /\n").unwrap();
+    fs::write(folder.join("big"), vec![1; 5000]).unwrap();
+    host.barge(&["build", "-q", "-t", "made", folder.to_str().unwrap()]).ok();
+    let sizes = || {
+        let usage = df(&host, "");
+        let [entry] = usage["BuildCache"].as_array().unwrap().as_slice() else {
+            panic!("{usage}");
+        };
+        assert!(entry["LastUsedAt"].is_string() && entry["UsageCount"] == 1, "{entry}");
+        assert_eq!(entry["Size"], 5000);
+        (usage["LayersSize"].clone(), entry["Shared"].clone())
+    };
+    assert_eq!(sizes(), (json!(5000), json!(true)));
+    host.barge(&["rmi", "made"]).ok();
+    assert_eq!(sizes(), (json!(0), json!(false)));
+}
+
+#[test]
 fn a_kind_is_given_alone_and_an_unknown_one_refused() {
     let host = TestHost::new();
     host.busybox();

@@ -178,7 +178,12 @@ fn a_registry_takes_what_is_said_and_gives_the_image_back() {
     let _registry = Registry::start(&host, Users::Anybody);
     let folder = context(&host, &[("Dockerfile", "FROM busybox\nRUN echo pushed > /pushed\n")]);
     let name = format!("{}/said:1", Registry::NAME);
-    build(&host, &["--provenance=true", "--push", "-t", &name, &folder]).ok();
+    let written = path(&host, "metadata.json");
+    let metadata = ["--metadata-file", written.to_str().unwrap()];
+    let flags = ["--progress=plain", "--provenance=true", "--push", "-t", &name, &folder];
+    let built = build(&host, &[&metadata[..], &flags].concat());
+    built.ok();
+    assert!(built.stderr.contains(&format!(" pushing {name}\n")), "{}", built.stderr);
     let tree = host.barge(&["images", "--tree"]);
     let pushed = host.barge(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &name]);
     let pushed = pushed.text().to_owned();
@@ -204,6 +209,9 @@ fn a_registry_takes_what_is_said_and_gives_the_image_back() {
     let again = host.barge(&["push", &name]);
     let (_, of_index) = pushed.split_once('@').unwrap();
     assert!(again.text().contains(&format!("1: digest: {of_index} size: ")), "{again}");
+    // The digest that others ask the registry for.
+    assert!(built.stderr.contains(&format!(" 1: digest: {of_index} size: ")), "{}", built.stderr);
+    assert_eq!(read(written)["containerimage.digest"], of_index);
     host.barge(&["rmi", &name]).ok();
     let pulled = host.barge(&["pull", &name]);
     assert!(pulled.text().contains(&format!("Digest: {of_index}\n")), "{pulled}");
@@ -229,6 +237,19 @@ fn an_image_keeps_what_is_said_of_it_when_it_is_saved_and_loaded() {
     host.barge(&["rmi", "said:1"]).ok();
     host.barge(&["load", "-q", "-i", archive]).ok();
     assert_eq!(digest(&host), before);
+}
+
+#[test]
+fn a_build_without_statements_has_none_of_an_earlier_one() {
+    let host = TestHost::new();
+    let folder = context(&host, &[("Dockerfile", "FROM busybox\nRUN echo once > /once\n")]);
+    let is_attested = |flag: &str| {
+        build(&host, &[flag, "-t", "said:1", &folder]).ok();
+        host.barge(&["images", "--tree", "said:1"]).text().contains("attestation")
+    };
+    // The same image each time.
+    assert!(is_attested("--provenance=true"));
+    assert!(!is_attested("--provenance=false"));
 }
 
 #[test]

@@ -84,6 +84,35 @@ fn the_least_cache_has_the_layers_of_the_result_alone() {
 }
 
 #[test]
+fn a_local_cache_that_is_not_there_yet_is_no_error() {
+    let host = HOST.host();
+    host.busybox();
+    let (folder, cache) = folders(&host);
+    let build = |words: &[&str]| {
+        host.barge(&[&["build", "--progress=plain", "--network=none"], words, &[&folder]].concat())
+    };
+    let from = format!("--cache-from=type=local,src={cache}");
+    let built = build(&[&from]);
+    built.ok();
+    let because = format!("WARNING: --cache-from: there is no folder {cache}: building without it");
+    assert!(built.stderr.contains(&because), "{}", built.stderr);
+    fs::create_dir_all(&cache).unwrap();
+    let built = build(&[&from, &format!("--cache-to=type=local,dest={cache}")]);
+    built.ok();
+    for line in [
+        "importing cache from client directory",
+        "there is no barge-cache.json in it",
+        "exporting cache to client directory",
+        "writing layer sha256:",
+    ] {
+        assert!(built.stderr.contains(line), "{line}: {}", built.stderr);
+    }
+    let built = build(&[&from]);
+    built.ok();
+    assert!(!built.stderr.contains("WARNING"), "{}", built.stderr);
+}
+
+#[test]
 fn words_without_an_effect_are_refused_by_name() {
     let host = HOST.host();
     host.busybox();
@@ -157,9 +186,12 @@ fn a_cache_in_a_registry_is_pushed_and_read_again() {
         // The step of the stage that was left out is run again; what came of it then is what is copied.
         assert_eq!(made("/b/a"), number, "{words}");
     }
-    // A changed step finds the cache mount as it was.
-    forget(&host);
+    // A changed step finds the cache mount as it was, unless the cache was to be the least.
     fs::write(format!("{context}/Dockerfile"), MOUNT.replace("cat /c/f", "cat  /c/f")).unwrap();
+    forget(&host);
+    build(&[&from("min")]).ok();
+    assert_eq!(made("/b/a").lines().count(), 1);
+    forget(&host);
     build(&[&from("max")]).ok();
     let numbers = made("/b/a");
     assert!(numbers.starts_with(&number) && numbers.len() > number.len(), "{numbers:?}");

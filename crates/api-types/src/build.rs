@@ -222,6 +222,8 @@ pub enum BuildEvent {
     Described { value: serde_json::Value },
     /// The image is there.
     Image { id: String, names: Vec<String> },
+    /// A name of the image is in its registry, for a manifest of this digest.
+    Pushed { name: String, digest: String },
     /// An output can be fetched: `GET /build/outputs/{build}/{output}`.
     Ready { build: String, output: u32 },
     /// The last one of a build that went wrong.

@@ -220,6 +220,8 @@ wire! {
         /// Begun downloads, which go on when they are asked for again.
         pub partial_count: i64,
         pub partial_size: i64,
+        /// Bytes that go with images that no container uses, and begun downloads.
+        pub reclaimable: i64,
     }
 
     /// Answer of `POST /build/prune`.

@@ -67,6 +67,8 @@ pub struct Built {
     pub results: Vec<ResultFile>,
     /// What the checks found.
     pub warnings: Vec<Warning>,
+    /// The first number that no step has, for what goes on after the build.
+    pub steps: u32,
 }
 
 /// An archive to be fetched by the client; removed when this is dropped.
@@ -286,6 +288,7 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
         images: Vec::new(),
         results: Vec::new(),
         warnings: if is_looked_at { Vec::new() } else { running.check()? },
+        steps: 0,
     };
     if is_looked_at {
         return Ok(built);
@@ -319,6 +322,7 @@ fn build_platforms(running: &Running<'_>) -> Result<Built> {
     let evidence: Vec<Evidence> = graphs.iter().map(Graph::evidence).collect();
     running.outputs(Results { states: &states, evidence: &evidence }, &mut built)?;
     running.write_caches((&states, &all))?;
+    built.steps = running.number(0);
     Ok(built)
 }
 

@@ -79,6 +79,13 @@ pub enum Event {
         /// The names that it got.
         names: Vec<String>,
     },
+    /// A name of the image is in its registry.
+    Pushed {
+        /// The name.
+        name: String,
+        /// Of the manifest that it has there.
+        digest: String,
+    },
     /// Something can be fetched: the output of this number, by the build's id.
     Ready {
         /// The build.

@@ -3,10 +3,12 @@
 //! Bytes are those of the content of files, each counted once however many names it has, as `du --apparent-size` counts
 //! them without folders. Layers of images are not walked: what one holds never changes and is in its record.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use barge_api_types::{ContentUsage, DiskUsage};
-use barge_image::ContentStore;
+use barge_image::ImageStore;
+use barge_types::ImageId;
 
 use crate::blocking;
 use crate::containers::ListOptions;
@@ -64,8 +66,13 @@ impl System {
         let (this, kinds) = (Arc::clone(self), kinds.to_vec());
         blocking::run(move || {
             if kinds.contains(&DiskKind::Images) {
-                usage.layers_size = signed(this.images.bytes_of_layers());
-                usage.content_usage = Some(content_usage(this.images.store.content())?);
+                // What the cache alone has is counted there.
+                let of_cache = this.builds.own_layers();
+                usage.layers_size = signed(this.images.bytes_of_layers(&of_cache));
+                let images = usage.images.iter().flatten();
+                let in_use = images.filter(|image| image.containers != 0);
+                let in_use = in_use.filter_map(|image| image.id.parse().ok()).collect();
+                usage.content_usage = Some(content_usage(&this.images.store, &in_use)?);
             }
             if kinds.contains(&DiskKind::BuildCache) {
                 let records = this.builds.records();
@@ -85,9 +92,11 @@ impl System {
     }
 }
 
-fn content_usage(content: &ContentStore) -> Result<ContentUsage> {
-    let usage = content.usage()?;
+fn content_usage(store: &ImageStore, in_use: &HashSet<ImageId>) -> Result<ContentUsage> {
+    let usage = store.content().usage()?;
+    let used = store.bytes_kept_for(in_use);
     Ok(ContentUsage {
+        reclaimable: signed(usage.bytes.saturating_sub(used) + usage.bytes_of_parts),
         total_count: signed(usage.blobs),
         total_size: signed(usage.bytes),
         partial_count: signed(usage.parts),

@@ -3,12 +3,14 @@
 //! A layer that a build made has none until an image with it is saved or pushed. What is made then has the bytes that the
 //! diff id was made of, or is an error: files on the disk that somebody changed are noticed.
 
+use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Read as _, Write};
 
 use barge_archive::compression::{Compression, Decoder, Encoder};
 use barge_archive::{DigestReader, DigestWriter};
 use barge_storage::{Holes, LayerId, PackOptions, Packed};
-use barge_types::Digest;
+use barge_types::{Digest, ImageId};
 
 use crate::error::{ImageError, Result};
 use crate::layers::{BlobFormat, Layer, LayerBlob, LayerSource};
@@ -67,6 +69,31 @@ impl ImageStore {
         }
         let (layer, expected) = (layer.cache_id.clone(), layer.diff_id);
         Err(ImageError::Changed { layer, expected, got })
+    }
+
+    /// Bytes of all that is kept of some images beside their files: configurations, manifests, layers' archives.
+    #[must_use]
+    pub fn bytes_kept_for(&self, images: &HashSet<ImageId>) -> u64 {
+        let blobs: HashSet<Digest> = {
+            let state = self.read();
+            let own = images.iter().flat_map(|id| state.index.blobs_of(id));
+            let chains = images.iter().filter_map(|id| state.known.get(id));
+            let layers = chains.flat_map(|known| &known.chain_ids);
+            let layers = layers.filter_map(|chain_id| state.layers.get(chain_id)?.blob.as_ref());
+            own.chain(layers.map(|blob| blob.digest)).collect()
+        };
+        blobs.iter().map(|blob| self.content.size(blob)).sum()
+    }
+
+    /// The archive that a layer of the driver has already in a form that every engine reads.
+    #[must_use]
+    pub fn gzip_archive(&self, cache_id: &LayerId) -> Option<(Digest, File)> {
+        let layers = self.layers();
+        let blobs = layers.into_iter().filter(|layer| layer.cache_id == *cache_id);
+        let blob =
+            blobs.filter_map(|layer| layer.blob).find(|blob| blob.format == BlobFormat::Gzip)?;
+        // Its image may be removed just now.
+        Some((blob.digest, self.content.open_blob(&blob.digest).ok()?))
     }
 
     /// The blob of a layer in a form that every engine reads. What is not there, or packed by ourselves, becomes gzip, for

@@ -157,6 +157,13 @@ impl Index {
         self.images.keys().map(ImageId::digest).chain(manifests.flat_map(KeptManifest::blobs))
     }
 
+    /// The same for one image.
+    pub(crate) fn blobs_of(&self, id: &ImageId) -> impl Iterator<Item = Digest> {
+        let record = self.images.get(id);
+        let manifests = record.into_iter().flat_map(|record| &record.manifests);
+        record.map(|_| id.digest()).into_iter().chain(manifests.flat_map(KeptManifest::blobs))
+    }
+
     /// Removes an image and its names.
     pub(crate) fn remove(&mut self, id: &ImageId) {
         self.images.remove(id);

@@ -337,11 +337,11 @@ impl ImageStore {
         self.read().layers.values().cloned().collect()
     }
 
-    /// Bytes of content of all layers, each of the driver's once however many chains it is in.
+    /// Bytes of content of all layers but some, each of the driver's once however many chains it is in.
     #[must_use]
-    pub fn bytes_of_layers(&self) -> u64 {
+    pub fn bytes_of_layers(&self, without: &HashSet<LayerId>) -> u64 {
         let state = self.read();
-        let layers = state.layers.values();
+        let layers = state.layers.values().filter(|layer| !without.contains(&layer.cache_id));
         let sizes: HashMap<&LayerId, u64> =
             layers.map(|layer| (&layer.cache_id, layer.size)).collect();
         sizes.values().sum()

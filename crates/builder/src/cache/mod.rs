@@ -26,6 +26,8 @@ pub(crate) use record::{NewRecord, now};
 
 /// How often somebody who waits looks whether the build was cancelled.
 const LOOK: Duration = Duration::from_millis(50);
+/// How many archives of a layer are remembered.
+const ARCHIVES: usize = 6;
 
 /// Whether what is there is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +227,24 @@ impl Cache {
     /// The digest of a layer's archive, when it is known.
     pub(crate) fn diff_id(&self, id: &LayerId) -> Option<Digest> {
         self.lock().records.get(id).and_then(|record| record.diff_id)
+    }
+
+    /// Its archives in caches that are elsewhere, as far as they are known.
+    pub(crate) fn archives(&self, id: &LayerId) -> Vec<Digest> {
+        self.lock().records.get(id).map_or_else(Vec::new, |record| record.archives.clone())
+    }
+
+    /// Takes note of an archive of a layer.
+    pub(crate) fn archived(&self, id: &LayerId, archive: Digest) {
+        let mut state = self.lock();
+        let Some(record) = state.records.get_mut(id) else { return };
+        if !record.archives.contains(&archive) {
+            record.archives.push(archive);
+            // One for each compression, and a few whose caches are gone.
+            let surplus = record.archives.len().saturating_sub(ARCHIVES);
+            record.archives.drain(..surplus);
+            state.touched.insert(id.clone());
+        }
     }
 
     /// Takes note of what became known of a layer when it became part of an image.

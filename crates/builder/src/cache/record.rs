@@ -42,6 +42,9 @@ pub(crate) struct Record {
     pub(crate) size: Option<u64>,
     /// Of its archive, once it was part of an image.
     pub(crate) diff_id: Option<Digest>,
+    /// Archives of it in caches that are elsewhere: it came out of them, or was written to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) archives: Vec<Digest>,
     /// Whether its files are known to be on the disk.
     pub(crate) is_on_disk: bool,
     /// The start of the machine that wrote this.
@@ -80,6 +83,7 @@ pub(crate) struct NewRecord {
 
 impl Record {
     pub(crate) fn new(key: Digest, new: NewRecord, boot: &str) -> Self {
+        let created = now();
         Self {
             version: VERSION,
             id: LayerIdText(new.id),
@@ -87,11 +91,13 @@ impl Record {
             aliases: Vec::new(),
             parent: new.parent.map(LayerIdText),
             description: new.description,
-            created: now(),
-            last_used: None,
-            uses: 0,
+            created,
+            // The build that made it is the first to use it.
+            last_used: Some(created),
+            uses: 1,
             size: None,
             diff_id: None,
+            archives: Vec::new(),
             is_on_disk: false,
             boot: boot.to_owned(),
         }

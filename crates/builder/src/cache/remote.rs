@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use barge_archive::compression::{Compression, Decoder, Encoder};
+use barge_archive::compression::{Compression, Decoder, Encoder, MAGIC_LENGTH, detect};
 use barge_archive::extract::{ApplyOptions, Limits, Whiteouts};
 use barge_archive::pack::PackOptions;
 use barge_archive::{DigestReader, DigestWriter};
@@ -77,8 +77,10 @@ pub(crate) enum Origin {
 impl std::fmt::Display for Archive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.origin {
-            Origin::Folder(folder) => write!(f, "{}", folder.join(self.digest.hex()).display()),
-            Origin::Registry(reference) => write!(f, "{} of {reference}", self.digest),
+            Origin::Folder(_) => write!(f, "archive {} of a local cache", self.digest.hex()),
+            Origin::Registry(reference) => {
+                write!(f, "archive {} of {reference}", self.digest.hex())
+            }
         }
     }
 }
@@ -105,24 +107,24 @@ pub(crate) struct Remotes {
 }
 
 impl Remotes {
-    /// Adds what a folder holds; one that is empty or not there holds nothing.
-    pub(crate) fn add_folder(&mut self, folder: &Path) -> Result<()> {
-        let path = folder.join(INDEX);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(BuildError::io("read", &path)(error)),
-        };
+    /// Adds what a folder holds. Which folder it is, its user knows better than we do.
+    pub(crate) fn add_folder(&mut self, folder: &Path) -> io::Result<()> {
+        let bytes = fs::read(folder.join(INDEX)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                io::Error::new(error.kind(), format!("there is no {INDEX} in it"))
+            }
+            _ => error,
+        })?;
         self.add_index(&bytes, &Origin::Folder(folder.join("blobs")))
-            .map_err(io::Error::other)
-            .map_err(BuildError::io("read", &path))
     }
 
-    /// Adds what the index of a cache says; one of another version says nothing.
-    pub(crate) fn add_index(&mut self, index: &[u8], origin: &Origin) -> serde_json::Result<()> {
-        let index: Index = serde_json::from_slice(index)?;
+    /// Adds what the index of a cache says.
+    pub(crate) fn add_index(&mut self, index: &[u8], origin: &Origin) -> io::Result<()> {
+        let index: Index = serde_json::from_slice(index)
+            .map_err(|error| io::Error::other(format!("its {INDEX} is damaged: {error}")))?;
         if index.version != VERSION {
-            return Ok(());
+            let text = format!("its form is {}, this daemon reads {VERSION}", index.version);
+            return Err(io::Error::other(text));
         }
         let archive = |digest| Archive { origin: origin.clone(), digest };
         for layer in &index.layers {
@@ -224,6 +226,17 @@ pub(crate) fn write_inline(config: &mut ImageConfig, layers: &[KeptLayer]) -> Re
     Ok(())
 }
 
+/// A layer that is to be in a cache.
+#[derive(Debug)]
+pub(crate) struct CachedLayer<'a> {
+    pub(crate) id: &'a LayerId,
+    /// All words for what it was made from, its key first.
+    pub(crate) keys: Vec<Digest>,
+    pub(crate) description: String,
+    /// Archives that it has in some cache.
+    pub(crate) known: Vec<Digest>,
+}
+
 /// Writes a folder.
 #[derive(Debug)]
 pub(crate) struct FolderWriter {
@@ -241,21 +254,60 @@ impl FolderWriter {
         Ok(Self { folder: folder.to_owned(), compression, index })
     }
 
-    /// Adds a layer.
+    /// Adds a layer; the digest of its archive. One that is there, or has been made for an image, is not made again.
     pub(crate) fn add_layer(
         &mut self,
+        images: &ImageStore,
         storage: &dyn StorageDriver,
-        id: &LayerId,
-        (keys, description): (Vec<Digest>, String),
-    ) -> Result<()> {
+        layer: CachedLayer<'_>,
+    ) -> Result<Digest> {
+        let CachedLayer { id, keys, description, known } = layer;
+        let there = known.into_iter().find(|archive| self.has(archive));
+        let blob = match there {
+            Some(blob) => blob,
+            None => match self.take_from_images(images, id)? {
+                Some(blob) => blob,
+                None => self.pack(storage, id)?,
+            },
+        };
+        self.index.layers.push(KeptLayer { keys, description, blob });
+        Ok(blob)
+    }
+
+    fn pack(&self, storage: &dyn StorageDriver, id: &LayerId) -> Result<Digest> {
         let parent = storage.parent(id).map_err(BuildError::storage("look at a layer"))?;
-        let blob = self.write(&mut |out| {
+        self.write(&mut |out| {
             storage
                 .diff(id, parent.as_ref(), out)
                 .map_err(BuildError::storage("write a layer to a cache"))
-        })?;
-        self.index.layers.push(KeptLayer { keys, description, blob });
-        Ok(())
+        })
+    }
+
+    /// Whether an archive is there, whole and packed as asked.
+    fn has(&self, archive: &Digest) -> bool {
+        let Ok(mut file) = File::open(self.folder.join("blobs").join(archive.hex())) else {
+            return false;
+        };
+        let mut start = Vec::new();
+        let read = (&mut file).take(MAGIC_LENGTH as u64).read_to_end(&mut start);
+        if read.is_err() || detect(&start) != self.compression {
+            return false;
+        }
+        let mut rest = DigestReader::new(start.chain(file));
+        io::copy(&mut rest, &mut io::sink()).is_ok() && rest.finish().0 == *archive
+    }
+
+    /// Copies the archive that an image's layer has already.
+    fn take_from_images(&self, images: &ImageStore, id: &LayerId) -> Result<Option<Digest>> {
+        let found = (self.compression == Compression::Gzip).then(|| images.gzip_archive(id));
+        let Some((digest, mut archive)) = found.flatten() else { return Ok(None) };
+        let blobs = self.folder.join("blobs");
+        let (mut file, temporary) = durable::create_temporary(&blobs)
+            .map_err(BuildError::io("create a file in", &blobs))?;
+        io::copy(&mut archive, &mut file).map_err(BuildError::io("write", &temporary))?;
+        durable::rename(&temporary, &blobs.join(digest.hex()), Durability::Lazy)
+            .map_err(BuildError::io("rename", &temporary))?;
+        Ok(Some(digest))
     }
 
     /// Adds a cache mount.

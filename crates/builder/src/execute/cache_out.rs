@@ -1,13 +1,16 @@
 //! `--cache-from` and `--cache-to`.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Seek as _;
+use std::path::Path;
 use std::sync::PoisonError;
 
 use super::Running;
 use super::state::StageState;
-use crate::cache::remote::{Archive, FolderWriter, KeptLayer, Origin, Remotes};
+use crate::cache::remote::{Archive, CachedLayer, FolderWriter, KeptLayer, Origin, Remotes};
 use crate::error::{BuildError, Result};
+use crate::event::Event;
 use crate::request::{CacheExport, CacheMode, CacheRemote};
 use crate::sources::{CacheName, ImageWant, Pull};
 
@@ -16,30 +19,61 @@ impl Running<'_> {
     pub(crate) fn remotes(&self) -> Result<Remotes> {
         let mut remotes = Remotes::default();
         for from in &self.request.cache.from {
-            match from {
-                CacheRemote::Folder(path) => remotes.add_folder(path)?,
-                CacheRemote::Image(reference) => {
-                    if !self.add_image(reference, &mut remotes) {
-                        self.add_registry(reference, &mut remotes);
-                    }
-                }
-                // One that has no cache may be an image that says what it was made from.
-                CacheRemote::Registry(reference) => {
-                    if !self.add_registry(reference, &mut remotes) {
-                        self.add_image(reference, &mut remotes);
-                    }
+            let text = match from {
+                CacheRemote::Folder(_) => "importing cache from client directory".to_owned(),
+                CacheRemote::Image(reference) | CacheRemote::Registry(reference) => {
+                    format!("importing cache manifest from {reference}")
                 }
                 CacheRemote::Inline => {
                     let text = "--cache-from type=inline: name the image instead";
                     return Err(BuildError::Unsupported(text.to_owned()));
                 }
-            }
+            };
+            self.around(text, |step| {
+                if let Err(error) = self.add_remote(from, &mut remotes) {
+                    self.go_on_without(step, &error)?;
+                }
+                Ok(())
+            })?;
         }
         Ok(remotes)
     }
 
-    /// Whether there is such an image.
-    fn add_image(&self, reference: &str, remotes: &mut Remotes) -> bool {
+    fn add_remote(&self, from: &CacheRemote, remotes: &mut Remotes) -> Result<()> {
+        match from {
+            CacheRemote::Folder(path) => {
+                let what = "the folder of --cache-from".to_owned();
+                let failed = |error| BuildError::Source { what, source: Box::new(error) };
+                remotes.add_folder(path).map_err(failed)
+            }
+            // An image that is here needs no question.
+            CacheRemote::Image(reference) => self
+                .add_image(reference, remotes)
+                .or_else(|error| self.add_registry(reference, remotes).map_err(|_| error)),
+            // One that has no cache may be an image that says what it was made from.
+            CacheRemote::Registry(reference) => self
+                .add_registry(reference, remotes)
+                .or_else(|error| self.add_image(reference, remotes).map_err(|_| error)),
+            CacheRemote::Inline => Ok(()),
+        }
+    }
+
+    /// Says what of a cache cannot be had; what it was for is made here.
+    fn go_on_without(&self, step: u32, error: &BuildError) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        self.warn(step, &error.chain());
+        Ok(())
+    }
+
+    /// Says that what a step made is not to be had from a cache.
+    pub(crate) fn not_from_cache(&self, what: &str, error: &BuildError) -> Result<()> {
+        let text = format!("importing cache for {what}");
+        self.around(text, |step| self.go_on_without(step, error))
+    }
+
+    fn add_image(&self, reference: &str, remotes: &mut Remotes) -> Result<()> {
         let want = ImageWant {
             reference,
             platform: self.request.platforms.first(),
@@ -47,20 +81,23 @@ impl Running<'_> {
             client: &self.request.client,
         };
         let parts = &self.shop.parts;
-        let found = parts.sources.image(&want, &mut |_| {}, self.cancel);
-        let is_here = found.is_ok();
-        if let Ok(image) = found {
-            remotes.add_image(image, &parts.images);
-        }
-        is_here
+        let failed = |source| BuildError::Source { what: reference.to_owned(), source };
+        let image = parts.sources.image(&want, &mut |_| {}, self.cancel).map_err(failed)?;
+        remotes.add_image(image, &parts.images);
+        Ok(())
     }
 
-    /// Whether a registry has such a cache.
-    fn add_registry(&self, reference: &str, remotes: &mut Remotes) -> bool {
-        let origin = Origin::Registry(reference.to_owned());
-        let found = self.shop.parts.sources.cache_index(&self.cache_name(reference), self.cancel);
-        // What cannot be read is somebody else's under our media type.
-        matches!(found, Ok(Some(index)) if remotes.add_index(&index, &origin).is_ok())
+    fn add_registry(&self, reference: &str, remotes: &mut Remotes) -> Result<()> {
+        let failed = |source| BuildError::Source { what: reference.to_owned(), source };
+        let sources = &self.shop.parts.sources;
+        let found =
+            sources.cache_index(&self.cache_name(reference), self.cancel).map_err(failed)?;
+        let index = found.ok_or_else(|| {
+            BuildError::NotFound(format!("there is no cache of barge at {reference}"))
+        })?;
+        remotes
+            .add_index(&index, &Origin::Registry(reference.to_owned()))
+            .map_err(|error| failed(Box::new(error)))
     }
 
     fn cache_name<'a>(&'a self, reference: &'a str) -> CacheName<'a> {
@@ -72,7 +109,8 @@ impl Running<'_> {
         let reference = match &archive.origin {
             Origin::Folder(folder) => {
                 let path = folder.join(archive.digest.hex());
-                return File::open(&path).map_err(BuildError::io("open", &path));
+                let shown = archive.to_string();
+                return File::open(&path).map_err(BuildError::io("open", Path::new(&shown)));
             }
             Origin::Registry(reference) => reference,
         };
@@ -115,24 +153,16 @@ impl Running<'_> {
             };
             match &export.to {
                 CacheRemote::Folder(path) => {
-                    let mut writer = FolderWriter::create(path, export.compression)?;
-                    self.write_layers(states, &mut writer)?;
-                    self.write_mounts(&mut writer)?;
-                    writer.finish()?;
+                    self.around("exporting cache to client directory".to_owned(), |step| {
+                        let mut writer = FolderWriter::create(path, export.compression)?;
+                        self.write_layers(states, (step, &mut writer))?;
+                        self.write_mounts(step, &mut writer)?;
+                        writer.finish().map(drop)
+                    })?;
                 }
                 CacheRemote::Registry(reference) => {
-                    let folder = self.place.folder()?;
-                    let mut writer = FolderWriter::create(&folder, export.compression)?;
-                    self.write_layers(states, &mut writer)?;
-                    // What is in them is not for everybody who may pull an image.
-                    if export.mode == CacheMode::Max {
-                        self.write_mounts(&mut writer)?;
-                    }
-                    let files = writer.finish()?;
-                    let sources = &self.shop.parts.sources;
-                    sources
-                        .put_cache(&self.cache_name(reference), &files, self.cancel)
-                        .map_err(|source| BuildError::Cache { what: reference.clone(), source })?;
+                    let text = format!("exporting cache to registry {reference}");
+                    self.around(text, |step| self.put_cache((step, reference), export, states))?;
                 }
                 // In the image.
                 CacheRemote::Inline | CacheRemote::Image(_) => {}
@@ -141,24 +171,66 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn write_layers(&self, states: &[StageState], writer: &mut FolderWriter) -> Result<()> {
-        let storage = self.shop.parts.storage.as_ref();
-        let mut written = std::collections::HashSet::new();
+    fn put_cache(
+        &self,
+        (step, reference): (u32, &str),
+        export: &CacheExport,
+        states: &[StageState],
+    ) -> Result<()> {
+        let folder = self.place.folder()?;
+        let mut writer = FolderWriter::create(&folder, export.compression)?;
+        self.write_layers(states, (step, &mut writer))?;
+        // What is in them is not for everybody who may pull an image.
+        if export.mode == CacheMode::Max {
+            self.write_mounts(step, &mut writer)?;
+        }
+        let files = writer.finish()?;
+        self.tell(Event::Output {
+            step,
+            stream: 1,
+            text: "writing cache image manifest\n".to_owned(),
+        });
+        let sources = &self.shop.parts.sources;
+        sources
+            .put_cache(&self.cache_name(reference), &files, self.cancel)
+            .map_err(|source| BuildError::Cache { what: reference.to_owned(), source })
+    }
+
+    fn write_layers(
+        &self,
+        states: &[StageState],
+        (step, writer): (u32, &mut FolderWriter),
+    ) -> Result<()> {
+        let parts = &self.shop.parts;
+        let mut written = HashSet::new();
         for layer in states.iter().flat_map(|state| &state.made) {
-            let Some(words) = self.shop.cache.words_for(&layer.id) else { continue };
-            if written.insert(layer.id.clone()) {
-                writer.add_layer(storage, &layer.id, words)?;
+            let Some((keys, description)) = self.shop.cache.words_for(&layer.id) else { continue };
+            if !written.insert(layer.id.clone()) {
+                continue;
             }
+            if self.cancel.is_cancelled() {
+                return Err(BuildError::Cancelled);
+            }
+            let known = self.shop.cache.archives(&layer.id);
+            let cached = CachedLayer { id: &layer.id, keys, description, known };
+            let archive = writer.add_layer(&parts.images, parts.storage.as_ref(), cached)?;
+            self.shop.cache.archived(&layer.id, archive);
+            let text = format!("writing layer {archive}\n");
+            self.tell(Event::Output { step, stream: 1, text });
         }
         Ok(())
     }
 
-    fn write_mounts(&self, writer: &mut FolderWriter) -> Result<()> {
+    fn write_mounts(&self, step: u32, writer: &mut FolderWriter) -> Result<()> {
         let used = self.mounts_used.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (name, id) in used {
-            // What another build uses now is left out: half of what it writes would be no use to anybody.
-            let Some(held) = self.shop.mounts.idle(&name) else { continue };
-            writer.add_mount(&name, &id, &held.data)?;
+            match self.shop.mounts.idle(&name) {
+                Some(held) => writer.add_mount(&name, &id, &held.data)?,
+                // Half of what it writes would be no use to anybody.
+                None => {
+                    self.warn(step, &format!("cache mount {id} is left out: another build uses it"))
+                }
+            }
         }
         Ok(())
     }

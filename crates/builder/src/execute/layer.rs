@@ -118,15 +118,20 @@ impl Running<'_> {
                 let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
                 let names = (&id, work.parent.as_ref());
                 let open = |archive: &Archive| self.open_archive(archive);
-                if unpack(storage, names, (archive, &open)).is_err() {
+                if let Err(error) = unpack(storage, names, (archive, &open)) {
                     self.discard(&id);
+                    self.not_from_cache(work.description, &error)?;
                     return Ok(Err(flight));
                 }
                 (id, work.parent.clone())
             }
         };
         let description = work.description.to_owned();
-        flight.finish(NewRecord { id, parent, description }).map(Ok)
+        let layer = flight.finish(NewRecord { id, parent, description })?;
+        if let Place::Archive(archive) = place {
+            self.shop.cache.archived(&layer.id, archive.digest);
+        }
+        Ok(Ok(layer))
     }
 
     /// As an archive, as a pulled layer would come: what it is put on has no say in what it holds.

@@ -162,6 +162,26 @@ impl Running<'_> {
         self.tell(Event::Planned { steps });
     }
 
+    /// Does something that belongs to no stage, as a step that people see.
+    pub(crate) fn around<T>(&self, text: String, work: impl FnOnce(u32) -> Result<T>) -> Result<T> {
+        let step = self.number(1);
+        self.announce(vec![StepLine { step, stage: String::new(), position: 1, of: 1, text }]);
+        self.tell(Event::Started { step });
+        let result = work(step);
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(BuildError::Cancelled) => Outcome::Cancelled,
+            Err(error) => Outcome::Failed(error.chain()),
+        };
+        self.ended(step, outcome);
+        result
+    }
+
+    /// Says what is no reason to end the build.
+    pub(crate) fn warn(&self, step: u32, text: &str) {
+        self.tell(Event::Output { step, stream: 2, text: format!("WARNING: {text}\n") });
+    }
+
     /// Whether a stage uses the cache.
     pub(crate) fn reuse(&self, stage: &str) -> Reuse {
         let cache = &self.request.cache;

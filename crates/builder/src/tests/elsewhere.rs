@@ -1,7 +1,8 @@
 //! Caches that are elsewhere: written by one daemon, read by another.
 
 use super::workshop;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use barge_archive::compression::{Compression, detect};
@@ -74,6 +75,119 @@ fn a_folder_carries_layers_and_cache_mounts_to_another_daemon() {
     request.cache.from = vec![CacheRemote::Folder(elsewhere.path().to_owned())];
     let image = reader.image(&request);
     assert_eq!(reader.text(&image, "from-mount"), "in-mount\n");
+}
+
+/// What was written when: the archives with their inodes, which a file that is written anew has not.
+fn archives(folder: &Path) -> BTreeMap<String, u64> {
+    let blobs = std::fs::read_dir(folder.join("blobs")).unwrap();
+    let blobs = blobs.map(|blob| {
+        let blob = blob.unwrap();
+        (blob.file_name().into_string().unwrap(), blob.metadata().unwrap().ino())
+    });
+    blobs.collect()
+}
+
+#[test]
+fn what_is_in_a_folder_already_is_not_packed_again() {
+    const ONE: &str = "FROM busybox\nRUN echo b >/b\n";
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path();
+    let writer = workshop();
+    let mut request = writer.request(ONE);
+    request.cache.to = to(folder, CacheMode::Max, Compression::Gzip);
+    writer.image(&request);
+    let first = archives(folder);
+    assert_eq!(first.len(), 1);
+    writer.image(&request);
+    assert_eq!(archives(folder), first);
+    drop(writer);
+    // By a daemon that has it from there, neither.
+    let reader = workshop();
+    let mut request = reader.request(&format!("{ONE}RUN echo c >/c\n"));
+    request.cache.from = vec![CacheRemote::Folder(folder.to_owned())];
+    request.cache.to = to(folder, CacheMode::Max, Compression::Gzip);
+    reader.image(&request);
+    let second = archives(folder);
+    assert_eq!(second.len(), 2);
+    assert!(first.iter().all(|(name, inode)| second.get(name) == Some(inode)));
+    // What is not whole is.
+    for name in second.keys() {
+        let file = std::fs::File::options().write(true).open(folder.join("blobs").join(name));
+        file.unwrap().set_len(20).unwrap();
+    }
+    request.cache.from.clear();
+    reader.image(&request);
+    let third = archives(folder);
+    assert!(third.iter().all(|(name, inode)| second.get(name).is_some_and(|old| old != inode)));
+    // And what was packed otherwise.
+    request.cache.to = to(folder, CacheMode::Max, Compression::Zstd);
+    reader.image(&request);
+    assert_eq!(formats(folder), ["zstd"].into());
+}
+
+#[test]
+fn the_archive_that_an_image_has_is_the_caches_too() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let workshop = workshop();
+    let mut request = workshop.request("FROM busybox\nRUN echo b >/b\n");
+    let image = workshop.image(&request);
+    let options = barge_image::ExportOptions {
+        compression: barge_image::LayerCompression::Gzip,
+        ..barge_image::ExportOptions::default()
+    };
+    workshop.images.export(&[image], &options).unwrap();
+    let packed = workshop.images.layers().into_iter().filter_map(|layer| layer.blob);
+    let packed: BTreeSet<String> = packed.map(|blob| blob.digest.hex()).collect();
+    request.cache.to = to(elsewhere.path(), CacheMode::Max, Compression::Gzip);
+    workshop.image(&request);
+    let written: BTreeSet<String> = archives(elsewhere.path()).into_keys().collect();
+    assert_eq!(written.len(), 1);
+    assert!(written.is_subset(&packed), "{written:?} {packed:?}");
+}
+
+#[test]
+fn a_damaged_cache_mount_begins_empty_and_the_build_says_so() {
+    const MOUNT: &str =
+        "FROM busybox\nRUN --mount=type=cache,target=/c ls /c >/had && echo in-mount >/c/f\n";
+    let elsewhere = tempfile::tempdir().unwrap();
+    let writer = workshop();
+    let mut request = writer.request(MOUNT);
+    request.cache.to = to(elsewhere.path(), CacheMode::Max, Compression::None);
+    writer.image(&request);
+    drop(writer);
+    for name in archives(elsewhere.path()).keys() {
+        let path = elsewhere.path().join("blobs").join(name);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(path, [&text[..text.len() - 512], &[1; 512]].concat()).unwrap();
+    }
+    let reader = workshop();
+    let mut request = reader.request(MOUNT);
+    request.cache.from = vec![CacheRemote::Folder(elsewhere.path().to_owned())];
+    let image = reader.image(&request);
+    assert_eq!(reader.text(&image, "had"), "");
+    let said = reader.events.output();
+    assert!(said.contains("WARNING: cannot fill a cache mount"), "{said}");
+}
+
+#[test]
+fn a_folder_without_a_cache_is_told_and_the_build_goes_on() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let index = elsewhere.path().join("barge-cache.json");
+    for (text, because) in [
+        (None, "there is no barge-cache.json in it"),
+        (Some("{"), "its barge-cache.json is damaged"),
+        (Some(r#"{"version":9,"layers":[],"mounts":[]}"#), "its form is 9"),
+    ] {
+        if let Some(text) = text {
+            std::fs::write(&index, text).unwrap();
+        }
+        let reader = workshop();
+        let mut request = reader.request("FROM busybox\nRUN echo b >/b\n");
+        request.cache.from = vec![CacheRemote::Folder(elsewhere.path().to_owned())];
+        reader.image(&request);
+        let said = reader.events.output();
+        assert!(said.contains(because), "{said}");
+    }
 }
 
 #[test]

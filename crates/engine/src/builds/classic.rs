@@ -102,7 +102,7 @@ impl Classic {
                 let text = if stream == 2 { format!("\u{1b}[91m{text}\u{1b}[0m") } else { text };
                 self.say(step, ProgressMessage::stream(text), &mut out);
             }
-            Event::Advanced { step, what, current, total } => {
+            Event::Advanced { step, what, current, total } if self.steps.contains_key(&step) => {
                 self.say(step, bar(what, (current, total)), &mut out);
             }
             Event::Ended { step, outcome } => self.end(step, &outcome, &mut out),
@@ -116,7 +116,9 @@ impl Classic {
                 return self.loud(out).into_iter().chain([failure(message, code)]).collect();
             }
             // Fetched by barge's own client, which hears events.
-            Event::Ready { .. } | Event::Described { .. } => {}
+            Event::Ready { .. } | Event::Described { .. } | Event::Pushed { .. } => {}
+            // What goes on around the steps has no bar here.
+            Event::Advanced { .. } => {}
         }
         self.loud(out)
     }
@@ -135,7 +137,12 @@ impl Classic {
     }
 
     /// Steps that are told of once others are known are the triggers of a base.
-    fn plan(&mut self, lines: Vec<StepLine>) {
+    fn plan(&mut self, mut lines: Vec<StepLine>) {
+        // What goes on around the stages has no place among the steps of a Dockerfile.
+        lines.retain(|line| !line.stage.is_empty());
+        if lines.is_empty() {
+            return;
+        }
         if self.order.is_empty() {
             for (number, line) in (1..).zip(lines) {
                 let title = Title::Instruction { text: line.text, number };

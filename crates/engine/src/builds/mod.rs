@@ -9,6 +9,7 @@ mod context;
 mod inputs;
 mod outputs;
 mod prune;
+mod push;
 mod request;
 mod runner;
 mod sources;

@@ -1,11 +1,12 @@
 //! The cache: what it holds, and giving up what nothing needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use barge_api_types::{BuildCacheRecord, BuildPruneResponse, Filters};
 use barge_builder::{CacheEntry, Floors, PruneOptions};
+use barge_storage::LayerId;
 
 use super::Builds;
 use crate::error::{EngineError, Result};
@@ -58,6 +59,12 @@ impl Builds {
             Ok(BuildPruneResponse { caches_deleted: pruned.ids, space_reclaimed: pruned.space })
         })
         .await
+    }
+
+    /// Layers that only the cache has, no image.
+    pub(crate) fn own_layers(&self) -> HashSet<LayerId> {
+        let own = self.builder.entries().into_iter().filter(|entry| !entry.shared);
+        own.filter_map(|entry| entry.id.parse().ok()).collect()
     }
 
     /// What the cache holds, for `system df`.

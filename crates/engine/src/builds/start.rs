@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barge_builder::event::{Event, Progress};
-use barge_builder::request::{Context, DockerfileSource, OutputKind};
+use barge_builder::request::{Context, DockerfileSource};
 use barge_builder::runner::Cancel;
 use barge_builder::{BuildRequest, Built};
 use barge_types::{ImageId, Reference};
@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::classic::{Classic, Volume};
 use super::context::ContextFolder;
 use super::inputs::Kept;
+use super::push::PushStep;
 use super::request::BuildQuery;
 use super::sources::RegistryCredentials;
 use super::teller::{BuildStream, Teller, Words};
@@ -20,7 +21,6 @@ use super::{Builds, Running};
 use crate::bridge::{Upload, UploadReader};
 use crate::containers::new_id;
 use crate::error::{EngineError, Result};
-use crate::images::PushRequest;
 
 /// In which words a client wants to hear of its build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,45 +188,9 @@ impl Builds {
         let built = self.builder.build(&request, &told, &cancel);
         drop(kept);
         let built = built?;
-        self.push(&request, &cancel, runtime)?;
+        let push = PushStep { builds: self, teller: &teller, cancel: &cancel, runtime };
+        push.all(&request, built.steps)?;
         Ok(built)
-    }
-
-    /// Pushes what `--output type=registry` says.
-    fn push(&self, request: &BuildRequest, cancel: &Cancel, runtime: &Handle) -> Result<()> {
-        let outputs = request.outputs.iter();
-        for output in outputs.filter(|output| output.kind == OutputKind::Registry) {
-            let names = if output.names.is_empty() { &request.tags } else { &output.names };
-            for name in names {
-                runtime.block_on(async {
-                    tokio::select! {
-                        pushed = self.push_one(&request.client, name) => pushed,
-                        () = super::sources::cancelled(cancel) => Err(EngineError::Cancelled),
-                    }
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn push_one(&self, client: &str, name: &Reference) -> Result<()> {
-        let request = PushRequest {
-            name: name.familiar_name(),
-            tag: name.tag().unwrap_or("latest").to_owned(),
-            platform: String::new(),
-            credentials: self.sources.credentials(client, name),
-        };
-        let mut messages = Arc::clone(&self.images).push(request).await?;
-        while let Some(message) = messages.recv().await {
-            if !message.error.is_empty() {
-                return Err(EngineError::Conflict(format!(
-                    "cannot push {}: {}",
-                    name.familiar(),
-                    message.error
-                )));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -216,6 +216,7 @@ fn to_api(event: Event) -> Option<BuildEvent> {
         }
         Event::Described { value } => BuildEvent::Described { value },
         Event::Image { id, names } => BuildEvent::Image { id, names },
+        Event::Pushed { name, digest } => BuildEvent::Pushed { name, digest },
         Event::Ready { build, output } => BuildEvent::Ready { build, output },
         Event::Failed { message, code, excerpt, image } => {
             BuildEvent::Failed { message, code, excerpt, image }
@@ -266,6 +267,7 @@ mod tests {
             ended(Outcome::Failed("f".to_owned())),
             Event::Warning(warning),
             Event::Image { id: "i".to_owned(), names: vec!["n".to_owned()] },
+            Event::Pushed { name: "n".to_owned(), digest: "d".to_owned() },
             Event::Ready { build: "b".to_owned(), output: 0 },
             failed,
         ] {

@@ -1,10 +1,12 @@
 //! `image prune`: removes what nothing needs.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use barge_api_types::{FilterError, Filters, ImageDeleteResponseItem, ImagesPruneResponse};
 use barge_image::{Image, Parents, Removal};
+use barge_storage::LayerId;
 use barge_types::ErrorKind;
 
 use super::Images;
@@ -72,7 +74,7 @@ impl Images {
     }
 
     /// What the layers of all images hold, each counted once.
-    pub(crate) fn bytes_of_layers(&self) -> u64 {
-        self.store.bytes_of_layers()
+    pub(crate) fn bytes_of_layers(&self, without: &HashSet<LayerId>) -> u64 {
+        self.store.bytes_of_layers(without)
     }
 }

@@ -337,11 +337,11 @@ fn fill(running: &Running<'_>, held: &HeldMount, wish: &CacheWish) -> Result<()>
     let is_filled = match filled {
         Ok(is_filled) => is_filled,
         // As with layers: what cannot be had is made here.
-        Err(_) if !running.cancel.is_cancelled() => {
+        Err(error) => {
+            running.not_from_cache("a cache mount", &error)?;
             empty(&held.data)?;
             false
         }
-        Err(error) => return Err(error),
     };
     if let Some((files, source)) = wish.seed.as_ref().filter(|_| !is_filled) {
         running.with_view(files.layer(), &mut |root| {

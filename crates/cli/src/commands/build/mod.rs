@@ -264,7 +264,9 @@ fn metadata(outcome: &Outcome) -> String {
     let mut value = serde_json::Map::new();
     if let Some(id) = &outcome.image {
         value.insert("containerimage.config.digest".to_owned(), id.as_str().into());
-        value.insert("containerimage.digest".to_owned(), id.as_str().into());
+        // What a registry knows it by, which is what others ask for.
+        let digest = outcome.pushed.as_ref().unwrap_or(id);
+        value.insert("containerimage.digest".to_owned(), digest.as_str().into());
     }
     if !outcome.names.is_empty() {
         value.insert("image.name".to_owned(), outcome.names.join(",").into());
@@ -299,6 +301,10 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&metadata(&outcome)).unwrap();
         assert_eq!(value["containerimage.digest"], "sha256:1");
         assert_eq!(value["image.name"], "docker.io/library/a:1,b:2");
+        let pushed = Outcome { pushed: Some("sha256:2".to_owned()), ..outcome };
+        let value: serde_json::Value = serde_json::from_str(&metadata(&pushed)).unwrap();
+        assert_eq!(value["containerimage.digest"], "sha256:2");
+        assert_eq!(value["containerimage.config.digest"], "sha256:1");
         assert_eq!(metadata(&Outcome::default()), "{}");
     }
 

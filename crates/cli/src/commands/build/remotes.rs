@@ -12,6 +12,7 @@ use super::context::is_url;
 use super::fields::{self, wrong};
 use super::folders::Folders;
 use crate::error::{CliError, Result};
+use crate::streams::Streams;
 
 /// Which way the cache goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,18 +44,20 @@ pub(super) fn caches(
     way: Way,
     folders: &mut Folders,
 ) -> Result<Vec<BuildCacheRemote>> {
-    texts.iter().map(|text| cache(text, way, folders)).collect()
+    let all = texts.iter().map(|text| cache(text, way, folders));
+    all.filter_map(Result::transpose).collect()
 }
 
-fn cache(text: &str, way: Way, folders: &mut Folders) -> Result<BuildCacheRemote> {
+/// None for a folder to be read that is not there: the first build of a machine has none.
+fn cache(text: &str, way: Way, folders: &mut Folders) -> Result<Option<BuildCacheRemote>> {
     if !text.contains('=') {
         // A reference alone is taken for an image that has its cache with it, or a registry's.
         let kind = if way == Way::To { "registry" } else { "" };
-        return Ok(BuildCacheRemote {
+        return Ok(Some(BuildCacheRemote {
             kind: kind.to_owned(),
             attributes: [("ref".to_owned(), text.to_owned())].into(),
             fd: None,
-        });
+        }));
     }
     let mut attributes: BTreeMap<String, String> = fields::parse(text)?.into_iter().collect();
     let flag = way.flag();
@@ -74,6 +77,11 @@ fn cache(text: &str, way: Way, folders: &mut Folders) -> Result<BuildCacheRemote
             })?;
             if way == Way::To {
                 fs::create_dir_all(&path).map_err(CliError::file("mkdir", &path))?;
+            } else if !Path::new(&path).exists() {
+                Streams.note(format!(
+                    "WARNING: {flag}: there is no folder {path}: building without it"
+                ));
+                return Ok(None);
             }
             fd = Some(folders.open(Path::new(&path), flag)?);
         }
@@ -85,7 +93,7 @@ fn cache(text: &str, way: Way, folders: &mut Folders) -> Result<BuildCacheRemote
             )));
         }
     }
-    Ok(BuildCacheRemote { kind, fd, attributes })
+    Ok(Some(BuildCacheRemote { kind, fd, attributes }))
 }
 
 /// All of `--build-context`.
@@ -161,10 +169,10 @@ mod tests {
         let path = folder.path().to_string_lossy().into_owned();
         let mut folders = Folders::new(Reach::Descriptors);
         let mut from = |text: &str| cache(text, Way::From, &mut folders);
-        assert_eq!(from("user/app").unwrap().attributes["ref"], "user/app");
-        assert_eq!(from("user/app").unwrap().kind, "");
-        assert_eq!(from("type=registry,ref=a").unwrap().kind, "registry");
-        let local = from(&format!("type=local,src={path}")).unwrap();
+        assert_eq!(from("user/app").unwrap().unwrap().attributes["ref"], "user/app");
+        assert_eq!(from("user/app").unwrap().unwrap().kind, "");
+        assert_eq!(from("type=registry,ref=a").unwrap().unwrap().kind, "registry");
+        let local = from(&format!("type=local,src={path}")).unwrap().unwrap();
         assert!(local.fd.is_some() && local.attributes.is_empty(), "{local:?}");
         for (text, message) in [
             ("type=gha", "--cache-from: cache type \"gha\" is not supported"),
@@ -176,11 +184,13 @@ mod tests {
             assert!(error.starts_with(message), "{error}");
         }
         let made = format!("{path}/made/here");
-        let to = cache(&format!("type=local,dest={made},mode=max"), Way::To, &mut folders).unwrap();
-        assert_eq!(to.attributes, [("mode".to_owned(), "max".to_owned())].into());
+        assert!(from(&format!("type=local,src={path}/none")).unwrap().is_none());
+        let mut to = |text: &str| cache(text, Way::To, &mut folders).unwrap().unwrap();
+        let local = to(&format!("type=local,dest={made},mode=max"));
+        assert_eq!(local.attributes, [("mode".to_owned(), "max".to_owned())].into());
         assert!(Path::new(&made).is_dir());
-        assert_eq!(cache("a/b", Way::To, &mut folders).unwrap().kind, "registry");
-        assert_eq!(cache("type=inline", Way::To, &mut folders).unwrap().kind, "inline");
+        assert_eq!(to("a/b").kind, "registry");
+        assert_eq!(to("type=inline").kind, "inline");
     }
 
     #[test]

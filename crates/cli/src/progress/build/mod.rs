@@ -83,6 +83,8 @@ pub(crate) struct Outcome {
     pub(crate) image: Option<String>,
     /// The names that it got.
     pub(crate) names: Vec<String>,
+    /// The digest of the manifest that a registry got.
+    pub(crate) pushed: Option<String>,
     pub(crate) warnings: Vec<BuildWarning>,
     /// How many outputs came to us.
     pub(crate) received: usize,
@@ -305,6 +307,7 @@ impl Outcome {
                 self.image = Some(id);
                 self.names = names;
             }
+            BuildEvent::Pushed { digest, .. } => self.pushed = Some(digest),
             BuildEvent::Failed { message, excerpt, image, .. } => {
                 self.failure = Some(Failure { message, excerpt, image });
             }

@@ -85,6 +85,7 @@ impl Raw {
             }] }),
             BuildEvent::Described { .. }
             | BuildEvent::Image { .. }
+            | BuildEvent::Pushed { .. }
             | BuildEvent::Ready { .. }
             | BuildEvent::Failed { .. } => {
                 return None;

@@ -109,6 +109,7 @@ impl Steps {
             BuildEvent::Warning(_)
             | BuildEvent::Described { .. }
             | BuildEvent::Image { .. }
+            | BuildEvent::Pushed { .. }
             | BuildEvent::Ready { .. }
             | BuildEvent::Failed { .. } => Happening::Nothing,
         }
@@ -220,9 +221,10 @@ impl Steps {
         let text = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let text = clean(&text);
         if line.stage.is_empty() {
-            // Steps around the stages; what they export is no internal matter.
-            let is_export = text.starts_with("exporting") || text.starts_with("pushing");
-            return if is_export { text } else { format!("[internal] {text}") };
+            // Steps around the stages; what comes from elsewhere and goes there is no internal matter.
+            let is_told = ["exporting", "importing", "pushing"];
+            let is_told = is_told.iter().any(|word| text.starts_with(word));
+            return if is_told { text } else { format!("[internal] {text}") };
         }
         let stages: BTreeSet<&str> = self
             .list

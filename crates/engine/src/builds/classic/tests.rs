@@ -3,7 +3,7 @@
 use super::*;
 
 fn line(step: u32, text: &str) -> StepLine {
-    StepLine { step, stage: String::new(), position: 1, of: 1, text: text.to_owned() }
+    StepLine { step, stage: "0".to_owned(), position: 1, of: 1, text: text.to_owned() }
 }
 
 fn planned() -> Classic {

@@ -160,14 +160,14 @@ fn builds(records: &[Value]) -> Sum {
     sum
 }
 
-/// What images are pushed and saved from; begun downloads may go.
+/// What images are pushed and saved from: it goes with them.
 fn archives(usage: &ContentUsage) -> Sum {
     let count = |number: i64| usize::try_from(number).unwrap_or(0);
     Sum {
         total: count(usage.total_count + usage.partial_count),
         active: count(usage.total_count),
         size: usage.total_size + usage.partial_size,
-        reclaimable: usage.partial_size,
+        reclaimable: usage.reclaimable,
         share: Share::Told,
     }
 }

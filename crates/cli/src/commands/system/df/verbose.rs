@@ -77,6 +77,15 @@ fn tables(usage: &DiskUsage) -> Result<String> {
     let size = u64::try_from(super::builds(records).size).unwrap_or(0);
     text += &format!("\nBuild cache usage: {}\n\n", human_decimal(size));
     text += &table(&BUILDS, builds)?;
+    if let Some(usage) = &usage.content_usage {
+        let bytes = |bytes: i64| human_decimal(u64::try_from(bytes).unwrap_or(0));
+        text += &format!(
+            "\nLayer archives usage: {} in {} files, {} reclaimable\n",
+            bytes(usage.total_size + usage.partial_size),
+            usage.total_count + usage.partial_count,
+            bytes(usage.reclaimable),
+        );
+    }
     if let Some(logs) = &usage.logs_usage {
         text += "\nLogs space usage:\n\n";
         text += &table(&LOGS, log_rows(logs))?;
