@@ -109,11 +109,12 @@ pub(crate) struct Remotes {
 impl Remotes {
     /// Adds what a folder holds. Which folder it is, its user knows better than we do.
     pub(crate) fn add_folder(&mut self, folder: &Path) -> io::Result<()> {
-        let bytes = fs::read(folder.join(INDEX)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
+        let bytes = fs::read(folder.join(INDEX)).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
                 io::Error::new(error.kind(), format!("there is no {INDEX} in it"))
+            } else {
+                error
             }
-            _ => error,
         })?;
         self.add_index(&bytes, &Origin::Folder(folder.join("blobs")))
     }

@@ -228,7 +228,8 @@ impl Running<'_> {
                 Some(held) => writer.add_mount(&name, &id, &held.data)?,
                 // Half of what it writes would be no use to anybody.
                 None => {
-                    self.warn(step, &format!("cache mount {id} is left out: another build uses it"))
+                    let text = format!("cache mount {id} is left out: another build uses it");
+                    self.warn(step, &text);
                 }
             }
         }

@@ -75,18 +75,15 @@ impl Containers {
         let limits = live(&request.resources, &record.host_config.resources)?;
         let limits =
             Some(limits).filter(|limits| is_running && *limits != LinuxResources::default());
-        if *request != ContainerUpdateRequest::default() {
-            edited::remember(&mut record, &container.folder, request);
-        }
         let is_live = limits.is_some() || (is_running && settings_before.ports != settings.ports);
-        let unfinished = if is_live {
-            Some(Unfinished::begin(&container.folder, (request, &record))?)
-        } else {
-            None
-        };
+        let (record, unfinished) = note(container, (request, record), is_live).await?;
         let done = self.carry_out(container, limits, (record, settings)).await;
         if let Some(unfinished) = unfinished {
-            unfinished.end();
+            blocking::run(move || {
+                unfinished.end();
+                Ok(())
+            })
+            .await?;
         }
         done?;
         self.tell(container, "update");
@@ -152,6 +149,24 @@ impl Containers {
         let request = Request::Update { resources: Box::new(limits) };
         self.ask(container, "update the limits", &request).await
     }
+}
+
+/// Writes down what is about to change: in the request that the container was made by, and what is live in a note.
+async fn note(
+    container: &Container,
+    (request, mut record): (&ContainerUpdateRequest, ContainerRecord),
+    is_live: bool,
+) -> Result<(ContainerRecord, Option<Unfinished>)> {
+    let (folder, request) = (container.folder.clone(), request.clone());
+    blocking::run(move || {
+        if request != ContainerUpdateRequest::default() {
+            edited::remember(&mut record, &folder, &request);
+        }
+        let unfinished = is_live.then(|| Unfinished::begin(&folder, (&request, &record)));
+        let unfinished = unfinished.transpose()?;
+        Ok((record, unfinished))
+    })
+    .await
 }
 
 /// The configuration after the change, by dockerd's rules: what is zero or absent stays.
