@@ -55,12 +55,16 @@ fn a_folder_becomes_an_image_with_its_id_in_files() {
 fn lines_say_what_was_done_and_what_was_there() {
     let host = HOST.host();
     let mark = host.unique("mark");
-    let file = format!("FROM busybox\nRUN echo {mark}; printf no-newline\n");
+    let file = format!("ARG BASE=busybox\nFROM ${{BASE}}\nRUN echo {mark}; printf no-newline\n");
     let folder = context(&host, &[("Dockerfile", &file)]);
     let first = build(&host, &["--progress=plain", &folder]);
     first.ok();
     let lines = &first.stderr;
     assert!(lines.contains(&format!("[2/2] RUN echo {mark}")), "{lines}");
+    assert!(lines.contains("#1 [1/2] FROM docker.io/library/busybox:latest\n"), "{lines}");
+    let is_numbered = |line: &str| line.is_empty() || line.starts_with('#');
+    assert!(lines.lines().all(is_numbered), "{lines}");
+    assert!(lines.contains("#3 exporting to image\n#3 writing image sha256:"), "{lines}");
     let output = |line: &str| line.starts_with('#') && line.ends_with(&format!(" {mark}"));
     assert!(lines.lines().any(output), "{lines}");
     assert!(lines.contains(" no-newline\n") && lines.contains(" DONE "), "{lines}");
@@ -132,6 +136,30 @@ fn an_image_that_cannot_be_had_is_told_before_any_step_and_with_what_may_be_mean
         let file = format!("FROM {name}\n");
         let outcome = build(&host, &["-q", &context(&host, &[("Dockerfile", &file)])]);
         assert_eq!(outcome.code == 0, is_found, "{name}: {outcome}");
+    }
+}
+
+#[test]
+fn a_step_that_cannot_start_says_why_in_a_sentence() {
+    let host = HOST.host();
+    for (file, said) in [
+        (
+            "RUN [\"/nosuch\"]\n",
+            "failed to solve: cannot run \"/nosuch\": stat /nosuch: no such file or directory",
+        ),
+        (
+            "RUN [\"nosuch\", \"x\"]\n",
+            "failed to solve: cannot run \"nosuch x\": executable file not found in $PATH",
+        ),
+        (
+            "USER nosuch\nRUN true\n",
+            "failed to solve: cannot run \"/bin/sh -c true\": unable to find user nosuch: no matching entries in passwd file",
+        ),
+    ] {
+        let folder = context(&host, &[("Dockerfile", &format!("FROM busybox\n{file}"))]);
+        let outcome = build(&host, &["--network=none", &folder]);
+        let error = outcome.fails(1);
+        assert!(error.trim_end().ends_with(said), "{error}");
     }
 }
 

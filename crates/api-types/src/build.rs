@@ -249,8 +249,11 @@ pub struct BuildStep {
     pub position: u32,
     /// How many the stage has.
     pub of: u32,
-    /// The instruction, variables expanded.
+    /// The instruction as it stands.
     pub text: String,
+    /// What is shown instead of it: `FROM` with the base in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 }
 
 /// How a step ended.

@@ -118,8 +118,11 @@ pub struct StepLine {
     pub position: u32,
     /// See [`Self::position`].
     pub of: u32,
-    /// The instruction as it stands, variables expanded.
+    /// The instruction as it stands.
     pub text: String,
+    /// What a view as BuildKit's says instead: `FROM` with the base in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 }
 
 /// How a step ended.

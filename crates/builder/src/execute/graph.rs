@@ -117,6 +117,7 @@ impl<'a> Graph<'a> {
                 position: if is_shown { position } else { 0 },
                 of: u32::try_from(of).unwrap_or(u32::MAX),
                 text: text.to_owned(),
+                shown: (step == first).then(|| self.plan.shown_base(index)).flatten(),
             });
         }
         lines
@@ -199,6 +200,7 @@ impl<'a> Graph<'a> {
             position: 1,
             of: 1,
             text: format!("ONBUILD {trigger}"),
+            shown: None,
         };
         self.running.announce((first..).zip(triggers).map(step).collect());
         for (step, trigger) in (first..).zip(triggers) {

@@ -165,7 +165,14 @@ impl Running<'_> {
     /// Does something that belongs to no stage, as a step that people see.
     pub(crate) fn around<T>(&self, text: String, work: impl FnOnce(u32) -> Result<T>) -> Result<T> {
         let step = self.number(1);
-        self.announce(vec![StepLine { step, stage: String::new(), position: 1, of: 1, text }]);
+        self.announce(vec![StepLine {
+            step,
+            stage: String::new(),
+            position: 1,
+            of: 1,
+            text,
+            shown: None,
+        }]);
         self.tell(Event::Started { step });
         let result = work(step);
         let outcome = match &result {

@@ -54,6 +54,7 @@ impl Graph<'_> {
             position: 1,
             of: 1,
             text: format!("generating sbom using {}", sbom.generator),
+            shown: None,
         }]);
         running.tell(Event::Started { step: number });
         match self.scan_step(number, sbom, state) {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use barge_dockerfile::ast::{Dockerfile, Instruction, Located, Stage};
-use barge_types::Platform;
+use barge_types::{Platform, Reference};
 
 use crate::error::{BuildError, Result};
 use crate::request::{BuildRequest, Purpose};
@@ -98,6 +98,20 @@ impl Plan {
         let line = |stage: usize, other: usize| self.stages[stage].needs.get(&other).copied();
         let first = line(way[0], way.get(1).copied().unwrap_or(way[0])).unwrap_or_default();
         Err(at(first..=first, circular(&self.labels(&way))))
+    }
+
+    /// `FROM` of a stage with what it stands on in full, as BuildKit shows it.
+    pub(crate) fn shown_base(&self, stage: usize) -> Option<String> {
+        let base = match &self.stages[stage].base {
+            Origin::Scratch => "scratch".to_owned(),
+            Origin::Stage(other) => self.stages[*other].label.clone(),
+            Origin::Image(name) => {
+                name.parse::<Reference>().map_or_else(|_| name.clone(), |name| name.to_string())
+            }
+            // As it is called in the file: an address may have a secret in it.
+            Origin::Folder(..) | Origin::Url(_) | Origin::Layout { .. } => return None,
+        };
+        Some(format!("FROM {base}"))
     }
 
     /// The names of stages.

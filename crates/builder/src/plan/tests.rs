@@ -86,4 +86,5 @@ fn global_arguments_choose_bases_and_platforms() {
     let planned = plan(text, &request).unwrap();
     assert_eq!(planned.stages[0].base, Origin::Image("base:2".to_owned()));
     assert_eq!(planned.stages[0].platform, Platform::host());
+    assert_eq!(planned.shown_base(0).unwrap(), "FROM docker.io/library/base:2");
 }

@@ -61,6 +61,7 @@ enum StepProgress {
     Waiting,
     Started,
     Done,
+    Failed,
 }
 
 #[derive(Debug)]
@@ -192,6 +193,9 @@ impl Classic {
 
     fn end(&mut self, number: u32, outcome: &Outcome, out: &mut Vec<ProgressMessage>) {
         let is_good = matches!(outcome, Outcome::Done | Outcome::Cached);
+        if matches!(outcome, Outcome::Failed(_)) {
+            self.note(number, |step| step.progress = StepProgress::Failed);
+        }
         let is_last = self.order.last() == Some(&number);
         let Some(step) = self.steps.get_mut(&number) else { return };
         let mut lines = Vec::new();
@@ -250,7 +254,9 @@ impl Classic {
             };
             match self.progress(next) {
                 None | Some(StepProgress::Waiting) => return,
-                Some(StepProgress::Started | StepProgress::Done) => self.begin(next, out),
+                Some(StepProgress::Started | StepProgress::Done | StepProgress::Failed) => {
+                    self.begin(next, out);
+                }
             }
         }
     }
@@ -264,11 +270,18 @@ impl Classic {
         }
     }
 
-    /// A build that failed shows what its other steps said so far: the one that failed may be among them.
+    /// A build that failed shows the step that did, whatever its turn, and those of the same stage that led to it. Where none
+    /// is known to have failed, it may be any that said something.
     fn flush(&mut self, out: &mut Vec<ProgressMessage>) {
         let next = self.current.map_or(0, |current| current + 1);
+        let failed = self.steps.values().find(|step| step.progress == StepProgress::Failed);
+        let stage = failed.map(|step| step.stage.clone());
         for place in next..self.order.len() {
-            if self.steps.get(&self.order[place]).is_some_and(|step| !step.kept.is_empty()) {
+            let is_shown = self.steps.get(&self.order[place]).is_some_and(|step| match &stage {
+                Some(stage) => step.stage == *stage && step.progress != StepProgress::Waiting,
+                None => !step.kept.is_empty(),
+            });
+            if is_shown {
                 self.begin(place, out);
             }
         }

@@ -48,7 +48,7 @@ impl PushStep<'_> {
 
     fn begin(&self, step: u32, name: &Reference) {
         let text = format!("pushing {}", name.familiar());
-        let line = StepLine { step, stage: String::new(), position: 1, of: 1, text };
+        let line = StepLine { step, stage: String::new(), position: 1, of: 1, text, shown: None };
         self.teller.tell(Event::Planned { steps: vec![line] });
         self.teller.tell(Event::Started { step });
     }

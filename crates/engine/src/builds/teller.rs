@@ -9,6 +9,7 @@ use barge_builder::event::{Event, Outcome, Progress, StepLine, Warning};
 use tokio::sync::{mpsc, oneshot};
 
 use super::classic::Classic;
+use super::runner::NotStarted;
 use crate::error::{EngineError, Result};
 
 /// One line of the answer.
@@ -156,7 +157,11 @@ fn classic_words(error: &EngineError) -> (String, Option<i32>) {
         (text, Some(*code))
     } else if let BuildError::Run { source, .. } = cause {
         // As `run` says it, without the command in front.
-        (chain(&**source), None)
+        let text = match source.downcast_ref::<NotStarted>() {
+            Some(error) => error.whole(),
+            None => chain(&**source),
+        };
+        (text, None)
     } else {
         (error.message(), None)
     }
@@ -225,8 +230,8 @@ fn to_api(event: Event) -> Option<BuildEvent> {
 }
 
 fn step(line: StepLine) -> BuildStep {
-    let StepLine { step, stage, position, of, text } = line;
-    BuildStep { step, stage, position, of, text }
+    let StepLine { step, stage, position, of, text, shown } = line;
+    BuildStep { step, stage, position, of, text, shown }
 }
 
 #[cfg(test)]
@@ -241,6 +246,7 @@ mod tests {
             position: 2,
             of: 3,
             text: "RUN x".to_owned(),
+            shown: Some("s".to_owned()),
         }];
         let warning = Warning {
             rule: "R".to_owned(),

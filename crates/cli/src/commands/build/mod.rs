@@ -119,7 +119,7 @@ async fn build(session: &Session, (flags, argument): (&BuildFlags, &str)) -> Res
         }
         return Err(wrong(format!("failed to solve: {}", failure.message)));
     }
-    finish(&asked, &outcome, view)
+    finish(&asked, &outcome, (view, &mut progress))
 }
 
 /// A build, being asked for.
@@ -227,7 +227,11 @@ fn tell(failure: &Failure, progress: &BuildProgress) {
 }
 
 /// What is left to do after a build that went well: tell its result, and write it where wanted.
-fn finish(asked: &Asked<'_>, outcome: &Outcome, view: View) -> Result<()> {
+fn finish(
+    asked: &Asked<'_>,
+    outcome: &Outcome,
+    (view, progress): (View, &mut BuildProgress),
+) -> Result<()> {
     let flags = asked.flags;
     if outcome.image.is_none() && outcome.received == 0 {
         return Err(wrong("the daemon ended the build without a result"));
@@ -244,19 +248,9 @@ fn finish(asked: &Asked<'_>, outcome: &Outcome, view: View) -> Result<()> {
     match view {
         View::Quiet if !is_stdout_taken && !id.is_empty() => Streams.line(id)?,
         View::Quiet | View::RawJson => {}
-        View::Plain | View::Live => tell_image(outcome),
+        View::Plain | View::Live => progress.tell_image(outcome),
     }
     Ok(())
-}
-
-/// In BuildKit's words.
-fn tell_image(outcome: &Outcome) {
-    if let Some(id) = &outcome.image {
-        Streams.note(format!("writing image {id}"));
-    }
-    for name in &outcome.names {
-        Streams.note(format!("naming to {name}"));
-    }
 }
 
 /// Of a build, in buildx's names.

@@ -22,6 +22,7 @@ fn planned(texts: &[&str]) -> Steps {
         position: step + 1,
         of,
         text: (*text).to_owned(),
+        shown: None,
     });
     let mut all = Steps::default();
     all.apply(&BuildEvent::Planned { steps: steps.collect() }, at(0));

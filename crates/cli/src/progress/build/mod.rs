@@ -208,6 +208,25 @@ impl BuildProgress {
         self.painter.keep();
     }
 
+    /// What became of the image, in BuildKit's words.
+    pub(crate) fn tell_image(&mut self, outcome: &Outcome) {
+        let written = outcome.image.iter().map(|id| format!("writing image {id}"));
+        let named = outcome.names.iter().map(|name| format!("naming to {name}"));
+        let lines = written.chain(named);
+        match self.view {
+            View::Quiet | View::RawJson => {}
+            View::Live => lines.for_each(|line| Streams.note(line)),
+            View::Plain if outcome.image.is_none() => {}
+            View::Plain => {
+                let lines = lines.map(|line| format!("{line} done")).collect();
+                let now = self.begun.elapsed();
+                for happening in self.steps.all_of_own("exporting to image", lines, now) {
+                    self.write_plain(&happening);
+                }
+            }
+        }
+    }
+
     /// Name and output of the step that failed, as BuildKit shows them.
     pub(crate) fn failed_step(&self) -> Option<String> {
         let step = self.steps.failed()?;

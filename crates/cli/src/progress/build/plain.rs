@@ -23,6 +23,12 @@ impl Plain {
             Happening::Nothing => {}
             Happening::Begun(key) => self.head(steps, *key, &mut text),
             Happening::Wrote(key, lines) => self.lines(steps, (*key, lines), &mut text),
+            Happening::Said(key, lines) => {
+                self.head(steps, *key, &mut text);
+                for line in lines {
+                    writeln!(text, "#{} {line}", steps.number(*key)).ok();
+                }
+            }
             Happening::Moved(key, place) => {
                 self.head(steps, *key, &mut text);
                 let transfer = steps.step(*key).and_then(|step| step.transfers.get(*place));
@@ -120,6 +126,7 @@ mod tests {
             position: step + 1,
             of: 3,
             text: text.to_owned(),
+            shown: None,
         };
         let steps = vec![step(0, "FROM busybox"), step(1, "RUN make"), step(2, "COPY . .")];
         (0, BuildEvent::Planned { steps })
@@ -167,6 +174,20 @@ mod tests {
             "#1 [2/3] RUN make\n#1 ...\n\n#2 [3/3] COPY . .\n#2 ...\n\n#1 [2/3] RUN make\n\
              #1 0.000 a\n#1 0.000 b\n#1 ...\n\n#2 [3/3] COPY . .\n#2 ERROR: exit code: 1\n\n\
              #1 [2/3] RUN make\n#1 CANCELED\n"
+        );
+    }
+
+    #[test]
+    fn what_becomes_of_the_result_is_a_step_too() {
+        let (mut steps, mut plain) = (Steps::default(), Plain::default());
+        let mut shown = plain.tell(&steps, &Happening::Nothing);
+        let lines = vec!["writing image sha256:1 done".to_owned(), "naming to a:1 done".to_owned()];
+        for happening in steps.all_of_own("exporting to image", lines, at(5)) {
+            shown.push_str(&plain.tell(&steps, &happening));
+        }
+        assert_eq!(
+            shown,
+            "#1 exporting to image\n#1 writing image sha256:1 done\n#1 naming to a:1 done\n#1 DONE 0.0s\n"
         );
     }
 

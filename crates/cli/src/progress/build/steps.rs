@@ -73,6 +73,8 @@ pub(super) enum Happening {
     Begun(Key),
     /// Whole lines, with the time since the step began.
     Wrote(Key, Vec<(Duration, String)>),
+    /// Lines of ours.
+    Said(Key, Vec<String>),
     /// A transfer, by its place in the step, is complete.
     Moved(Key, usize),
     /// With the lines that had no end.
@@ -122,6 +124,17 @@ impl Steps {
         let line = BuildStep { text: text.to_owned(), ..BuildStep::default() };
         self.list.push(Step::new(key, line));
         (key, self.begin(key, now))
+    }
+
+    /// Something of ours that is over at once, and what there is to say of it.
+    pub(super) fn all_of_own(
+        &mut self,
+        text: &str,
+        lines: Vec<String>,
+        now: Duration,
+    ) -> [Happening; 3] {
+        let (key, begun) = self.begin_own(text, now);
+        [begun, Happening::Said(key, lines), self.end(key, BuildOutcome::Done, now)]
     }
 
     fn plan(&mut self, line: &BuildStep) {
@@ -218,7 +231,8 @@ impl Steps {
     /// `[build 2/5] RUN make`.
     pub(super) fn name(&self, step: &Step) -> String {
         let line = &step.line;
-        let text = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = line.shown.as_deref().unwrap_or(&line.text);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let text = clean(&text);
         if line.stage.is_empty() {
             // Steps around the stages; what comes from elsewhere and goes there is no internal matter.
@@ -369,6 +383,7 @@ mod tests {
             position,
             of: 3,
             text: "RUN a \\\n  b".to_owned(),
+            shown: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 fn line(step: u32, text: &str) -> StepLine {
-    StepLine { step, stage: "0".to_owned(), position: 1, of: 1, text: text.to_owned() }
+    StepLine { step, stage: "0".to_owned(), position: 1, of: 1, text: text.to_owned(), shown: None }
 }
 
 fn planned() -> Classic {
@@ -164,6 +164,37 @@ fn what_a_step_that_failed_out_of_turn_said_is_shown() {
         ],
     );
     assert_eq!(shown, "Step 1/4 : FROM a\nStep 4/4 : RUN d\nwhy\nno");
+}
+
+#[test]
+fn a_step_that_failed_in_silence_is_named_and_those_of_other_stages_are_not() {
+    let mut classic = Classic::new(Volume::Normal);
+    let of = |stage: &str, line: StepLine| StepLine { stage: stage.to_owned(), ..line };
+    let steps = vec![
+        of("a", line(0, "FROM a")),
+        of("a", line(1, "RUN b")),
+        of("b", line(2, "FROM c")),
+        of("b", line(3, "RUN d")),
+        of("c", line(4, "FROM e")),
+    ];
+    classic.lines(Event::Planned { steps });
+    let failed =
+        Event::Failed { message: "no".to_owned(), code: None, excerpt: String::new(), image: None };
+    let shown = text(
+        &mut classic,
+        vec![
+            Event::Started { step: 0 },
+            Event::Started { step: 4 },
+            output(4, "of another\n"),
+            done(4),
+            Event::Started { step: 2 },
+            done(2),
+            Event::Started { step: 3 },
+            Event::Ended { step: 3, outcome: Outcome::Failed("no".to_owned()) },
+            failed,
+        ],
+    );
+    assert_eq!(shown, "Step 1/5 : FROM a\nStep 3/5 : FROM c\nStep 4/5 : RUN d\nno");
 }
 
 #[test]

@@ -348,9 +348,38 @@ impl Runner for StepRunner {
         output: &mut dyn FnMut(Stream, &[u8]),
         cancel: &Cancel,
     ) -> std::result::Result<i32, RunError> {
-        Ok(self.run_step(step, output, cancel)?)
+        let ended = self.run_step(step, output, cancel);
+        ended.map_err(|error| match matches!(error, EngineError::Start { .. }) {
+            true => NotStarted(error).into(),
+            false => error.into(),
+        })
     }
 }
+
+/// A step's process that could not be started: why, in a sentence. Which programs it went through on the way is of use to
+/// clients that know `run` by it ([`Self::whole`]) and to nobody who reads a Dockerfile.
+#[derive(Debug)]
+pub(super) struct NotStarted(EngineError);
+
+impl NotStarted {
+    /// As `run` says it.
+    pub(super) fn whole(&self) -> String {
+        self.0.message()
+    }
+}
+
+impl std::fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = self.whole();
+        let EngineError::Start { message, .. } = &self.0 else { return f.write_str(&whole) };
+        let reason = message.strip_prefix("barge-runtime: ").unwrap_or(message);
+        // The command stands before it.
+        let after = reason.strip_prefix("exec: \"").and_then(|rest| rest.split_once("\": "));
+        f.write_str(after.map_or(reason, |(_, after)| after))
+    }
+}
+
+impl std::error::Error for NotStarted {}
 
 fn finished(code: i32, cancel: &Cancel) -> Result<i32> {
     if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(code) }
