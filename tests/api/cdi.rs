@@ -84,3 +84,24 @@ fn what_nobody_describes_is_refused_in_dockers_words() {
         .fails_saying(125, "could not select device driver \"tpu\" with capabilities: [[gpu]]");
     run(&["--gpus", "5"]).fails_saying(125, "unresolvable CDI devices example.com/gpu=1");
 }
+
+#[test]
+fn a_build_step_has_the_devices_that_it_names_and_leaves_nothing_of_them() {
+    let (host, _folder) = host();
+    let text = "FROM busybox\nRUN --device=example.com/widget=one,required --device=example.com/none=x \
+                (echo $WIDGETS; (: < /dev/widget) && echo opened; ls /opt/widget | head -1) >/seen\n";
+    let build = |allow: &[&str], text: &str| {
+        let arguments =
+            [&["build", "-q", "--network=none", "-t", "device"], allow, &["-"]].concat();
+        host.run_with_input(Client::Barge, &arguments, text.as_bytes())
+    };
+    let all = ["--allow", "device"];
+    build(&["--allow", "device=example.com/widget=one"], text)
+        .fails_saying(1, "device example.com/none=x is not allowed");
+    build(&all, text).ok();
+    let run = ["run", "--rm", "--network", "none", "device", "sh", "-c"];
+    let seen = host.barge(&[&run[..], &["cat /seen; ls -d /opt /dev/widget 2>/dev/null"]].concat());
+    assert_eq!(seen.stdout, "yes\nopened\ngpu.json\n");
+    let text = "FROM busybox\nRUN --device=example.com/widget=two,required true\n";
+    build(&all, text).fails_saying(1, "unresolvable CDI devices example.com/widget=two");
+}

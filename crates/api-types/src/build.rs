@@ -42,7 +42,7 @@ pub struct BuildInputs {
     /// `--attest`: parameters by type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attestations: BTreeMap<String, BTreeMap<String, String>>,
-    /// `--allow`: `security.insecure`, `network.host`.
+    /// `--allow`: `security.insecure`, `network.host`, `device[=NAME]`.
     pub allow: Vec<String>,
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub source_date_epoch: Option<i64>,

@@ -45,6 +45,8 @@ pub struct BuildRequest {
     pub network: StepNetwork,
     /// `--allow security.insecure`.
     pub allows_insecure: bool,
+    /// `--allow device`.
+    pub devices: AllowedDevices,
     /// `--add-host`.
     pub extra_hosts: Vec<String>,
     /// Of every step.
@@ -69,6 +71,18 @@ pub struct BuildRequest {
     pub sbom: Option<Sbom>,
     /// What the main context was fetched from, when it is not the client's.
     pub origin: Option<Material>,
+}
+
+/// Which devices steps may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AllowedDevices {
+    /// None.
+    #[default]
+    None,
+    /// `device=NAME`: these.
+    Named(Vec<String>),
+    /// `device`: all.
+    All,
 }
 
 /// Arguments that BuildKit knows without any `ARG`.

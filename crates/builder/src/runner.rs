@@ -72,12 +72,23 @@ pub struct RunStep {
     pub network: StepNetwork,
     /// What the process may.
     pub security: StepSecurity,
+    /// Devices by their CDI names.
+    pub devices: Vec<StepDevice>,
     /// The host's name inside.
     pub hostname: String,
     /// `name:address` lines for `/etc/hosts`.
     pub extra_hosts: Vec<String>,
     /// Of the request.
     pub limits: Limits,
+}
+
+/// A device that a step asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepDevice {
+    /// `vendor/class=name`; `vendor/class` for any one of the class, `vendor/class=*` for all.
+    pub name: String,
+    /// Whether the step fails without it.
+    pub is_required: bool,
 }
 
 /// Something of the host inside of a step.

@@ -153,7 +153,16 @@ pub struct Run {
     /// `--security`: `sandbox`, `insecure`.
     pub security: Option<String>,
     /// `--device`.
-    pub devices: Vec<String>,
+    pub devices: Vec<DeviceFlag>,
+}
+
+/// `--device` of a `RUN`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFlag {
+    /// `vendor/class=name`; `vendor/class` for any one of the class, `vendor/class=*` for all.
+    pub name: String,
+    /// `required`: the step fails without it.
+    pub is_required: bool,
 }
 
 /// A document inside of the file.

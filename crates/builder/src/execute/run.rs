@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use barge_dockerfile::ast::{Command, Run};
+use barge_dockerfile::ast::{Command, DeviceFlag, Run};
 
 use super::graph::Graph;
 use super::layer::LayerWork;
@@ -13,7 +13,8 @@ use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome};
 use crate::metadata;
-use crate::runner::{RunStep, StepNetwork, StepSecurity, Stream};
+use crate::request::AllowedDevices;
+use crate::runner::{RunStep, StepDevice, StepNetwork, StepSecurity, Stream};
 
 /// Where the script of a heredoc with an interpreter of its own is, as BuildKit has it.
 const SCRIPTS: &str = "/dev/pipes";
@@ -42,6 +43,7 @@ impl Graph<'_> {
             self.note(|evidence| evidence.has_network = true);
         }
         let security = self.security(run)?;
+        let devices = self.devices(run)?;
         let mounts = self.mounts(state, stage, (number, run))?;
         let env = state.process_env();
         let user = metadata::inner(&mut state.config).user.clone();
@@ -64,8 +66,9 @@ impl Graph<'_> {
             .word(match security {
                 StepSecurity::Sandbox => "sandbox",
                 StepSecurity::Insecure => "insecure",
-            })
-            .finish();
+            });
+        let names = devices.iter().map(|device| device.name.as_str());
+        let key = if devices.is_empty() { key } else { key.words(names) }.finish();
         let step = RunStep {
             args: plan.args.clone(),
             env: self.whole_env(env),
@@ -73,6 +76,7 @@ impl Graph<'_> {
             user,
             network,
             security,
+            devices,
             hostname: hostname.unwrap_or(HOSTNAME).to_owned(),
             extra_hosts: self.running.request.extra_hosts.clone(),
             limits: self.running.request.limits.clone(),
@@ -104,11 +108,6 @@ impl Graph<'_> {
     }
 
     fn security(&self, run: &Run) -> Result<StepSecurity> {
-        if let Some(device) = run.devices.first() {
-            return Err(BuildError::Unsupported(format!(
-                "RUN --device={device} (the Container Device Interface)"
-            )));
-        }
         match run.security.as_deref() {
             None | Some("" | "sandbox") => Ok(StepSecurity::Sandbox),
             Some("insecure") if self.running.request.allows_insecure => Ok(StepSecurity::Insecure),
@@ -117,6 +116,26 @@ impl Graph<'_> {
             )),
             Some(other) => Err(BuildError::Invalid(format!("security {other:?} is not valid"))),
         }
+    }
+
+    /// What is named in the file may be whatever the host has: as with BuildKit, who builds has to agree.
+    fn devices(&self, run: &Run) -> Result<Vec<StepDevice>> {
+        let allowed = &self.running.request.devices;
+        let device = |flag: &DeviceFlag| {
+            let name = flag.name.clone();
+            let is_allowed = match allowed {
+                AllowedDevices::None => false,
+                AllowedDevices::Named(names) => names.contains(&name),
+                AllowedDevices::All => true,
+            };
+            if !is_allowed {
+                return Err(BuildError::Invalid(format!(
+                    "device {name} is not allowed: build with --allow device={name}"
+                )));
+            }
+            Ok(StepDevice { name, is_required: flag.is_required })
+        };
+        run.devices.iter().map(device).collect()
     }
 
     fn process(&self, number: u32, root: &Path, step: (&RunStep, Prepared)) -> Result<()> {

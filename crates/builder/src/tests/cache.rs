@@ -4,10 +4,36 @@ use std::sync::Arc;
 
 use super::{Workshop, workshop};
 use crate::event::{Event, Outcome};
-use crate::runner::Cancel;
+use crate::request::AllowedDevices;
+use crate::runner::{Cancel, StepDevice};
 use crate::{BuildError, PruneOptions};
 
 const LINES: &str = "FROM busybox\nRUN echo a >/a\nRUN echo b >/b\nWORKDIR /w\n";
+
+#[test]
+fn a_step_has_only_devices_that_are_allowed_and_they_are_part_of_what_it_is() {
+    let workshop = workshop();
+    let mut request =
+        workshop.request("FROM busybox\nRUN --device=vendor.com/kind=one,required true\n");
+    let allowed = |name: &str| AllowedDevices::Named(vec![name.to_owned()]);
+    for devices in [AllowedDevices::None, allowed("vendor.com/kind=two")] {
+        request.devices = devices;
+        let error = workshop.build(&request).unwrap_err().chain();
+        assert_eq!(
+            error,
+            "device vendor.com/kind=one is not allowed: build with --allow device=vendor.com/kind=one"
+        );
+    }
+    for devices in [AllowedDevices::All, allowed("vendor.com/kind=one")] {
+        request.devices = devices;
+        workshop.image(&request);
+    }
+    assert_eq!(workshop.runs(), 1);
+    let device = StepDevice { name: "vendor.com/kind=one".to_owned(), is_required: true };
+    assert_eq!(workshop.runner.steps.lock().unwrap()[0].devices, [device]);
+    workshop.image(&workshop.request("FROM busybox\nRUN true\n"));
+    assert_eq!(workshop.runs(), 1);
+}
 
 #[test]
 fn a_second_build_runs_nothing_even_after_a_restart() {

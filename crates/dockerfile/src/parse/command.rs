@@ -2,7 +2,7 @@
 
 use super::flags::{Flags, Kind};
 use super::words::Json;
-use super::{Checked, Problem, mount, words};
+use super::{Checked, Problem, device, mount, words};
 use crate::ast::{Command, Heredoc, Run};
 use crate::suggest::suggest;
 
@@ -44,8 +44,11 @@ pub(super) fn run(
         mounts: Vec::new(),
         network: one_of(&flags, "network", &NETWORKS)?,
         security: one_of(&flags, "security", &SECURITIES)?,
-        devices: flags.list("device"),
+        devices: Vec::new(),
     };
+    for text in flags.list("device") {
+        run.devices.push(device::parse(&text)?);
+    }
     for text in flags.list("mount") {
         run.mounts.push(mount::parse_mount(&text).map_err(mount::MountError::into_problem)?);
     }

@@ -1,6 +1,7 @@
 //! A Dockerfile's text becomes types: lines, then instructions, then stages.
 
 mod command;
+mod device;
 mod directives;
 mod duration;
 pub(crate) mod flags;

@@ -15,8 +15,8 @@ use barge_api_types::{BuildCacheRemote, BuildContext, BuildInputs, NamedBuildCon
 use barge_archive::compression::Compression;
 use barge_builder::BuildRequest;
 use barge_builder::request::{
-    CacheExport, CacheMode, CacheRemote, Context, DockerfileSource, NamedContext, OnFailure,
-    Purpose, Secret,
+    AllowedDevices, CacheExport, CacheMode, CacheRemote, Context, DockerfileSource, NamedContext,
+    OnFailure, Purpose, Secret,
 };
 use barge_image::LayoutName;
 use barge_types::Reference;
@@ -283,9 +283,17 @@ fn export(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<C
 fn allow(entitlement: &str, request: &mut BuildRequest) -> Result<()> {
     match entitlement {
         "security.insecure" => request.allows_insecure = true,
+        "device" => request.devices = AllowedDevices::All,
         // Always allowed, as in Docker's classic builder.
         "network.host" => {}
-        other => return Err(invalid(format!("unknown entitlement {other:?}"))),
+        other => match (other.strip_prefix("device="), &mut request.devices) {
+            (Some(_), AllowedDevices::All) => {}
+            (Some(name), AllowedDevices::Named(names)) => names.push(name.to_owned()),
+            (Some(name), AllowedDevices::None) => {
+                request.devices = AllowedDevices::Named(vec![name.to_owned()]);
+            }
+            (None, _) => return Err(invalid(format!("unknown entitlement {other:?}"))),
+        },
     }
     Ok(())
 }

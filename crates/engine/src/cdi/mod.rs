@@ -94,6 +94,20 @@ impl Cdi {
         Ok(())
     }
 
+    /// The full names that one of a Dockerfile means: itself, all of its class (`vendor/class=*`), or any one of it
+    /// (`vendor/class`), as in BuildKit; none for what nobody describes.
+    pub(crate) fn named(&self, name: &str) -> Result<Vec<String>> {
+        let known = self.read()?;
+        let (class, device) = name.split_once('=').unwrap_or((name, ""));
+        let of_class = known.devices.keys().filter(|known| {
+            known.split_once('=').is_some_and(|(kind, own)| {
+                kind == class && (matches!(device, "" | "*") || own == device)
+            })
+        });
+        let most = if device == "*" { usize::MAX } else { 1 };
+        Ok(of_class.take(most).cloned().collect())
+    }
+
     fn read(&self) -> Result<Known> {
         let mut known = Known::default();
         for (number, folder) in self.folders.iter().enumerate() {

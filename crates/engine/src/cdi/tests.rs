@@ -131,3 +131,13 @@ fn what_cannot_be_given_is_refused_by_name() {
         "could not select device driver \"tpu\" with capabilities: []"
     );
 }
+
+#[test]
+fn a_dockerfile_names_a_device_its_class_or_all_of_it() {
+    let folders = Folders::with(&[("etc/gpu.json", GPU)]);
+    let named = |name: &str| folders.cdi().named(name).unwrap();
+    assert_eq!(named("nvidia.com/gpu=all"), ["nvidia.com/gpu=all"]);
+    assert_eq!(named("nvidia.com/gpu"), ["nvidia.com/gpu=0"]);
+    assert_eq!(named("nvidia.com/gpu=*"), ["nvidia.com/gpu=0", "nvidia.com/gpu=all"]);
+    assert!(named("nvidia.com/gpu=1").is_empty() && named("nvidia.com").is_empty());
+}

@@ -15,7 +15,7 @@ pub(super) struct BuildFlags {
     /// Add a custom host-to-IP mapping (format: "host:ip")
     #[arg(long, value_name = "strings", value_parser = extra_host)]
     pub(super) add_host: Vec<String>,
-    /// Allow extra privileged entitlement (e.g., "network.host", "security.insecure")
+    /// Allow extra privileged entitlement (e.g., "network.host", "security.insecure", "device")
     #[arg(long, value_name = "stringArray")]
     pub(super) allow: Vec<String>,
     /// Add annotation to the image

@@ -207,9 +207,10 @@ fn refuse(flags: &BuildFlags) -> Result<()> {
         return Err(wrong(format!("--on-failure {}: there is only \"shell\"", flags.on_failure)));
     }
     for what in &flags.allow {
-        if !matches!(what.as_str(), "network.host" | "security.insecure") {
+        let is_known = matches!(what.as_str(), "network.host" | "security.insecure" | "device");
+        if !is_known && !what.starts_with("device=") {
             return Err(wrong(format!(
-                "--allow {what}: there are \"network.host\" and \"security.insecure\""
+                "--allow {what}: there are \"network.host\", \"security.insecure\" and \"device[=NAME]\""
             )));
         }
     }

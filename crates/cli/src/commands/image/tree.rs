@@ -79,8 +79,9 @@ fn lines(image: &ImageSummary) -> Vec<Line> {
         image.manifests.iter().filter(|manifest| is_shown(manifest)).collect();
     let any_used = image.containers > 0 || shown.iter().any(|manifest| is_used(manifest));
     let content = image.manifests.iter().map(|manifest| manifest.size.content).sum();
-    let figures =
-        [short_id(&image.id).to_owned(), human(image.size), human(content), mark(any_used)];
+    // Of one that was built here there is no archive yet: `save` or `push` makes it.
+    let content = if image.manifests.is_empty() { "-".to_owned() } else { human(content) };
+    let figures = [short_id(&image.id).to_owned(), human(image.size), content, mark(any_used)];
     let mut names = names(image);
     let last = names.pop().unwrap_or("<untagged>");
     let mut lines: Vec<Line> =
@@ -191,7 +192,7 @@ mod tests {
              multi:1.0           111111111111          7MB            2MB   U\n\
              ├─ linux/amd64      aaaaaaaaaaaa        3.5MB            1MB   U\n\
              └─ linux/arm64/v8   aaaaaaaaaaaa        3.5MB            1MB\n\n\
-             plain:latest        444444444444       99.1MB             0B\n\n";
+             plain:latest        444444444444       99.1MB              -\n\n";
         assert_eq!(show(&images, Unnamed::Hidden), shown);
         assert!(show(&images, Unnamed::Shown).contains("<untagged>"));
     }

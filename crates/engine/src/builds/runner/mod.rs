@@ -3,6 +3,7 @@
 //! A step has no record beside the one by which it is ended after a crash of the daemon; nothing lists it and nothing
 //! keeps its output. The builder mounts its files before and takes the mount away after.
 
+mod devices;
 mod frames;
 mod spec;
 mod stubs;
@@ -27,6 +28,7 @@ use barge_types::ContainerId;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use self::devices::Devices;
 use self::frames::Frames;
 use self::spec::{Place, Plan};
 use self::stubs::Stubs;
@@ -59,6 +61,7 @@ struct Going<'a> {
     id: &'a ContainerId,
     step: &'a RunStep,
     plan: &'a Plan,
+    devices: Devices<'a>,
     folder: PathBuf,
     cgroup: String,
 }
@@ -108,9 +111,11 @@ impl StepRunner {
         let plan = Plan::new(&id, step, (&self.containers.defaults, &self.containers.machine))?;
         let folder = self.folder.join(id.as_str());
         let cgroup = plan.cgroup(&self.containers.defaults);
-        let going = Going { id: &id, step, plan: &plan, folder, cgroup };
+        let devices = Devices::find(&self.containers.cdi, step)?;
+        let points = devices.mount_points()?;
+        let going = Going { id: &id, step, plan: &plan, devices, folder, cgroup };
         // Dropped last: mount points go after what was mounted on them.
-        let _stubs = Stubs::make(&step.rootfs)?;
+        let _stubs = Stubs::make(&step.rootfs, &points)?;
         // Undone at the end whether it went well or not.
         let mut undo = Rollback::default();
         self.make_folder(&going.folder, &mut undo)?;
@@ -182,9 +187,11 @@ impl StepRunner {
             stderr: true,
         }));
         let place = Place { files: &going.folder, cgroup: &going.cgroup };
+        let mut spec = going.plan.spec(going.step, place)?;
+        going.devices.add(&mut spec)?;
         let create = Create {
             id: going.id.to_string(),
-            spec: Box::new(going.plan.spec(going.step, place)?),
+            spec: Box::new(spec),
             stdio: StdioConfig { stdin: StdinMode::Null, terminal: None },
             log: LogConfig {
                 driver: "none".to_owned(),

@@ -66,8 +66,8 @@ impl Times {
 }
 
 impl Stubs {
-    /// Makes what is missing below a mounted root.
-    pub(super) fn make(rootfs: &Path) -> Result<Self> {
+    /// Makes what is missing below a mounted root; `more` are points of the step's own, and whether each is a folder.
+    pub(super) fn make(rootfs: &Path, more: &[(PathBuf, bool)]) -> Result<Self> {
         let failed = |path: &str| EngineError::io("make a mount point at", rootfs.join(path));
         let root = openat2::open_root(rootfs).map_err(EngineError::io("open", rootfs))?;
         let mut stubs = Self::default();
@@ -76,6 +76,14 @@ impl Stubs {
         }
         for path in FILES {
             stubs.file(&root, Path::new(path), LINKS).map_err(failed(path))?;
+        }
+        for (path, is_folder) in more {
+            let inside = normal(path);
+            let made = match is_folder {
+                true => stubs.folder(&root, &inside, LINKS),
+                false => stubs.file(&root, &inside, LINKS),
+            };
+            made.map_err(EngineError::io("make a mount point at", path))?;
         }
         Ok(stubs)
     }
@@ -245,7 +253,7 @@ mod tests {
         fs::create_dir(root.path().join("etc")).unwrap();
         fs::write(root.path().join("etc/hosts"), "own").unwrap();
         let before = (listing(root.path()), fs::metadata(root.path().join("etc")).unwrap());
-        let stubs = Stubs::make(root.path()).unwrap();
+        let stubs = Stubs::make(root.path(), &[]).unwrap();
         for path in FOLDERS.iter().chain(&FILES) {
             assert!(root.path().join(path).exists(), "{path}");
         }
@@ -257,9 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn points_of_the_steps_own_go_with_their_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let points = [("/usr/lib/driver/x.so".into(), false), ("/opt/vendor".into(), true)];
+        let stubs = Stubs::make(root.path(), &points).unwrap();
+        assert!(root.path().join("usr/lib/driver/x.so").is_file());
+        assert!(root.path().join("opt/vendor").is_dir());
+        drop(stubs);
+        assert_eq!(listing(root.path()), Vec::<String>::new());
+    }
+
+    #[test]
     fn what_a_step_wrote_stays() {
         let root = tempfile::tempdir().unwrap();
-        let stubs = Stubs::make(root.path()).unwrap();
+        let stubs = Stubs::make(root.path(), &[]).unwrap();
         fs::write(root.path().join("etc/passwd"), "x").unwrap();
         fs::remove_file(root.path().join("etc/hostname")).unwrap();
         fs::write(root.path().join("etc/hostname"), "mine").unwrap();
@@ -274,20 +293,20 @@ mod tests {
         symlink("../../run/resolve/stub.conf", root.path().join("etc/resolv.conf")).unwrap();
         symlink("/etc/loop", root.path().join("etc/loop")).unwrap();
         let before = listing(root.path());
-        let stubs = Stubs::make(root.path()).unwrap();
+        let stubs = Stubs::make(root.path(), &[]).unwrap();
         assert!(root.path().join("run/resolve/stub.conf").is_file());
         drop(stubs);
         assert_eq!(listing(root.path()), before);
         fs::remove_file(root.path().join("etc/resolv.conf")).unwrap();
         symlink("loop", root.path().join("etc/resolv.conf")).unwrap();
-        Stubs::make(root.path()).unwrap_err();
+        Stubs::make(root.path(), &[]).unwrap_err();
     }
 
     #[test]
     fn a_step_that_puts_a_link_in_the_way_leads_the_removal_nowhere() {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(outside.path().join("hosts"), "").unwrap();
-        let stubs = Stubs::make(root.path()).unwrap();
+        let stubs = Stubs::make(root.path(), &[]).unwrap();
         fs::rename(root.path().join("etc"), root.path().join("moved")).unwrap();
         symlink(outside.path(), root.path().join("etc")).unwrap();
         drop(stubs);
