@@ -1,5 +1,6 @@
 //! `RUN`.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use barge_dockerfile::ast::{Command, DeviceFlag, Run};
@@ -11,7 +12,7 @@ use super::state::StageState;
 use super::text::Utf8;
 use crate::cache::key::KeyMaker;
 use crate::error::{BuildError, Result};
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Outcome, Warning};
 use crate::metadata;
 use crate::request::AllowedDevices;
 use crate::runner::{RunStep, StepDevice, StepNetwork, StepSecurity, Stream};
@@ -142,12 +143,30 @@ impl Graph<'_> {
         let (step, mut prepared) = step;
         let mut step = step.clone();
         root.clone_into(&mut step.rootfs);
+        let (before, command) = (root_of(root)?, step.args.join(" "));
         step.mounts = prepared.take_mounts();
         step.env.extend(prepared.take_env());
         let ended = self.run_process(number, step);
         let cleared = prepared.clear();
+        if ended.is_ok() && root_of(root)? != before {
+            self.warn_of_root(&command);
+        }
         // Why it failed is more than what was left of it.
         ended.and(cleared)
+    }
+
+    /// Overlay file systems take the root's mode and owner from the topmost layer, and an image has no place for them that
+    /// Docker would heed: both of its builders forget them without a word.
+    fn warn_of_root(&self, command: &str) {
+        self.running.tell(Event::Warning(Warning {
+            rule: "RootFolderChanged".to_owned(),
+            description: "No image keeps the mode and the owner of the root folder".to_owned(),
+            detail: format!(
+                "what {command:?} changed of the mode or the owner of / is lost: as with Docker, no image keeps it"
+            ),
+            url: String::new(),
+            line: 0,
+        }));
     }
 
     /// Runs a process to its end and tells what it writes.
@@ -181,6 +200,12 @@ impl Graph<'_> {
             Err(source) => Err(BuildError::Run { command, source }),
         }
     }
+}
+
+/// Mode and owner of a mounted root.
+fn root_of(root: &Path) -> Result<(u32, u32, u32)> {
+    let found = std::fs::metadata(root).map_err(BuildError::io("look at", root))?;
+    Ok((found.mode(), found.uid(), found.gid()))
 }
 
 fn network(run: &Run, of_the_build: StepNetwork) -> Result<StepNetwork> {

@@ -154,3 +154,16 @@ fn checks_warn_and_fail_only_where_the_dockerfile_says_so() {
     let error = workshop.build(&request).unwrap_err().to_string();
     assert_eq!(error, "lint violation found for rules: JSONArgsRecommended");
 }
+
+#[test]
+fn a_changed_root_folder_is_warned_of_since_no_image_keeps_it() {
+    let workshop = workshop();
+    let warned = |command: &str| {
+        workshop.image(&workshop.request(&format!("FROM busybox\nRUN {command}\n")));
+        let events = workshop.events.take();
+        let of_root = |event: &Event| matches!(event, Event::Warning(warning) if warning.rule == "RootFolderChanged");
+        events.iter().any(of_root)
+    };
+    assert!(warned("chmod 711 /"));
+    assert!(!warned("mkdir /new && chmod 711 /new"));
+}
