@@ -36,6 +36,7 @@ mod network;
 mod quickstart;
 mod recovery;
 mod registry;
+mod remap;
 mod restarts;
 mod silent_shims;
 mod soak;

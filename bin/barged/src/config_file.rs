@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn keys_of_dockerd_that_are_missing_say_so() {
-        for key in ["userns-remap", "host-gateway-ips", "features"] {
+        for key in ["raw-logs", "host-gateway-ips", "features"] {
             let error = parse(&format!(r#"{{"{key}":null}}"#)).unwrap_err();
             assert!(matches!(error, ConfigFileError::NotSupported(_)), "{error}");
         }

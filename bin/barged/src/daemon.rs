@@ -52,8 +52,10 @@ pub(crate) async fn run(
     tokio::spawn(crate::idle::watch());
     let stop = signals.until_stop(reloading);
     let builds = std::sync::Arc::clone(&engine.builds);
+    let open = engine.clone();
     barge_api_server::serve(engine, listeners, stop).await;
     builds.end().await;
+    open.close();
     tracing::info!("Daemon shutdown complete");
     Ok(())
 }

@@ -35,6 +35,7 @@ pub(crate) fn from(settings: &Settings) -> anyhow::Result<EngineConfig> {
     settings.registries.check()?;
     config.registries.clone_from(&settings.registries);
     config.labels.clone_from(&settings.labels);
+    config.userns_remap.clone_from(&settings.isolation.userns_remap);
     config.runtimes.clone_from(&settings.runtimes.runtimes);
     config.default_runtime.clone_from(&settings.runtimes.default);
     if !settings.runtimes.cdi_folders.is_empty() {

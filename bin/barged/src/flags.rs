@@ -162,7 +162,7 @@ pub(crate) struct Flags {
 }
 
 /// Flags of dockerd that barge does not have. All of them are for things of later versions, or that it will not do.
-pub(crate) const NOT_SUPPORTED: [&str; 41] = [
+pub(crate) const NOT_SUPPORTED: [&str; 40] = [
     "allow-direct-routing",
     "allow-nondistributable-artifacts",
     "api-cors-header",
@@ -200,7 +200,6 @@ pub(crate) const NOT_SUPPORTED: [&str; 41] = [
     "tlskey",
     "tlsverify",
     "userland-proxy-path",
-    "userns-remap",
     "graph",
     "cluster-store",
     "cluster-advertise",

@@ -24,6 +24,9 @@ pub(crate) struct IsolationFlags {
     /// Seccomp profile of containers: a file, unconfined or builtin (default builtin)
     #[arg(long, value_name = "PROFILE")]
     pub(crate) seccomp_profile: Option<String>,
+    /// Give containers other ids on the host, from the ranges in /etc/subuid and /etc/subgid: default, or a user and optionally its group (USER:GROUP, UID:GID)
+    #[arg(long, value_name = "USER")]
+    pub(crate) userns_remap: Option<String>,
     /// Period in microseconds of the containers' real-time budget (cgroup v1)
     #[arg(long, value_name = "MICROSECONDS")]
     pub(crate) cpu_rt_period: Option<u64>,
@@ -33,7 +36,8 @@ pub(crate) struct IsolationFlags {
 }
 
 /// The keys of the configuration file.
-pub(crate) const KEYS: [&str; 7] = [
+pub(crate) const KEYS: [&str; 8] = [
+    "userns-remap",
     "default-ipc-mode",
     "default-cgroupns-mode",
     "init",
@@ -52,6 +56,7 @@ pub(crate) struct IsolationSettings {
     /// Security options of containers.
     pub(crate) security: Vec<String>,
     pub(crate) realtime: RealtimeBudget,
+    pub(crate) userns_remap: String,
 }
 
 impl IsolationFlags {
@@ -66,6 +71,7 @@ impl IsolationFlags {
         conflicts.one("init", &mut self.init, file.init);
         conflicts.one("no-new-privileges", &mut self.no_new_privileges, file.no_new_privileges);
         conflicts.one("seccomp-profile", &mut self.seccomp_profile, file.seccomp_profile);
+        conflicts.one("userns-remap", &mut self.userns_remap, file.userns_remap);
         conflicts.one("cpu-rt-period", &mut self.cpu_rt_period, file.cpu_rt_period);
         conflicts.one("cpu-rt-runtime", &mut self.cpu_rt_runtime, file.cpu_rt_runtime);
     }
@@ -100,6 +106,7 @@ impl IsolationFlags {
             cgroupns_mode: cgroupns_mode.to_owned(),
             init: self.init == Some(true),
             security: self.security()?,
+            userns_remap: self.userns_remap.clone().unwrap_or_default(),
             realtime: RealtimeBudget {
                 period: self.cpu_rt_period.unwrap_or_default(),
                 runtime: self.cpu_rt_runtime.unwrap_or_default(),

@@ -11,6 +11,7 @@ mod digester;
 mod error;
 pub mod extract;
 mod holes;
+pub mod owners;
 pub mod pack;
 pub mod path;
 mod read_ahead;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use crate::changes::{Change, ChangeKind};
 use crate::error::{ArchiveError, Result};
 use crate::holes::stored_parts;
+use crate::owners::Owners;
 use crate::path;
 use crate::tar::{EntryKind, Header, Segment, Writer};
 use crate::tree::{self, Marks, Node, View};
@@ -117,9 +118,10 @@ pub fn changes(
     packer.finish()
 }
 
-pub(crate) struct Packer<W: Write> {
+pub(crate) struct Packer<'a, W: Write> {
     writer: Writer<W>,
     options: PackOptions,
+    owners: Option<Owners<'a>>,
     packed: Packed,
     /// What the archive calls the root; nothing where names begin below it.
     name: Vec<u8>,
@@ -127,7 +129,7 @@ pub(crate) struct Packer<W: Write> {
     links: HashMap<(u64, u64), Vec<u8>>,
 }
 
-impl<W: Write> Packer<W> {
+impl<'a, W: Write> Packer<'a, W> {
     fn new(options: &PackOptions, out: W) -> Self {
         Self::named(b"", options, out)
     }
@@ -136,7 +138,12 @@ impl<W: Write> Packer<W> {
     pub(crate) fn named(name: &[u8], options: &PackOptions, out: W) -> Self {
         let (writer, links) = (Writer::new(out), HashMap::new());
         let (options, packed) = (*options, Packed::default());
-        Self { writer, options, packed, name: name.to_vec(), links }
+        Self { writer, options, owners: None, packed, name: name.to_vec(), links }
+    }
+
+    /// Tells other owners than the files have.
+    pub(crate) fn with_owners(self, owners: Option<Owners<'a>>) -> Self {
+        Self { owners, ..self }
     }
 
     pub(crate) fn finish(self) -> Result<Packed> {
@@ -176,6 +183,9 @@ impl<W: Write> Packer<W> {
             Err(error) => return Err(error),
         };
         header.path = self.path(node.path);
+        if let Some(owners) = self.owners {
+            owners.apply(&mut header)?;
+        }
         header.mtime.nanoseconds = 0;
         header.mtime.seconds = self.seconds(header.mtime.seconds);
         match header.kind {

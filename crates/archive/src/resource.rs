@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
 use crate::error::{ArchiveError, Result};
+use crate::owners::Owners;
 use crate::pack::{PackOptions, Packed, Packer};
 pub use crate::tree::Descends;
 use crate::tree::{self, Marks, Node};
@@ -49,14 +50,14 @@ impl Resource {
     }
 
     /// Writes it as `name`: as `.` or `/`, names in it begin so. Of a folder in it that `descends` does not want, only
-    /// the entry is written.
+    /// the entry is written. `owners` says whom the archive names in the place of those who own the files.
     pub fn pack(
         &self,
         name: &[u8],
-        (options, descends): (&PackOptions, Descends<'_>),
+        (options, descends, owners): (&PackOptions, Descends<'_>, Option<Owners<'_>>),
         out: impl Write,
     ) -> Result<Packed> {
-        let mut packer = Packer::named(name, options, out);
+        let mut packer = Packer::named(name, options, out).with_owners(owners);
         match self {
             Self::Folder(fd) => folder(&mut packer, fd, descends)?,
             Self::Name { folder, name, stat } => {
@@ -68,7 +69,11 @@ impl Resource {
     }
 }
 
-fn folder<W: Write>(packer: &mut Packer<W>, fd: &OwnedFd, descends: Descends<'_>) -> Result<()> {
+fn folder<W: Write>(
+    packer: &mut Packer<'_, W>,
+    fd: &OwnedFd,
+    descends: Descends<'_>,
+) -> Result<()> {
     // One that is only for looking up cannot be read.
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -94,7 +99,7 @@ mod tests {
         let mut tar = Vec::new();
         let options = PackOptions::default();
         let wanted = |fd: BorrowedFd<'_>| Ok(rustix::fs::fstat(fd)?.st_mode & 0o7777 != 0o700);
-        resource.pack(name.as_bytes(), (&options, &wanted), &mut tar).unwrap();
+        resource.pack(name.as_bytes(), (&options, &wanted, None), &mut tar).unwrap();
         let mut reader = Reader::new(&tar[..]);
         let mut names = Vec::new();
         while let Some(entry) = reader.next_entry().unwrap() {

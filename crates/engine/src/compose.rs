@@ -24,6 +24,7 @@ use crate::events::Events;
 use crate::images::{Builtin, Images};
 use crate::networks::Networks;
 use crate::registries::{Registries, RegistryOptions};
+use crate::remap::Remap;
 use crate::runtimes::{RuntimeConfig, Runtimes};
 use crate::seccomp::SeccompFilters;
 use crate::shims::Programs;
@@ -56,6 +57,8 @@ pub struct EngineConfig {
     pub cdi_folders: Vec<String>,
     /// The daemon's labels.
     pub labels: Vec<String>,
+    /// Whose ranges of ids containers get: `default`, a user, or a user and a group; empty leaves ids as they are.
+    pub userns_remap: String,
     /// Whether it logs more.
     pub debug: bool,
 }
@@ -89,6 +92,7 @@ impl EngineConfig {
             default_runtime: String::new(),
             cdi_folders: cdi::FOLDERS.map(str::to_owned).to_vec(),
             labels: Vec::new(),
+            userns_remap: String::new(),
             debug: false,
         }
     }
@@ -125,6 +129,13 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Takes away what only the daemon itself needs mounted.
+    pub fn close(&self) {
+        if let Some(remap) = &self.containers.remap {
+            remap.close();
+        }
+    }
+
     fn open_stores(config: EngineConfig) -> Result<Self> {
         // Layers hold files of every user; nobody but root walks in.
         make_root(&config.data_root, 0o710)?;
@@ -139,6 +150,7 @@ impl Engine {
         for damaged in volume_store.damaged().iter().chain(controller.damaged()) {
             tracing::error!(kept = %damaged.kept.display(), cause = damaged.cause, "cannot read a record: it is set aside");
         }
+        let remap = Remap::open(&config.userns_remap, &config.exec_root, &*storage)?;
         let events = Arc::new(Events::new());
         let builtin = Builtin::new(programs.hello.clone());
         let layout = Layout::detect().map_err(|error| EngineError::Invalid(error.to_string()))?;
@@ -160,6 +172,7 @@ impl Engine {
             machine,
             runtimes: Runtimes::open(&config.runtimes, &config.default_runtime)?,
             cdi: Cdi::new(&config.cdi_folders),
+            remap,
             layout,
             defaults: config.defaults.clone(),
             build_cache: Default::default(),

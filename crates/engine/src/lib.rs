@@ -18,6 +18,7 @@ mod images;
 mod names;
 mod networks;
 mod registries;
+mod remap;
 mod rollback;
 mod runtimes;
 mod seccomp;

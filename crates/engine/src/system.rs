@@ -133,12 +133,15 @@ impl System {
             swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
             live_restore_enabled: true,
             init_binary: "barge-runtime".to_owned(),
-            security_options: vec![
-                "name=seccomp,profile=builtin".to_owned(),
-                "name=cgroupns".to_owned(),
-            ],
+            security_options: self.security_options(),
             ..SystemInfo::default()
         }
+    }
+
+    fn security_options(&self) -> Vec<String> {
+        let remap = self.containers.remap.as_ref().map(|_| "name=userns");
+        let options = ["name=seccomp,profile=builtin"].into_iter().chain(remap);
+        options.chain(["name=cgroupns"]).map(str::to_owned).collect()
     }
 
     fn driver_status(&self) -> Vec<[String; 2]> {

@@ -35,15 +35,9 @@ impl Sandbox {
     pub(crate) fn create() -> Result<Self> {
         run(|| {
             namespace::unshare(Kinds::NETWORK).map_err(NetworkError::io("make", Path::new(OWN)))?;
+            let netns = own()?;
             disable_ipv6()?;
-            let netns =
-                rustix::fs::openat(CWD, OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                    .map_err(NetworkError::errno("open", Path::new(OWN)))?;
-            let mut socket = open_socket()?;
-            socket
-                .send(&[link::up(LOOPBACK)])
-                .map_err(NetworkError::netlink("switch on a loopback interface"))?;
-            Ok(Self { netns, socket: Mutex::new(socket) })
+            Ok(Self { netns, socket: Mutex::new(begin()?) })
         })
     }
 
@@ -60,11 +54,39 @@ impl Sandbox {
         Ok(Self { netns, socket: Mutex::new(socket) })
     }
 
+    /// The sandbox of a process (a pidfd) that has a network namespace of its own, which nobody has touched. Whether later
+    /// interfaces have IPv6 is the process's to set, and was when it set the rest.
+    ///
+    /// # Errors
+    /// When the process is gone, or the namespace cannot be entered.
+    pub fn of_process(process: BorrowedFd<'_>) -> Result<Self> {
+        run(|| {
+            namespace::join(process, Kinds::NETWORK)
+                .map_err(NetworkError::io("enter", Path::new(OWN)))?;
+            Ok(Self { netns: own()?, socket: Mutex::new(begin()?) })
+        })
+    }
+
     /// The namespace, to be handed to the container.
     #[must_use]
     pub fn netns(&self) -> BorrowedFd<'_> {
         self.netns.as_fd()
     }
+}
+
+/// The thread's namespace.
+fn own() -> Result<OwnedFd> {
+    rustix::fs::openat(CWD, OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(NetworkError::errno("open", Path::new(OWN)))
+}
+
+/// A socket in the thread's new namespace, whose loopback interface is on then.
+fn begin() -> Result<Socket> {
+    let mut socket = open_socket()?;
+    socket
+        .send(&[link::up(LOOPBACK)])
+        .map_err(NetworkError::netlink("switch on a loopback interface"))?;
+    Ok(socket)
 }
 
 fn open_socket() -> Result<Socket> {

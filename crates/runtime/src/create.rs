@@ -5,15 +5,16 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use barge_cgroups::{CgroupManager, Entry};
-use barge_oci::runtime::Spec;
+use barge_oci::runtime::{Linux, Spec};
 use barge_sys::namespace::Kinds;
-use barge_sys::pidfd;
-use barge_sys::spawn::{self, Cgroup, SpawnOptions, Spawned};
+use barge_sys::spawn::{self, Cgroup, SpawnOptions, Spawned, UserMaps};
+use barge_sys::{pidfd, user_namespace};
 
 use crate::error::{At as _, Stage, StartError};
 use crate::handshake::{Heard, ToInit};
-use crate::namespaces::Namespaces;
-use crate::plan::{CreatePlan, InitProcess, Plan};
+use crate::namespaces::{self, Arrival, Namespaces};
+use crate::outside::{self, Help};
+use crate::plan::{CreatePlan, InitProcess, Limits, Plan};
 use crate::{seccomp_flags, validate};
 
 /// What a container is made of.
@@ -52,7 +53,7 @@ pub struct Created {
 /// Makes the container. On failure nothing of it is left but the control group, which is the caller's.
 pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
     validate::spec(options.spec)?;
-    let default = barge_oci::runtime::Linux::default();
+    let default = Linux::default();
     let linux = options.spec.linux.as_ref().unwrap_or(&default);
     let given = if options.netns.is_some() { Kinds::NETWORK } else { Kinds::empty() };
     let mut namespaces = Namespaces::of(linux, given)?;
@@ -61,33 +62,65 @@ pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
         return Err(StartError::new(Stage::Validate, text));
     }
     namespaces.make -= given;
-    let mut join: Vec<_> = namespaces.join.iter().map(|(fd, kinds)| (fd.as_fd(), *kinds)).collect();
+    let mut join = namespaces.joins();
     join.extend(options.netns.map(|fd| (fd, Kinds::NETWORK)));
+    let joins = |kind| join.iter().find(|(_, kinds)| kinds.contains(kind)).map(|(fd, _)| *fd);
+    let users = joins(Kinds::USER);
+    let own_cgroup_namespace =
+        namespaces.make.contains(Kinds::CONTROL_GROUP) || joins(Kinds::CONTROL_GROUP).is_some();
+    let arrival = Arrival::of(namespaces.make, join);
 
     let mut spec = std::borrow::Cow::Borrowed(options.spec);
     absolute_root(&mut spec, options.bundle);
     let filter = filter_of(options)?;
-    let plan = Plan::Create(Box::new(CreatePlan {
-        own_cgroup_namespace: namespaces.make.contains(Kinds::CONTROL_GROUP)
-            || join.iter().any(|(_, kinds)| kinds.contains(Kinds::CONTROL_GROUP)),
+    let mut plan = CreatePlan {
+        own_cgroup_namespace,
         init: options.init,
         seccomp_flags: seccomp_flags(linux.seccomp.as_ref())?,
         spec,
-    }));
+        handed: 0,
+        limits: Limits::Own,
+        late: arrival.late.clone(),
+    };
     let (child, control) = launch(&Launch {
         runtime: options.runtime,
-        namespaces: namespaces.make,
-        join: &join,
+        arrival,
         user_maps: namespaces.user_maps.as_ref(),
         cgroup: options.cgroup,
         stdio: options.stdio,
     })?;
-    converse(child, control, (&plan, &filter)).map(|(child, control, terminal)| Created {
-        pid: child.pid,
-        pidfd: child.pidfd,
-        terminal,
-        control,
+    let is_mapped = users.is_some() || namespaces.user_maps.is_some();
+    let help = is_mapped.then(|| help(options, (linux, &plan.spec), (&child, users))).transpose();
+    let help = help.map_err(|error| end(&child.pidfd, error))?.flatten();
+    if let Some(help) = &help {
+        (plan.handed, plan.limits) = (help.trees.len(), Limits::Parent);
+    }
+    let plan = Plan::Create(Box::new(plan));
+    converse(child, control, (&plan, &filter, help.as_ref())).map(|(child, control, terminal)| {
+        Created { pid: child.pid, pidfd: child.pidfd, terminal, control }
     })
+}
+
+/// What a container in a user namespace, its own or that it joins, cannot do for itself.
+fn help<'a>(
+    options: &CreateOptions<'a>,
+    (linux, spec): (&Linux, &Spec),
+    (child, users): (&Spawned, Option<BorrowedFd<'_>>),
+) -> Result<Option<Help<'a>>, StartError> {
+    let Some(process) = &options.spec.process else { return Ok(None) };
+    let own = match users {
+        Some(_) => None,
+        None => {
+            let shown = || "open the user namespace".to_owned();
+            Some(user_namespace::open(child.pid).at(Stage::Spawn, shown)?)
+        }
+    };
+    outside::own_stdio(process, (&namespaces::maps_of(linux), options.stdio))?;
+    let trees = match users.or(own.as_ref().map(OwnedFd::as_fd)) {
+        Some(users) => outside::open_trees(spec, users)?,
+        None => Vec::new(),
+    };
+    Ok(Some(Help { process, trees }))
 }
 
 impl Created {
@@ -96,7 +129,9 @@ impl Created {
         self.control.go()?;
         match self.control.listen() {
             Ok(Heard::End) => Ok(()),
-            Ok(Heard::Ready(_)) => Err(StartError::new(Stage::Handshake, "init is ready twice")),
+            Ok(Heard::Ready(_) | Heard::Wish(_)) => {
+                Err(StartError::new(Stage::Handshake, "init is ready twice"))
+            }
             Err(error) => Err(end(&self.pidfd, error)),
         }
     }
@@ -126,9 +161,8 @@ pub(crate) fn end(process: &OwnedFd, why: StartError) -> StartError {
 /// The part of a start that a container and one more process of it have in common.
 pub(crate) struct Launch<'a> {
     pub(crate) runtime: BorrowedFd<'a>,
-    pub(crate) namespaces: Kinds,
-    pub(crate) join: &'a [(BorrowedFd<'a>, Kinds)],
-    pub(crate) user_maps: Option<&'a spawn::UserMaps>,
+    pub(crate) arrival: Arrival<'a>,
+    pub(crate) user_maps: Option<&'a UserMaps>,
     pub(crate) cgroup: Option<&'a dyn CgroupManager>,
     pub(crate) stdio: [BorrowedFd<'a>; 3],
 }
@@ -147,15 +181,18 @@ pub(crate) fn launch(launch: &Launch<'_>) -> Result<(Spawned, ToInit), StartErro
     let (control, theirs) = ToInit::pair().at(Stage::Spawn, || "make a socket".into())?;
     let [stdin, stdout, stderr] = launch.stdio;
     let arguments: [CString; 2] = [c"barge-runtime".into(), c"init".into()];
+    let arrival = &launch.arrival;
+    let mut fds = vec![stdin, stdout, stderr, theirs.as_fd()];
+    fds.extend(&arrival.files);
     let child = spawn::spawn(&SpawnOptions {
         program: launch.runtime,
         arguments: &arguments,
         environment: &[],
-        namespaces: launch.namespaces,
-        join: launch.join,
+        namespaces: arrival.make,
+        join: &arrival.join,
         user_maps: launch.user_maps,
         cgroup,
-        fds: &[stdin, stdout, stderr, theirs.as_fd()],
+        fds: &fds,
     })
     .map_err(|error| spawn_error(&error))?;
     Ok((child, control))
@@ -185,13 +222,17 @@ impl Door {
     }
 }
 
-/// Tells init its plan and waits until it is ready; ends and reaps it when it is not.
+/// Tells init its plan, helps it where it needs that, and waits until it is ready; ends and reaps it when it is not.
 pub(crate) fn converse(
     child: Spawned,
     mut control: ToInit,
-    (plan, filter): (&Plan<'_>, &[u8]),
+    (plan, filter, help): (&Plan<'_>, &[u8], Option<&Help<'_>>),
 ) -> Result<(Spawned, ToInit, Option<OwnedFd>), StartError> {
-    let heard = control.send_plan(plan, filter).and_then(|()| control.listen());
+    let mut heard = control.send_plan(plan, filter).and_then(|()| control.listen());
+    while let (Ok(Heard::Wish(wish)), Some(help)) = (&heard, help) {
+        let granted = help.grant(*wish, (&child, &mut control));
+        heard = granted.and_then(|()| control.listen());
+    }
     let error = match heard {
         Ok(Heard::Ready(terminal)) => return Ok((child, control, terminal)),
         Ok(Heard::End) => match child.executed() {
@@ -199,6 +240,7 @@ pub(crate) fn converse(
             Err(error) => return Err(spawn_error(&error)),
             Ok(()) => StartError::new(Stage::Handshake, "init ended before it was ready"),
         },
+        Ok(Heard::Wish(_)) => StartError::new(Stage::Handshake, "init wants help and needs none"),
         Err(error) => error,
     };
     Err(end(&child.pidfd, error))

@@ -1,16 +1,18 @@
 //! Running one more process in a container.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::linux::fs::MetadataExt as _;
 
 use barge_cgroups::CgroupManager;
 use barge_oci::runtime::Process;
 use barge_sys::namespace::{self, Kinds};
+use barge_sys::user_namespace;
 
 use crate::create::{Launch, converse, end, launch};
 use crate::error::{At as _, Stage, StartError};
 use crate::handshake::Heard;
-use crate::plan::{ExecPlan, Plan};
+use crate::namespaces::Arrival;
+use crate::outside::{self, Help};
+use crate::plan::{ExecPlan, Limits, Plan};
 use crate::validate;
 
 /// What to run, and where.
@@ -48,37 +50,41 @@ pub struct Started {
 /// Runs the process; comes back when it is executed. On failure it is gone and reaped.
 pub fn exec(options: &ExecOptions<'_>) -> Result<Started, StartError> {
     validate::process(options.process)?;
-    let mut kinds = namespace::CONTAINER;
-    if has_user_namespace(options.pid)? {
-        kinds |= Kinds::USER;
-    }
+    let maps = user_namespace::maps_of(options.pid)
+        .at(Stage::Spawn, || "look at the user namespace".into())?;
+    // Joining the user namespace one is in already is an error (`setns(2)`), so it has to be known.
+    let (kinds, limits) = match maps {
+        Some(_) => (namespace::CONTAINER | Kinds::USER, Limits::Parent),
+        None => (namespace::CONTAINER, Limits::Own),
+    };
+    let arrival = Arrival::of(Kinds::empty(), vec![(options.pidfd, kinds)]);
     let plan = Plan::Exec(Box::new(ExecPlan {
         process: std::borrow::Cow::Borrowed(options.process),
         seccomp_flags: options.seccomp_flags,
+        limits,
+        late: arrival.late.clone(),
     }));
+    let help = match &maps {
+        Some(maps) => {
+            outside::own_stdio(options.process, (maps, options.stdio))?;
+            Some(Help { process: options.process, trees: Vec::new() })
+        }
+        None => None,
+    };
     let (child, control) = launch(&Launch {
         runtime: options.runtime,
-        namespaces: Kinds::empty(),
-        join: &[(options.pidfd, kinds)],
+        arrival,
         user_maps: None,
         cgroup: options.cgroup,
         stdio: options.stdio,
     })?;
     let filter = options.seccomp_filter.unwrap_or_default();
-    let (child, mut control, terminal) = converse(child, control, (&plan, filter))?;
+    let (child, mut control, terminal) = converse(child, control, (&plan, filter, help.as_ref()))?;
     match control.listen() {
         Ok(Heard::End) => Ok(Started { pid: child.pid, pidfd: child.pidfd, terminal }),
-        Ok(Heard::Ready(_)) => Err(StartError::new(Stage::Handshake, "init is ready twice")),
+        Ok(Heard::Ready(_) | Heard::Wish(_)) => {
+            Err(StartError::new(Stage::Handshake, "init is ready twice"))
+        }
         Err(error) => Err(end(&child.pidfd, error)),
     }
-}
-
-/// Joining the user namespace one is in already is an error (`setns(2)`), so it has to be known.
-fn has_user_namespace(pid: i32) -> Result<bool, StartError> {
-    let number = |process: &str| {
-        let path = format!("/proc/{process}/ns/user");
-        let stat = std::fs::metadata(&path).at(Stage::Spawn, || format!("stat {path}"))?;
-        Ok((stat.st_dev(), stat.st_ino()))
-    };
-    Ok(number("self")? != number(&pid.to_string())?)
 }

@@ -4,6 +4,12 @@
 //!   parent (the shim)                         init (in the namespaces)
 //!   length of plan, length of filter ───────▶
 //!   plan (JSON), filter (BPF) ──────────────▶ makes everything …
+//!            ◀────── T ────────────────────── in a user namespace only: wants its root and binds
+//!   the mounts, so many in a byte's message ▶
+//!            ◀────── N ────────────────────── wants what it has mounted locked, as a namespace to move to
+//!   the namespace ──────────────────────────▶
+//!            ◀────── L ────────────────────── wants its limits set
+//!   L ──────────────────────────────────────▶
 //!            ◀────── R (and the terminal) ─── ready to execute the command
 //!   G ──────────────────────────────────────▶ execve                      (a container only)
 //!            ◀────── end of file ──────────── it worked: the socket is close-on-exec
@@ -28,6 +34,9 @@ const LONGEST: usize = 64 * 1024 * 1024;
 /// Longest error that init tells.
 const LONGEST_ERROR: u64 = 1024 * 1024;
 
+const TREES: u8 = b'T';
+const LOCKED: u8 = b'N';
+const LIMITS: u8 = b'L';
 const READY: u8 = b'R';
 const FAILED: u8 = b'E';
 const GO: u8 = b'G';
@@ -44,8 +53,21 @@ pub(crate) struct ToInit(UnixStream);
 pub(crate) enum Heard {
     /// It is ready, with its terminal if it has one.
     Ready(Option<OwnedFd>),
+    /// It wants something done that it may not do itself.
+    Wish(Wish),
     /// It is gone without a word, or it executes the command.
     End,
+}
+
+/// What init wants of its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The mounts that are handed over.
+    Trees,
+    /// A namespace with the mounts that it has made, locked.
+    Locked,
+    /// Its limits.
+    Limits,
 }
 
 impl ToInit {
@@ -92,6 +114,9 @@ impl ToInit {
         match (length, first) {
             (0, _) => Ok(Heard::End),
             (_, [READY]) => Ok(Heard::Ready(fds.pop())),
+            (_, [TREES]) => Ok(Heard::Wish(Wish::Trees)),
+            (_, [LOCKED]) => Ok(Heard::Wish(Wish::Locked)),
+            (_, [LIMITS]) => Ok(Heard::Wish(Wish::Limits)),
             (_, [FAILED]) => {
                 let mut text = Vec::new();
                 let mut words = (&self.0).take(LONGEST_ERROR);
@@ -102,6 +127,25 @@ impl ToInit {
             }
             (_, [other]) => Err(StartError::new(Stage::Handshake, format!("init said {other:#x}"))),
         }
+    }
+
+    /// Grants a wish, with what belongs to it. An init that died meanwhile is no error here.
+    pub(crate) fn grant(&mut self, wish: Wish, files: &[BorrowedFd<'_>]) -> Result<(), StartError> {
+        let word = match wish {
+            Wish::Trees => TREES,
+            Wish::Locked => LOCKED,
+            Wish::Limits => LIMITS,
+        };
+        // One message at least: a word needs no files.
+        let (first, rest) = files.split_at(files.len().min(fdpass::MAX_FDS));
+        for some in std::iter::once(first).chain(rest.chunks(fdpass::MAX_FDS)) {
+            match fdpass::send_with_fds(&self.0, &[word], some) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                Err(error) => return Err(late_or(&error, "do what init may not")),
+            }
+        }
+        Ok(())
     }
 
     /// Lets init execute the command.
@@ -150,6 +194,39 @@ impl ToParent {
         reader.read_exact(&mut text)?;
         reader.read_exact(&mut instructions)?;
         Ok((text, instructions))
+    }
+
+    /// Asks for the mounts that the plan says are handed over, and gets so many.
+    pub(crate) fn ask_for_trees(&mut self, count: usize) -> Result<Vec<OwnedFd>, StartError> {
+        if count == 0 { Ok(Vec::new()) } else { self.ask(TREES, count) }
+    }
+
+    /// Asks for a namespace that has the mounts of ours, locked.
+    pub(crate) fn ask_for_locked(&mut self) -> Result<OwnedFd, StartError> {
+        let gave_up = || StartError::new(Stage::Handshake, "the parent gave up");
+        self.ask(LOCKED, 1)?.pop().ok_or_else(gave_up)
+    }
+
+    /// Asks for limits to be set, and waits until they are.
+    pub(crate) fn ask_for_limits(&mut self) -> Result<(), StartError> {
+        self.ask(LIMITS, 0).map(drop)
+    }
+
+    /// Asks for something that comes with so many descriptors.
+    fn ask(&mut self, word: u8, count: usize) -> Result<Vec<OwnedFd>, StartError> {
+        self.0.write_all(&[word]).at(Stage::Handshake, || "ask the parent".into())?;
+        let mut files = Vec::new();
+        loop {
+            let mut answer = [0];
+            let received = fdpass::recv_with_fds(&self.0, &mut answer, &mut files)
+                .at(Stage::Handshake, || "hear from the parent".into())?;
+            if received == 0 || answer != [word] {
+                return Err(StartError::new(Stage::Handshake, "the parent gave up"));
+            }
+            if files.len() >= count {
+                return Ok(files);
+            }
+        }
     }
 
     /// Says that all is ready, handing over the terminal.

@@ -13,6 +13,7 @@ mod handshake;
 pub mod init;
 mod mount_options;
 mod namespaces;
+mod outside;
 mod plan;
 pub mod reaper;
 mod validate;

@@ -3,6 +3,8 @@
 use barge_oci::runtime::{Process, Spec};
 use serde::{Deserialize, Serialize};
 
+use crate::namespaces::Late;
+
 /// What the runtime program is to do inside the new namespaces.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Plan<'a> {
@@ -23,6 +25,13 @@ pub(crate) struct CreatePlan<'a> {
     pub(crate) init: InitProcess,
     /// `SECCOMP_FILTER_FLAG_…` for the filter that comes with this.
     pub(crate) seccomp_flags: u32,
+    /// How many mounts are handed over when they are asked for: the root, then the binds. None outside of a user
+    /// namespace.
+    pub(crate) handed: usize,
+    /// Who sets its limits.
+    pub(crate) limits: Limits,
+    /// What it comes into by itself.
+    pub(crate) late: Option<Late>,
 }
 
 /// Running one more process.
@@ -32,6 +41,19 @@ pub(crate) struct ExecPlan<'a> {
     pub(crate) process: std::borrow::Cow<'a, Process>,
     /// `SECCOMP_FILTER_FLAG_…` for the filter that comes with this.
     pub(crate) seccomp_flags: u32,
+    /// Who sets its limits.
+    pub(crate) limits: Limits,
+    /// What it comes into by itself.
+    pub(crate) late: Option<Late>,
+}
+
+/// Who sets the limits of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Limits {
+    /// It does so itself.
+    Own,
+    /// The parent does when it is asked: in a user namespace nobody may raise one.
+    Parent,
 }
 
 /// Who is process 1 of the container.

@@ -1,6 +1,6 @@
 //! What a specification may ask for: refused here, before anything is made, is what nobody would do later.
 
-use barge_oci::runtime::{Mount, NamespaceType, Process, Spec};
+use barge_oci::runtime::{Linux, Mount, NamespaceType, Process, Spec};
 
 use crate::error::{Stage, StartError};
 
@@ -33,9 +33,7 @@ pub(crate) fn spec(spec: &Spec) -> Result<(), StartError> {
     }
     for mount in &spec.mounts {
         self::mount(mount)?;
-        if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-            return refuse(format!("mount {}: id mappings are not supported", mount.destination));
-        }
+        mappings(mount, linux)?;
     }
     let has = |kind| linux.namespaces.iter().any(|namespace| namespace.kind == kind);
     let names = [("hostname", spec.hostname.is_some()), ("domainname", spec.domainname.is_some())];
@@ -121,9 +119,7 @@ fn mount(mount: &Mount) -> Result<(), StartError> {
             mount.destination
         ));
     }
-    let is_bind = mount.kind.as_deref() == Some("bind")
-        || mount.options.iter().any(|option| option == "bind" || option == "rbind");
-    if is_bind && !mount.source.as_deref().is_some_and(|source| source.starts_with('/')) {
+    if is_bind(mount) && !mount.source.as_deref().is_some_and(|source| source.starts_with('/')) {
         return refuse(format!(
             "the source of the bind mount at {:?} must be an absolute path",
             mount.destination
@@ -133,6 +129,28 @@ fn mount(mount: &Mount) -> Result<(), StartError> {
         return refuse("the mount option tmpcopyup is not supported");
     }
     Ok(())
+}
+
+/// Owners of a bind can be those that the container's own user namespace gives them.
+fn mappings(mount: &Mount, linux: &Linux) -> Result<(), StartError> {
+    if mount.uid_mappings.is_empty() && mount.gid_mappings.is_empty() {
+        return Ok(());
+    }
+    let is_own = mount.uid_mappings == linux.uid_mappings
+        && mount.gid_mappings == linux.gid_mappings
+        && linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceType::User);
+    if is_own && is_bind(mount) {
+        return Ok(());
+    }
+    refuse(format!(
+        "mount {}: id mappings are supported for a bind only, and those of the container only",
+        mount.destination
+    ))
+}
+
+fn is_bind(mount: &Mount) -> bool {
+    mount.kind.as_deref() == Some("bind")
+        || mount.options.iter().any(|option| option == "bind" || option == "rbind")
 }
 
 /// Settings of the container's own namespaces only: everything else is the host's.

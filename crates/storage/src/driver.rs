@@ -10,6 +10,7 @@ use barge_archive::pack::{PackOptions, Packed};
 
 use crate::error::Result;
 use crate::layer_id::LayerId;
+use crate::mapped::MappedOptions;
 
 /// Whether what a container writes must survive a crash of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,11 +22,23 @@ pub enum Durability {
     Volatile,
 }
 
+/// Whom the files of a mounted layer belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// Those on the disk.
+    #[default]
+    Stored,
+    /// Those that [`StorageDriver::map_owners`] makes of them.
+    Mapped,
+}
+
 /// How to mount a layer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MountOptions {
     /// Whether writes must survive a crash of the host.
     pub durability: Durability,
+    /// Whom its files belong to. All who have a layer mounted at the same time ask for the same.
+    pub owners: Owners,
 }
 
 /// How to create a writable layer.
@@ -76,6 +89,12 @@ pub trait StorageDriver: Send + Sync + Debug {
         parent: Option<&LayerId>,
         fill: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<()>;
+
+    /// Finds out whether layers can be mounted with other owners, and lets [`Owners::Mapped`] be asked for from now on.
+    ///
+    /// # Errors
+    /// `NotSupported` where the kernel or the file system cannot.
+    fn map_owners(&self, options: &MappedOptions<'_>) -> Result<()>;
 
     /// Mounts the layer on its parents and tells where. Every call needs its [`StorageDriver::unmount`]; a mount that a
     /// former daemon left is taken over.

@@ -75,6 +75,9 @@ pub enum StorageError {
         /// Bytes at least.
         least: u64,
     },
+    /// Other owners are asked for, and nobody said which.
+    #[error("the owners of layers are not mapped")]
+    NotMapped,
     /// A `--storage-opt` is none.
     #[error("invalid storage option {option:?}: {reason}")]
     InvalidOption {
@@ -183,6 +186,7 @@ impl StorageError {
             | Self::NoSizes { .. }
             | Self::TooSmall { .. }
             | Self::InvalidOption { .. }
+            | Self::NotMapped
             | Self::TooDeep { .. } => ErrorKind::InvalidParameter,
             Self::NotSupported { .. } | Self::RefusedDriver { .. } => ErrorKind::NotImplemented,
             Self::OtherData { .. } | Self::ForeignData { .. } => ErrorKind::Conflict,

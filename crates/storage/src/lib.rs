@@ -11,6 +11,7 @@ pub mod drivers;
 mod error;
 mod fault;
 mod layer_id;
+mod mapped;
 mod naive_diff;
 mod options;
 mod quota;
@@ -22,9 +23,10 @@ pub use barge_archive::changes::{Change, ChangeKind};
 pub use barge_archive::pack::{Holes, PackOptions, Packed};
 pub use container::{create_container_layers, remove_container_layers};
 pub use detect::{KNOWN_DRIVERS, open, open_with};
-pub use driver::{Durability, MountOptions, ReadWriteOptions, StorageDriver};
+pub use driver::{Durability, MountOptions, Owners, ReadWriteOptions, StorageDriver};
 pub use error::{Result, StorageError};
 pub use layer_id::LayerId;
+pub use mapped::MappedOptions;
 pub use options::StorageOptions;
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ pub(crate) fn check(what: &str) -> Result<(), String> {
             static CAN: OnceLock<bool> = OnceLock::new();
             return check_quotas("xfs", &CAN, (Kind::XfsQuota, 320));
         }
+        "mapped_owners" => return check_mapped_owners(),
         _ => panic!("unknown need {what}"),
     };
     let systems = std::fs::read_to_string("/proc/filesystems").unwrap();
@@ -76,6 +77,18 @@ fn check_quotas(system: &str, can: &OnceLock<bool>, disk: (Kind, u64)) -> Result
         return Ok(());
     }
     Err(format!("the kernel has no project quotas on {system}"))
+}
+
+/// Whether files of temporary folders can be shown with other owners: it depends on their file system.
+fn check_mapped_owners() -> Result<(), String> {
+    use barge_sys::spawn::{IdMap, UserMaps};
+    use barge_sys::{mount, user_namespace};
+    let map = vec![IdMap { inside: 0, outside: 300_000, count: 1000 }];
+    let namespace = user_namespace::make(&UserMaps { uids: map.clone(), gids: map }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let tree = mount::clone_tree(rustix::fs::CWD, folder.path(), mount::Reach::One).unwrap();
+    mount::map_ids(&tree, std::os::fd::AsFd::as_fd(&namespace))
+        .map_err(|error| format!("owners in {} cannot be mapped: {error}", folder.path().display()))
 }
 
 /// Gives the calling thread mounts of its own, which nobody else sees.

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -29,6 +30,8 @@ pub struct Part {
     pub change: Change,
     /// For which of the mounts that come along.
     pub change_reach: Reach,
+    /// The user namespace that gives its files other owners.
+    pub owners: Option<Arc<OwnedFd>>,
 }
 
 /// What could not be mounted, and why.
@@ -99,6 +102,9 @@ fn clone(part: &Part) -> io::Result<OwnedFd> {
         let found = openat2::open(root, &part.inside, OFlags::PATH)?;
         mount::clone_tree(found, Path::new(""), part.reach)?
     };
+    if let Some(owners) = &part.owners {
+        mount::map_ids(&tree, owners.as_fd())?;
+    }
     mount::change(&tree, part.change_reach, part.change)?;
     Ok(tree)
 }
@@ -138,6 +144,7 @@ mod tests {
             reach: Reach::Tree,
             change: Change::READ_ONLY,
             change_reach: Reach::Tree,
+            owners: None,
         }
     }
 

@@ -51,9 +51,19 @@ pub fn rename(temporary: &Path, path: &Path, durability: Durability) -> io::Resu
 
 /// Replaces a file's content.
 pub fn write(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    write_with(path, bytes, durability, |_file| Ok(()))
+}
+
+/// The same for a file that is to have a mode or an owner: `prepare` gives it them before it has the name.
+pub fn write_with(
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+    prepare: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let (mut file, temporary) = create_temporary(folder_of(path))?;
-    let done = file
-        .write_all(bytes)
+    let done = prepare(&file)
+        .and_then(|()| file.write_all(bytes))
         .and_then(|()| match durability {
             Durability::Durable => file.sync_all(),
             Durability::Lazy => Ok(()),

@@ -32,6 +32,8 @@ pub mod signal;
 pub mod signalfd;
 pub mod socket;
 pub mod spawn;
+mod stand_in;
+pub mod user_namespace;
 pub mod xattr;
 
 /// Turns the `-1` of a C function into the thread's `errno`.

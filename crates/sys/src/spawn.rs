@@ -12,6 +12,11 @@
 //!        ◀── step and errno (it did not) ──── _exit
 //! ```
 //!
+//! New namespaces that are to belong to a user namespace which exists are made from inside of it: the child joins it and
+//! clones once more, with our own parenthood (`CLONE_PARENT`), says which process that is and leaves. The program is
+//! executed in there: whoever has `CAP_SYS_PTRACE` in the namespace and can see the process may look into it from then
+//! on. Where others are in its process namespace, a program joins the users by itself, hidden ([`crate::process`]).
+//!
 //! The program is a descriptor that nobody can write through ([`crate::exe`]).
 //!
 //! The child enters its cgroup itself because moving another process waits for a grace period of RCU, some 25 ms; and
@@ -106,7 +111,7 @@ impl SpawnError {
 }
 
 /// What the child does, in the order it does it; the number travels when one fails.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "enter the cgroup",
     "make a namespace of cgroups",
     "join a namespace",
@@ -115,6 +120,7 @@ const STEPS: [&str; 8] = [
     "hand over files",
     "close files",
     "execute the runtime",
+    "clone in a user namespace",
 ];
 const ENTER: usize = 0;
 const UNSHARE: usize = 1;
@@ -124,13 +130,20 @@ const BECOME_ROOT: usize = 4;
 const FILES: usize = 5;
 const CLOSE: usize = 6;
 const EXECUTE: usize = 7;
+const CLONE: usize = 8;
+/// In the place of a step: what follows is the process that the child has made.
+const MADE: usize = 9;
 
 /// Starts the program. When it fails, the child is gone and reaped.
 pub fn spawn(options: &SpawnOptions<'_>) -> Result<Spawned, SpawnError> {
     // A pid namespace is joined by who clones, not by the child; and a child in a user namespace of its own has no
     // right to join others. Both are done by a thread that ends right after.
     let user = options.namespaces.contains(Kinds::USER);
-    let mine = if user { NOT_NONE } else { Kinds::PROCESS_ID };
+    let mine = match (user, joins_first(options)) {
+        (true, _) => NOT_NONE,
+        (false, false) => Kinds::PROCESS_ID,
+        (false, true) => Kinds::empty(),
+    };
     let (by_thread, by_child): (Vec<_>, Vec<_>) =
         (masked(options.join, mine), masked(options.join, NOT_NONE - mine));
     let child = if by_thread.is_empty() {
@@ -146,8 +159,39 @@ pub fn spawn(options: &SpawnOptions<'_>) -> Result<Spawned, SpawnError> {
     };
     match options.user_maps {
         Some(maps) => release(child, maps),
+        None if joins_first(options) => succeed(child),
         None => Ok(child),
     }
+}
+
+/// Whether namespaces are to be made from inside of a user namespace that is joined.
+fn joins_first(options: &SpawnOptions<'_>) -> bool {
+    !options.namespaces.is_empty()
+        && options.join.iter().any(|(_, kinds)| kinds.contains(Kinds::USER))
+}
+
+/// The process that a child has made in its place.
+fn succeed(child: Spawned) -> Result<Spawned, SpawnError> {
+    // It leaves whatever it said, and everything it said can be heard then.
+    pidfd::wait(&child.pidfd).map_err(SpawnError::at("reap"))?;
+    let first = child.hear()?;
+    if let Some((MADE, pid)) = first {
+        // A child of ours that nobody has reaped: the number is still its own.
+        let pidfd = pidfd::open(pid).map_err(SpawnError::at("open"))?;
+        return Ok(Spawned { pid, pidfd, status: child.status });
+    }
+    // What it has made may have failed, and said so, before it told of it.
+    if let Some((MADE, pid)) = child.hear()? {
+        let pidfd = pidfd::open(pid).map_err(SpawnError::at("open"))?;
+        pidfd::wait(&pidfd).map_err(SpawnError::at("reap"))?;
+    }
+    let (step, errno) = first.unwrap_or((CLONE, libc::ECHILD));
+    Err(failed(step, errno))
+}
+
+fn failed(step: usize, errno: i32) -> SpawnError {
+    let step = STEPS.get(step).unwrap_or(&"start");
+    SpawnError { step, source: io::Error::from_raw_os_error(errno) }
 }
 
 /// Every bit of a set of namespaces.
@@ -161,6 +205,15 @@ fn masked<'a>(join: &[(BorrowedFd<'a>, Kinds)], mask: Kinds) -> Vec<(BorrowedFd<
 impl Spawned {
     /// Waits until the program is executed, or tells why it is not (then it is reaped too).
     pub fn executed(&self) -> Result<(), SpawnError> {
+        let Some((step, errno)) = self.hear()? else {
+            return Ok(());
+        };
+        pidfd::wait(&self.pidfd).map_err(SpawnError::at("reap"))?;
+        Err(failed(step, errno))
+    }
+
+    /// The next report; none at the end.
+    fn hear(&self) -> Result<Option<(usize, i32)>, SpawnError> {
         let mut report = [0_u8; 8];
         let mut status = &self.status;
         let length = loop {
@@ -170,16 +223,14 @@ impl Spawned {
             }
         };
         if length == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        pidfd::wait(&self.pidfd).map_err(SpawnError::at("reap"))?;
-        let [step, errno] = [0, 4].map(|at| {
+        let [step, number] = [0, 4].map(|at| {
             let mut word = [0; 4];
             word.copy_from_slice(report.get(at..at + 4).unwrap_or(&[0; 4]));
             i32::from_ne_bytes(word)
         });
-        let step = usize::try_from(step).ok().and_then(|step| STEPS.get(step)).unwrap_or(&"start");
-        Err(SpawnError { step, source: io::Error::from_raw_os_error(errno) })
+        Ok(Some((usize::try_from(step).unwrap_or(usize::MAX), number)))
     }
 }
 
@@ -195,7 +246,7 @@ fn release(child: Spawned, maps: &UserMaps) -> Result<Spawned, SpawnError> {
     Ok(child)
 }
 
-fn write_maps(pid: i32, maps: &UserMaps) -> Result<(), SpawnError> {
+pub(crate) fn write_maps(pid: i32, maps: &UserMaps) -> Result<(), SpawnError> {
     let text = |ranges: &[IdMap]| {
         let lines =
             ranges.iter().map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count));
@@ -239,6 +290,8 @@ struct Plan<'a> {
     program: RawFd,
     socket: RawFd,
     becomes_root: bool,
+    /// The second clone, from inside of a user namespace that was joined.
+    again: Option<CloneArgs>,
     arguments: CStrings<'a>,
     environment: CStrings<'a>,
 }
@@ -265,12 +318,13 @@ fn clone(
     let mut move_up = |fd: RawFd| above(fd).map_err(SpawnError::at("hand over files"));
     let moves_cgroup = !matches!(options.cgroup, Cgroup::Inherit);
     let joins_user = options.join.iter().any(|(_, kinds)| kinds.contains(Kinds::USER));
-    let plan = Plan {
+    let mut plan = Plan {
         cgroup: if let Cgroup::Enter(files) = options.cgroup { files } else { &[] },
         unshare_cgroup: moves_cgroup && options.namespaces.contains(Kinds::CONTROL_GROUP),
         join,
         waits: options.user_maps.is_some(),
         becomes_root: options.user_maps.is_some() || joins_user,
+        again: None,
         fds: options.fds.iter().map(|fd| move_up(fd.as_raw_fd())).collect::<Result<Vec<_>, _>>()?,
         program: move_up(options.program.as_raw_fd())?,
         socket: move_up(theirs.as_raw_fd())?,
@@ -281,15 +335,22 @@ fn clone(
     if plan.unshare_cgroup {
         namespaces -= Kinds::CONTROL_GROUP;
     }
-    let mut flags = u64::from(namespaces.bits()) | CLONE_PIDFD;
+    let mut flags = u64::from(namespaces.bits());
     let mut cgroup = 0;
     if let Cgroup::Into(folder) = options.cgroup {
         flags |= CLONE_INTO_CGROUP;
         cgroup = folder.as_raw_fd().unsigned_abs().into();
     }
     let mut pidfd: RawFd = -1;
+    if joins_first(options) {
+        // The signal at its end is the first one's, too.
+        let flags = flags | u64::from(libc::CLONE_PARENT.unsigned_abs());
+        plan.again = Some(CloneArgs { flags, cgroup, ..CloneArgs::default() });
+    }
+    // Who clones again does nothing else.
+    let (flags, cgroup) = if plan.again.is_some() { (0, 0) } else { (flags, cgroup) };
     let arguments = CloneArgs {
-        flags,
+        flags: flags | CLONE_PIDFD,
         pidfd: (&raw mut pidfd).addr() as u64,
         exit_signal: libc::SIGCHLD.unsigned_abs().into(),
         cgroup,
@@ -312,12 +373,16 @@ fn clone(
 
 /// The child's life up to its exec: system calls on memory that was ready before, and nothing else.
 fn run_child(plan: &Plan<'_>) -> ! {
-    let step = try_child(plan).err().unwrap_or(EXECUTE);
+    let outcome = match &plan.again {
+        Some(again) => clone_again(plan, again),
+        None => try_child(plan).map(|()| (EXECUTE, None)),
+    };
+    let (step, told) = outcome.unwrap_or_else(|step| (step, None));
     // Allocates nothing: an error of the system is its number.
-    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    let number = told.or_else(|| io::Error::last_os_error().raw_os_error()).unwrap_or(0);
     let mut report = [0_u8; 8];
     let step = u32::try_from(step).unwrap_or(0).to_ne_bytes();
-    for (to, from) in report.iter_mut().zip(step.into_iter().chain(errno.to_ne_bytes())) {
+    for (to, from) in report.iter_mut().zip(step.into_iter().chain(number.to_ne_bytes())) {
         *to = from;
     }
     // SAFETY: write(2) reads the 8 bytes of `report`. When it fails there is nobody left to tell.
@@ -326,8 +391,32 @@ fn run_child(plan: &Plan<'_>) -> ! {
     unsafe { libc::_exit(127) }
 }
 
+/// Joins the user namespace, and the process namespace that only later children are in, and makes a process in its own
+/// place; what is to be told of it. That process comes back from here only when it failed.
+fn clone_again(plan: &Plan<'_>, again: &CloneArgs) -> Result<(usize, Option<i32>), usize> {
+    hide()?;
+    for kind in [Kinds::USER, Kinds::PROCESS_ID] {
+        for (fd, _) in plan.join.iter().filter(|(_, kinds)| kinds.contains(kind)) {
+            // SAFETY: setns(2) takes numbers only.
+            let joined = unsafe { libc::setns(fd.as_raw_fd(), kind.bits().cast_signed()) };
+            done(JOIN, joined.into())?;
+        }
+    }
+    // SAFETY: as in `clone`: without CLONE_VM it is a copy of us, which only makes system calls. No descriptor is
+    // written to.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, again, size_of::<CloneArgs>()) };
+    done(CLONE, pid)?;
+    if pid == 0 {
+        return try_child(plan).map(|()| (EXECUTE, None));
+    }
+    Ok((MADE, Some(i32::try_from(pid).unwrap_or(0))))
+}
+
 /// Comes back only when something failed: with the step, or `Ok` when the exec itself did.
 fn try_child(plan: &Plan<'_>) -> Result<(), usize> {
+    if plan.becomes_root {
+        hide()?;
+    }
     enter(plan)?;
     if plan.waits {
         let mut go = 0_u8;
@@ -339,6 +428,8 @@ fn try_child(plan: &Plan<'_>) -> Result<(), usize> {
     }
     if plan.becomes_root {
         become_root()?;
+        // Other ids end it where `fs.suid_dumpable` says so.
+        hide()?;
     }
     let mut next: RawFd = 0;
     for fd in &plan.fds {
@@ -378,12 +469,27 @@ fn enter(plan: &Plan<'_>) -> Result<(), usize> {
         let unshared = unsafe { libc::unshare(libc::CLONE_NEWCGROUP) };
         done(UNSHARE, unshared.into())?;
     }
+    let joined_before = match plan.again {
+        Some(_) => Kinds::USER | Kinds::PROCESS_ID,
+        None => Kinds::empty(),
+    };
     for (fd, kinds) in plan.join {
+        let kinds = *kinds - joined_before;
+        if kinds.is_empty() {
+            continue;
+        }
         // SAFETY: setns(2) takes numbers only.
         let joined = unsafe { libc::setns(fd.as_raw_fd(), kinds.bits().cast_signed()) };
         done(JOIN, joined.into())?;
     }
     Ok(())
+}
+
+/// Keeps this copy of its parent's memory and files from whoever has rights in a user namespace that is joined
+/// (ptrace(2)): asked for are rights in the one that the parent was executed in. Ends with the exec.
+fn hide() -> Result<(), usize> {
+    // SAFETY: prctl(2) with PR_SET_DUMPABLE takes numbers only.
+    done(BECOME_ROOT, unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })
 }
 
 /// Raw calls: the C library's would try to make every thread follow, and here are none.

@@ -4,6 +4,7 @@
 //! published ports are nobody else's. Mounts are made in the namespace of the machine, so that a test sees them.
 
 mod daemon;
+mod etc;
 mod leftovers;
 mod shared;
 
@@ -32,6 +33,8 @@ pub struct HostOptions {
     pub flags: Vec<String>,
     /// An `ip` command line (`route add …`) per entry, run in the host's network before the daemon starts.
     pub links: Vec<String>,
+    /// Files in the `/etc` that the daemon sees, by name. With any, its mounts are in a namespace of their own.
+    pub etc: Vec<(String, String)>,
 }
 
 /// A daemon with everything that belongs to it. Dropping it removes all of it and looks whether that worked.
@@ -42,6 +45,7 @@ pub struct TestHost {
     exec_root: PathBuf,
     scratch: PathBuf,
     netns: OwnedFd,
+    mounts: Option<OwnedFd>,
     flags: Vec<String>,
     daemon: Option<Daemon>,
     busybox: OnceLock<()>,
@@ -88,6 +92,7 @@ impl TestHost {
             fs::create_dir_all(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         }
         let netns = namespace::make_netns().expect("the tests run as root");
+        let mounts = (!options.etc.is_empty()).then(|| etc::namespace_with(&options.etc, &scratch));
         let host = Self {
             flags: options.flags,
             name,
@@ -95,6 +100,7 @@ impl TestHost {
             exec_root,
             scratch,
             netns,
+            mounts,
             daemon: None,
             busybox: OnceLock::new(),
             failed: AtomicBool::new(false),

@@ -17,6 +17,7 @@ fn host(flags: &[&str]) -> TestHost {
     let host = TestHost::with(HostOptions {
         flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
         links: vec![format!("addr add {ADDRESS}/32 dev lo")],
+        ..HostOptions::default()
     });
     host.busybox();
     host

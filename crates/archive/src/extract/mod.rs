@@ -20,6 +20,7 @@ use rustix::fs::{AtFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::error::{ArchiveError, Result};
+use crate::owners::Owners;
 use crate::path;
 use crate::tar::{Entry, EntryKind, Header, Reader, Timestamp};
 use crate::tree::{self, Marks};
@@ -83,6 +84,8 @@ pub struct ApplyOptions<'a> {
     pub special: Special,
     /// What is called otherwise.
     pub renamed: Option<Renamed<'a>>,
+    /// Who owns what in the place of whom the archive names, or [`Special::owner`].
+    pub owners: Option<Owners<'a>>,
 }
 
 /// What an archive of one thing calls it, and what it is to be called; nothing stands for the place itself.
@@ -241,6 +244,9 @@ impl<'a> Extractor<'a> {
         let mut header = entry.header().clone();
         if let Some((uid, gid)) = self.options.special.owner {
             (header.uid, header.gid) = (uid.into(), gid.into());
+        }
+        if let Some(owners) = self.options.owners {
+            owners.apply(&mut header)?;
         }
         let clean = self.renamed(path::clean(&header.path)?);
         self.applied.entries += 1;

@@ -193,7 +193,7 @@ impl Running<'_> {
     fn fill(&self, id: &LayerId, fill: Fill<'_>) -> Result<()> {
         let storage = &self.shop.parts.storage;
         // Nothing waits for the disk until the layer is part of an image.
-        let options = MountOptions { durability: Durability::Volatile };
+        let options = MountOptions { durability: Durability::Volatile, ..MountOptions::default() };
         let root = storage.mount(id, &options).map_err(BuildError::storage("mount a layer"))?;
         let filled = fill(&root);
         let unmounted = storage.unmount(id).map_err(BuildError::storage("unmount a layer"));

@@ -82,6 +82,7 @@ impl Containers {
         let warnings = discard_unsupported(&mut host_config, &self.machine);
         let mut settings = Settings::parse_request(&config, &host_config, &self.machine)?;
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
+        self.check_users(&host_config, &settings)?;
         self.find_partners(&mut settings, &mut host_config)?;
         self.runtimes.find(&host_config.runtime)?;
         cdi::check(&host_config.resources.device_requests)?;

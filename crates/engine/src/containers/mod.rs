@@ -14,6 +14,7 @@ mod exits;
 mod export;
 mod files;
 mod finish;
+mod first_process;
 mod health;
 mod inspect;
 mod kill;
@@ -49,11 +50,11 @@ mod without_shim;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use barge_api_types::{ContainerConfig, LogConfig, Ulimit};
+use barge_api_types::{ContainerConfig, HostConfig, LogConfig, Ulimit};
 use barge_image::ImageStore;
 use barge_network::Controller;
 use barge_oci::runtime::{LinuxCpu, LinuxResources};
-use barge_storage::StorageDriver;
+use barge_storage::{MountOptions, StorageDriver};
 use barge_types::ContainerId;
 use barge_volume::VolumeStore;
 
@@ -74,14 +75,18 @@ pub(crate) use create::new_id;
 pub(crate) use files::FileTexts;
 pub(crate) use record::{Access, ContainerRecord, MountRecord, MountSource, Recursion};
 pub(crate) use registry::Registry;
-pub(crate) use settings::{Host, SeccompChoice, Security, Settings};
+pub(crate) use settings::{Host, NetworkMode, PidMode, SeccompChoice, Security, Settings};
 pub(crate) use spec::{Joins, SHM_SIZE, Start, build as build_spec, merge_environment};
+pub(crate) use start::Link;
 
 use container::{Container, Folders};
 
 use crate::cdi::Cdi;
+use crate::disk::Durability;
+use crate::error::{EngineError, Result};
 use crate::events::Events;
 use crate::images::Builtin;
+use crate::remap::{self, Remap};
 use crate::runtimes::Runtimes;
 use crate::seccomp::SeccompFilters;
 use crate::shims::Programs;
@@ -126,11 +131,7 @@ pub struct RealtimeBudget {
 
 impl RealtimeBudget {
     /// Gives it to the group, from whose budget the containers' own are taken.
-    pub(crate) fn grant(
-        self,
-        layout: &barge_cgroups::Layout,
-        parent: &str,
-    ) -> crate::error::Result<()> {
+    pub(crate) fn grant(self, layout: &barge_cgroups::Layout, parent: &str) -> Result<()> {
         if self == Self::default() {
             return Ok(());
         }
@@ -167,6 +168,7 @@ pub struct Containers {
     pub(crate) machine: Host,
     pub(crate) runtimes: Runtimes,
     pub(crate) cdi: Cdi,
+    pub(crate) remap: Option<Remap>,
     pub(crate) layout: barge_cgroups::Layout,
     pub(crate) defaults: ContainerDefaults,
     /// What keeps layers for the next build.
@@ -177,7 +179,37 @@ pub struct Containers {
 }
 
 impl Containers {
-    fn folders(&self, id: &ContainerId) -> crate::error::Result<Folders> {
+    /// How a container's ids are mapped, if they are: `--userns=host` opts out.
+    pub(crate) fn remap_of(&self, host: &HostConfig) -> Option<&Remap> {
+        self.remap.as_ref().filter(|_| host.userns_mode != "host")
+    }
+
+    /// How a container's layer is mounted.
+    fn mount_options(&self, container: &Container) -> MountOptions {
+        let record = container.record();
+        let durability = match record.durability() {
+            Durability::Durable => barge_storage::Durability::Durable,
+            Durability::Lazy => barge_storage::Durability::Volatile,
+        };
+        MountOptions { durability, owners: remap::owners(self.remap_of(&record.host_config)) }
+    }
+
+    /// What a container whose ids are mapped cannot have.
+    fn check_users(&self, host: &HostConfig, settings: &Settings) -> Result<()> {
+        if self.remap_of(host).is_none() {
+            return Ok(());
+        }
+        remap::check(host, settings)?;
+        match self.runtimes.find_recorded(&host.runtime)? {
+            None => Ok(()),
+            Some(_) => Err(EngineError::NotImplemented(format!(
+                "--runtime={} is not supported with --userns-remap: add --userns=host",
+                host.runtime
+            ))),
+        }
+    }
+
+    fn folders(&self, id: &ContainerId) -> Result<Folders> {
         Ok(Folders {
             layer: id.as_str().parse()?,
             data: self.folder.join(id.as_str()),
@@ -196,23 +228,23 @@ pub(crate) fn command(config: &ContainerConfig) -> (String, Vec<String>) {
 }
 
 /// Runs a verb to its end even when the client that asked for it goes away: an effect that was begun is recorded.
-pub(crate) async fn to_the_end<T, F>(verb: F) -> crate::error::Result<T>
+pub(crate) async fn to_the_end<T, F>(verb: F) -> Result<T>
 where
     T: Send + 'static,
-    F: Future<Output = crate::error::Result<T>> + Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
 {
     tokio::spawn(verb).await?
 }
 
 /// An error of a parser as a bad request.
-fn invalid_text(error: impl std::fmt::Display) -> crate::error::EngineError {
-    crate::error::EngineError::Invalid(error.to_string())
+fn invalid_text(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Invalid(error.to_string())
 }
 
 /// The filter `until` of the prunes, which is one: older than this moment.
 pub(crate) fn time_filter(
     filters: &barge_api_types::Filters,
-) -> crate::error::Result<Option<std::time::SystemTime>> {
+) -> Result<Option<std::time::SystemTime>> {
     let mut values = filters.values("until");
     let Some(text) = values.next() else {
         return Ok(None);
@@ -224,6 +256,6 @@ pub(crate) fn time_filter(
 }
 
 /// The refusal of what is no moment, in Docker's words.
-pub(crate) fn no_moment(text: &str) -> crate::error::EngineError {
+pub(crate) fn no_moment(text: &str) -> EngineError {
     invalid_text(format!("failed to parse value as time or duration: {text:?}"))
 }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use barge_api_types::EndpointSettings;
+use barge_api_types::{EndpointSettings, HostConfig};
 use barge_network::{Endpoint, EndpointOptions};
+use barge_sys::user_namespace;
 
 use super::Containers;
 use super::container::Container;
-use super::settings::{IpcMode, NetworkMode, PidMode, endpoint_settings};
+use super::settings::{IpcMode, NetworkMode, PidMode, Settings, endpoint_settings};
 use super::spec::Joins;
 use super::state::State;
 use crate::error::{EngineError, Result};
+use crate::remap::Remap;
 use crate::rollback::Rollback;
 
 impl Containers {
@@ -87,6 +89,38 @@ impl Containers {
             IpcMode::Private | IpcMode::Without | IpcMode::Shareable | IpcMode::Host => None,
         };
         Ok(Joins { network, pid, ipc })
+    }
+
+    /// How the ids of a container that starts are mapped. One with mapped ids shares the users of those whose namespaces it joins: they belong to them.
+    pub(super) fn users_of(
+        &self,
+        host: &HostConfig,
+        settings: &Settings,
+        joins: Joins,
+    ) -> Result<Option<&Remap>> {
+        self.check_users(host, settings)?;
+        let Some(remap) = self.remap_of(host) else {
+            return Ok(None);
+        };
+        let mut shared = None;
+        for pid in [joins.network, joins.pid, joins.ipc].into_iter().flatten() {
+            let failed = || EngineError::io("look at the users of process", pid.to_string());
+            let maps = user_namespace::maps_of(pid.cast_signed()).map_err(failed())?;
+            if maps.as_ref() != Some(remap.maps()) {
+                return Err(EngineError::Invalid(
+                    "cannot share a namespace of a container that has other users: start this one with --userns=host"
+                        .to_owned(),
+                ));
+            }
+            let users = std::fs::read_link(format!("/proc/{pid}/ns/user")).map_err(failed())?;
+            if shared.get_or_insert(users.clone()) != &users {
+                return Err(EngineError::Invalid(
+                    "cannot share namespaces of several containers when user namespaces are enabled"
+                        .to_owned(),
+                ));
+            }
+        }
+        Ok(Some(remap))
     }
 
     /// A partner is gone when it was removed after the container was made: not the fault of the container's name.

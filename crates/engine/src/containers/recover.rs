@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use barge_shim_api::{
     EXIT_FILE, ExecState, ExitRecord, Request, Response, State as ShimState, Status,
 };
-use barge_storage::{LayerId, MountOptions};
+use barge_storage::LayerId;
 use barge_types::{ContainerId, RestartPolicy};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -240,10 +240,8 @@ impl Containers {
         }
         // Counts the mount, which is there.
         let (storage, layer) = (Arc::clone(&self.storage), container.layer.clone());
-        let mounted = blocking::run(move || {
-            Ok(storage.mount(&layer, &MountOptions::default()).map(|_| ())?)
-        })
-        .await;
+        let options = self.mount_options(&container);
+        let mounted = blocking::run(move || Ok(storage.mount(&layer, &options).map(|_| ())?)).await;
         if let Err(error) = mounted {
             tracing::warn!(container = %container.id, error = error.message(), "the root file system of a running container is not mounted");
         }

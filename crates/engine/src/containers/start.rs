@@ -14,9 +14,8 @@ use barge_shim_api::{
     AttachStreams, CgroupConfig, ConsoleSize, Create, Descriptor, Failure, InitProcess, Request,
     Response, StdinMode, StdioConfig,
 };
-use barge_storage::MountOptions;
 use barge_sys::fault;
-use barge_types::RestartPolicy;
+use barge_types::{ContainerId, RestartPolicy};
 use tokio::sync::mpsc;
 
 use super::container::{Container, Inner, Presence, Rest};
@@ -26,11 +25,11 @@ use super::record::{StateRecord, StoppedBy};
 use super::settings::NetworkMode;
 use super::spec::{self, Joins};
 use super::state::{FailedStart, Freeze, Running, State};
-use super::{Containers, to_the_end};
+use super::{Containers, first_process, to_the_end};
+use crate::blocking;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
 use crate::shims::{self, Connection};
-use crate::{blocking, disk};
 
 /// What `start` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +46,16 @@ struct Prepared {
     child: Child,
     create: Box<Create>,
     descriptors: Vec<OwnedFd>,
-    link: Option<(Endpoint, Sandbox)>,
+    link: Option<Link>,
     undo: Rollback,
+}
+
+/// The network that a process is to be plugged into.
+pub(crate) enum Link {
+    /// Its namespace was made before it.
+    Ahead(Endpoint, Sandbox),
+    /// Its namespace comes with it, the first process of this container.
+    Inside(Endpoint, ContainerId),
 }
 
 impl Containers {
@@ -160,15 +167,25 @@ impl Containers {
         shim: &Connection,
         create: Box<Create>,
         descriptors: Vec<OwnedFd>,
-        link: Option<(Endpoint, Sandbox)>,
+        link: Option<Link>,
     ) -> Result<Running> {
-        let created = shim.send(&Request::Create(create), &descriptors).await?;
+        let mut created = Some(shim.send(&Request::Create(create), &descriptors).await?);
         fault::point("start: creation asked for");
         drop(descriptors);
         let subscribed = shim.send(&Request::Subscribe, &[]).await?;
-        if let Some((endpoint, sandbox)) = link {
+        let mut pid = 0;
+        if let Some(link) = link {
             let network = Arc::clone(&self.network);
-            let plugged = blocking::run(move || Ok(network.plug(&endpoint, &sandbox)?)).await;
+            if matches!(link, Link::Inside(..))
+                && let Some(created) = created.take()
+            {
+                pid = made(shim, created.wait().await?).await?;
+            }
+            let plugged = blocking::run(move || match link {
+                Link::Ahead(endpoint, sandbox) => Ok(network.plug(&endpoint, &sandbox)?),
+                Link::Inside(endpoint, id) => Ok(network.plug(&endpoint, &sandbox_of(pid, &id)?)?),
+            })
+            .await;
             if let Err(error) = plugged {
                 shim.shut_down().await;
                 return Err(error);
@@ -177,18 +194,10 @@ impl Containers {
         fault::point("start: network plugged");
         let started = shim.send(&Request::Start, &[]).await?;
         fault::point("start: start asked for");
-        let created = created.wait().await?;
+        if let Some(created) = created {
+            pid = made(shim, created.wait().await?).await?;
+        }
         fault::point("start: created");
-        let pid = match created {
-            Ok(Response::Created { pid }) => pid,
-            Ok(_) => {
-                return Err(EngineError::ShimGone { id: "(wrong answer)".to_owned() });
-            }
-            Err(failure) => {
-                shim.shut_down().await;
-                return Err(create_failed(failure));
-            }
-        };
         subscribed.wait().await?.ok();
         match started.wait().await? {
             Ok(Response::Started { at }) => {
@@ -222,15 +231,15 @@ impl Containers {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of Prepared that can fail")]
     fn prepare_rest(
         self: &Arc<Self>,
         container: &Arc<Container>,
         joins: Joins,
         undo: &mut Rollback,
-    ) -> Result<(Box<Create>, Vec<OwnedFd>, Option<(Endpoint, Sandbox)>)> {
+    ) -> Result<(Box<Create>, Vec<OwnedFd>, Option<Link>)> {
         let record = container.record();
         let settings = container.settings();
+        let remap = self.users_of(&record.host_config, &settings, joins)?;
         let rootfs = self.mount_root(container, undo)?;
         fault::point("start: root mounted");
         for folder in [&container.run_folder, &self.shim_folder] {
@@ -250,13 +259,17 @@ impl Containers {
         let mut descriptors = Vec::new();
         let mut meanings = Vec::new();
         let link = match (endpoint, &settings.network) {
+            // It has to belong to the container's users, who do not exist yet.
+            (Some(endpoint), NetworkMode::Named(_)) if remap.is_some() => {
+                Some(Link::Inside(endpoint, container.id.clone()))
+            }
             (Some(endpoint), NetworkMode::Named(_)) => {
                 let sandbox = self.network.sandbox()?;
                 let netns = sandbox.netns().as_fd().try_clone_to_owned();
                 descriptors
                     .push(netns.map_err(EngineError::io("duplicate", "a network namespace"))?);
                 meanings.push(Descriptor::NetworkNamespace);
-                Some((endpoint, sandbox))
+                Some(Link::Ahead(endpoint, sandbox))
             }
             _ => None,
         };
@@ -283,6 +296,8 @@ impl Containers {
             shm,
             joins,
             groups: self.additional_groups(&record, &rootfs)?,
+            remap,
+            own_volumes: self.own_volumes(&record),
             cgroup: cgroup.clone(),
         })?;
         self.finish_spec(&mut spec, container, (&rootfs, other))?;
@@ -308,11 +323,7 @@ impl Containers {
 
     fn mount_root(&self, container: &Container, undo: &mut Rollback) -> Result<std::path::PathBuf> {
         let layer = container.layer.clone();
-        let durability = match container.record().durability() {
-            disk::Durability::Durable => barge_storage::Durability::Durable,
-            disk::Durability::Lazy => barge_storage::Durability::Volatile,
-        };
-        let rootfs = self.storage.mount(&layer, &MountOptions { durability })?;
+        let rootfs = self.storage.mount(&layer, &self.mount_options(container))?;
         let storage = Arc::clone(&self.storage);
         undo.push(move || {
             if let Err(error) = storage.unmount(&layer) {
@@ -393,6 +404,26 @@ async fn attach_late(shim: &Connection, late: Vec<(AttachStreams, OwnedFd)>) {
     for (streams, socket) in late {
         // Of a container that has ended already the stream is at its end: dropped, it says so.
         shim.send(&Request::Attach(streams), &[socket]).await.ok();
+    }
+}
+
+/// The network namespace that came with a container.
+fn sandbox_of(pid: u32, id: &ContainerId) -> Result<Sandbox> {
+    let found = first_process::look(pid, id.as_str(), |process| process.try_clone());
+    let process = found.map_err(EngineError::io("look at the first process of", id.as_str()))?;
+    let process = process.ok_or_else(|| EngineError::ShimGone { id: id.to_string() })?;
+    Ok(Sandbox::of_process(process.as_fd())?)
+}
+
+/// The process id of what a shim has made; a shim that made nothing is let go of.
+async fn made(shim: &Connection, answer: std::result::Result<Response, Failure>) -> Result<u32> {
+    match answer {
+        Ok(Response::Created { pid }) => Ok(pid),
+        Ok(_) => Err(EngineError::ShimGone { id: "(wrong answer)".to_owned() }),
+        Err(failure) => {
+            shim.shut_down().await;
+            Err(create_failed(failure))
+        }
     }
 }
 

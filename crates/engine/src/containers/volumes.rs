@@ -11,10 +11,11 @@ use barge_volume::{CreateOptions, VolumeName};
 use rustix::fs::OFlags;
 
 use super::container::{Container, Rest};
-use super::record::{Access, CopyUp, MountRecord, MountSource, Origin};
+use super::record::{Access, ContainerRecord, CopyUp, MountRecord, MountSource, Origin};
 use super::settings::{IpcMode, WantedMount, invalid};
 use super::{Containers, spec};
 use crate::error::{EngineError, Result};
+use crate::remap::Remap;
 use crate::rollback::Rollback;
 
 /// The folder of a shareable /dev/shm, in the container's folder below the exec root.
@@ -155,7 +156,13 @@ impl Containers {
             return Ok(());
         }
         let layer: LayerId = id.as_str().parse()?;
-        let root = self.storage.mount(&layer, &MountOptions::default())?;
+        // A volume gets the owners that the layer has on the disk, also while it is mounted with others.
+        let is_mapped = self.remap.is_some();
+        let root = if is_mapped {
+            self.storage.mount_read_only(&layer)?
+        } else {
+            self.storage.mount(&layer, &MountOptions::default())?
+        };
         let copied = wanted.into_iter().try_for_each(|(name, destination)| {
             let name: VolumeName = name.parse()?;
             // What is to be mounted there gets the content, not the folder below.
@@ -164,7 +171,11 @@ impl Containers {
             self.volumes.unmount(&name, id)?;
             Ok(copied?)
         });
-        self.storage.unmount(&layer)?;
+        if is_mapped {
+            self.storage.unmount_read_only(&layer)
+        } else {
+            self.storage.unmount(&layer)
+        }?;
         copied
     }
 
@@ -199,6 +210,29 @@ impl Containers {
         Ok(resolved)
     }
 
+    /// Which volumes of a container whose ids are mapped have their files in the daemon's folder. Another file system,
+    /// or a folder of the host, stays as it is.
+    pub(super) fn own_volumes(&self, record: &ContainerRecord) -> Vec<String> {
+        if self.remap_of(&record.host_config).is_none() {
+            return Vec::new();
+        }
+        let own = record.mounts.iter().filter(|mount| self.has_own_files(&mount.source));
+        let names = own.filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, .. } => Some(name.clone()),
+            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+        });
+        names.collect()
+    }
+
+    pub(super) fn has_own_files(&self, source: &MountSource) -> bool {
+        match source {
+            MountSource::Volume { name, .. } => {
+                self.volumes.get(name).is_ok_and(|volume| volume.options.is_empty())
+            }
+            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => false,
+        }
+    }
+
     /// A tmpfs on the host for a container whose /dev/shm others can join, or the partner's.
     pub(super) fn shared_memory(
         &self,
@@ -213,7 +247,9 @@ impl Containers {
                     0 => spec::SHM_SIZE,
                     size => size,
                 };
-                mount_tmpfs(&path, size)?;
+                let record = container.record();
+                let root = self.remap_of(&record.host_config).map_or((0, 0), Remap::root);
+                mount_tmpfs(&path, size, root)?;
                 let target = path.clone();
                 undo.push(move || unmount(&target));
                 Ok(Some(path))
@@ -258,10 +294,10 @@ fn check_subpath(volume: &Path, subpath: &str) -> Result<()> {
     })
 }
 
-fn mount_tmpfs(path: &Path, size: i64) -> Result<()> {
+fn mount_tmpfs(path: &Path, size: i64, (uid, gid): (u32, u32)) -> Result<()> {
     use rustix::mount::MountFlags;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let options = std::ffi::CString::new(format!("mode=1777,size={size}"))
+    let options = std::ffi::CString::new(format!("mode=1777,size={size},uid={uid},gid={gid}"))
         .map_err(|error| EngineError::io("mount a tmpfs at", path)(error.into()))?;
     rustix::mount::mount("shm", path, "tmpfs", flags, options.as_c_str())
         .map_err(|error| EngineError::io("mount a tmpfs at", path)(error.into()))

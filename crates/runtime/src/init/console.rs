@@ -1,6 +1,6 @@
 //! The terminal: made in the container's own `devpts`, so that its name is right inside, and handed to the engine.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use barge_oci::runtime::Process;
@@ -34,16 +34,9 @@ pub(super) fn open_inside(process: &Process) -> Result<OwnedFd, StartError> {
     Ok(terminal.master)
 }
 
-fn open(root: std::os::fd::BorrowedFd<'_>, process: &Process) -> Result<pty::Pty, StartError> {
+fn open(root: BorrowedFd<'_>, process: &Process) -> Result<pty::Pty, StartError> {
     let shown = || "open a terminal in /dev/pts".to_owned();
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
-    let devpts = openat2::open_without_links(root, Path::new("/dev/pts"), flags)
-        .at(Stage::Console, shown)?;
-    let kind = rustix::fs::fstatfs(&devpts).at(Stage::Console, shown)?.f_type;
-    if kind != DEVPTS {
-        return Err(StartError::new(Stage::Console, "/dev/pts is no devpts: no terminal"));
-    }
-    let terminal = pty::open_in(&devpts).at(Stage::Console, shown)?;
+    let terminal = pty::open_in(devpts(root)?).at(Stage::Console, shown)?;
     if let Some(size) = process.console_size.filter(|size| size.height > 0 || size.width > 0) {
         let [rows, columns] =
             [size.height, size.width].map(|length| u16::try_from(length).unwrap_or(u16::MAX));
@@ -52,11 +45,30 @@ fn open(root: std::os::fd::BorrowedFd<'_>, process: &Process) -> Result<pty::Pty
     Ok(terminal)
 }
 
+/// The container's own terminals.
+pub(super) fn devpts(root: impl AsFd) -> Result<OwnedFd, StartError> {
+    let shown = || "open a terminal in /dev/pts".to_owned();
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let devpts = openat2::open_without_links(root.as_fd(), Path::new("/dev/pts"), flags)
+        .at(Stage::Console, shown)?;
+    let kind = rustix::fs::fstatfs(&devpts).at(Stage::Console, shown)?.f_type;
+    if kind == DEVPTS {
+        return Ok(devpts);
+    }
+    Err(StartError::new(Stage::Console, "/dev/pts is no devpts: no terminal"))
+}
+
 fn become_controlling(terminal: &pty::Pty) -> Result<(), StartError> {
     let shown = || "set the controlling terminal".to_owned();
     process::setsid().at(Stage::Console, shown)?;
     process::set_controlling_terminal(&terminal.slave).at(Stage::Console, shown)?;
-    rustix::stdio::dup2_stdin(&terminal.slave).at(Stage::Console, shown)?;
-    rustix::stdio::dup2_stdout(&terminal.slave).at(Stage::Console, shown)?;
-    rustix::stdio::dup2_stderr(&terminal.slave).at(Stage::Console, shown)
+    as_stdio(&terminal.slave)
+}
+
+/// Makes a terminal stdin, stdout and stderr.
+pub(super) fn as_stdio(slave: &OwnedFd) -> Result<(), StartError> {
+    let shown = || "set the controlling terminal".to_owned();
+    rustix::stdio::dup2_stdin(slave).at(Stage::Console, shown)?;
+    rustix::stdio::dup2_stdout(slave).at(Stage::Console, shown)?;
+    rustix::stdio::dup2_stderr(slave).at(Stage::Console, shown)
 }

@@ -98,7 +98,11 @@ fn given(root: &OwnRoot, device: &LinuxDevice) -> Result<(), StartError> {
     let number = |number: i64| u32::try_from(number).map_err(|_negative| invalid());
     let number = rustix::fs::makedev(number(device.major)?, number(device.minor)?);
     let mode = Mode::from_raw_mode(device.file_mode.unwrap_or(0o666) & 0o7777);
-    node(&Node { folder: &folder, name, kind, mode, number }).at(Stage::Device, shown)?;
+    let made =
+        node(&Node { folder: &folder, name, kind, mode, number }).at(Stage::Device, shown)?;
+    if made == Made::Bound {
+        return Ok(());
+    }
     let (uid, gid) = (device.uid.unwrap_or(0), device.gid.unwrap_or(0));
     if (uid, gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -117,17 +121,26 @@ struct Node<'a> {
     number: u64,
 }
 
-fn node(node: &Node<'_>) -> std::io::Result<()> {
+/// How a device came to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// It is a file of the container's.
+    Own,
+    /// It is the host's file, with the host's owner and mode.
+    Bound,
+}
+
+fn node(node: &Node<'_>) -> std::io::Result<Made> {
     match rustix::fs::mknodat(node.folder, node.name, node.kind, node.mode, node.number) {
         // Only in a user namespace: the host's file is shown instead.
-        Err(Errno::PERM) => bind(node),
+        Err(Errno::PERM) => bind(node).map(|()| Made::Bound),
         Err(Errno::EXIST) => {
             let stat = rustix::fs::statat(node.folder, node.name, AtFlags::SYMLINK_NOFOLLOW)?;
             let is_same = FileType::from_raw_mode(stat.st_mode) == node.kind
                 && (stat.st_rdev == node.number || node.kind == FileType::Fifo);
-            if is_same { Ok(()) } else { Err(Errno::EXIST.into()) }
+            if is_same { Ok(Made::Own) } else { Err(Errno::EXIST.into()) }
         }
-        result => Ok(result?),
+        result => Ok(result.map(|()| Made::Own)?),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Resource limits, and the score for the out-of-memory killer.
 
 use barge_oci::runtime::Process;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit, setrlimit};
 
 use crate::error::{At as _, Stage, StartError};
 
@@ -28,8 +28,9 @@ const RESOURCES: [(&str, Resource); 16] = [
     ("RLIMIT_RTTIME", Resource::Rttime),
 ];
 
-/// Sets the limits. Raising a hard one needs `CAP_SYS_RESOURCE`, which not every host gives its root.
-pub(super) fn set_rlimits(process: &Process) -> Result<(), StartError> {
+/// Sets the limits of a process, or our own. Raising a hard one needs `CAP_SYS_RESOURCE`, which not every host gives its
+/// root.
+pub(crate) fn set_rlimits(process: &Process, of: Option<Pid>) -> Result<(), StartError> {
     for limit in &process.rlimits {
         let known = RESOURCES.iter().enumerate().find(|(_, (name, _))| *name == limit.kind);
         let Some((number, (_, resource))) = known else {
@@ -38,18 +39,20 @@ pub(super) fn set_rlimits(process: &Process) -> Result<(), StartError> {
         };
         let value = |value| (value != u64::MAX).then_some(value);
         let wanted = Rlimit { current: value(limit.soft), maximum: value(limit.hard) };
-        setrlimit(*resource, wanted)
-            .at(Stage::Limit, || format!("error setting rlimit type {number}"))?;
+        match of {
+            Some(pid) => prlimit(Some(pid), *resource, wanted).map(drop),
+            None => setrlimit(*resource, wanted),
+        }
+        .at(Stage::Limit, || format!("error setting rlimit type {number}"))?;
     }
     Ok(())
 }
 
-/// Sets the score, while `/proc` is still the host's.
-pub(super) fn set_oom_score(process: &Process) -> Result<(), StartError> {
+/// Sets the score in a file of the host's `/proc`.
+pub(crate) fn set_oom_score(process: &Process, path: &str) -> Result<(), StartError> {
     let Some(score) = process.oom_score_adj else {
         return Ok(());
     };
-    let path = "/proc/self/oom_score_adj";
     // Lowering it needs a right, and staying where one is needs none: but the kernel asks first (proc_pid(5)).
     std::fs::write(path, score.to_string()).at(Stage::Limit, || format!("write {score} to {path}"))
 }

@@ -4,6 +4,7 @@
 //!
 //! | step | file |
 //! |---|---|
+//! | namespaces that this program is to come into hidden | `enter.rs` |
 //! | the root file system becomes a private mount | `root.rs` |
 //! | mounts, below the root as the container will see it | `mounts.rs`, `cgroup_view.rs` |
 //! | device files and links | `devices.rs` |
@@ -11,6 +12,7 @@
 //! | the root becomes `/`, everything else is gone | `root.rs` |
 //! | host name, kernel settings | `kernel.rs` |
 //! | masked and read-only paths | `hide.rs` |
+//! | in a user namespace: mounts that its root cannot undo | `locked.rs` |
 //! | limits | `limits.rs` |
 //! | user, working directory, capabilities, labels | `identity.rs`, `workdir.rs` |
 //! | finding the command | `command.rs` |
@@ -23,11 +25,13 @@ mod cgroup_view;
 mod command;
 mod console;
 mod devices;
+mod enter;
 mod hide;
 mod identity;
 mod kernel;
-mod limits;
-mod mounts;
+pub(crate) mod limits;
+mod locked;
+pub(crate) mod mounts;
 mod root;
 mod workdir;
 
@@ -40,7 +44,7 @@ use barge_sys::{exec, process, seccomp, signal};
 use self::workdir::Missing;
 use crate::error::{At as _, Stage, StartError};
 use crate::handshake::ToParent;
-use crate::plan::{CreatePlan, InitProcess, Plan};
+use crate::plan::{CreatePlan, InitProcess, Limits, Plan};
 
 /// The whole life of `barge-runtime init`; comes back only when it did not become the user's process.
 #[must_use]
@@ -64,11 +68,15 @@ pub fn main() -> ExitCode {
 fn run(text: &[u8], filter: &[u8], parent: &mut ToParent) -> Result<(), StartError> {
     let plan: Plan<'_> = serde_json::from_slice(text)
         .map_err(|error| StartError::new(Stage::Handshake, error.to_string()))?;
+    // Until the user's rights are all it has, nobody in the container may look into this process.
+    enter::hide()?;
     match plan {
-        Plan::Create(plan) => create(&plan, filter, parent),
+        Plan::Create(plan) => {
+            enter::late(plan.late.as_ref())?;
+            create(&plan, filter, parent)
+        }
         Plan::Exec(plan) => {
-            // Until the user's rights are all it has, nobody in the container may look into this process.
-            process::set_undumpable().at(Stage::Handshake, || "prctl(PR_SET_DUMPABLE)".into())?;
+            enter::late(plan.late.as_ref())?;
             let filter = Filter::of(filter, plan.seccomp_flags)?;
             let terminal = if plan.process.terminal {
                 Some(console::open_inside(&plan.process)?)
@@ -76,6 +84,7 @@ fn run(text: &[u8], filter: &[u8], parent: &mut ToParent) -> Result<(), StartErr
                 new_session()?;
                 None
             };
+            set_limits(plan.limits, &plan.process, parent)?;
             let command = become_process(&plan.process, None, Missing::Refused)?;
             parent.ready(terminal.as_ref().map(std::os::fd::AsFd::as_fd))?;
             drop(terminal);
@@ -99,10 +108,17 @@ fn create(plan: &CreatePlan<'_>, filter: &[u8], parent: &mut ToParent) -> Result
         InitProcess::Command => None,
         InitProcess::Reaper => Some(command::own_program()?),
     };
-    limits::set_oom_score(process)?;
+    if plan.limits == Limits::Own {
+        // While `/proc` is still the host's.
+        limits::set_oom_score(process, "/proc/self/oom_score_adj")?;
+    }
 
-    let own_root = root::enter(std::path::Path::new(&root.path), linux)?;
-    let later = mounts::make(&own_root, spec, plan.own_cgroup_namespace)?;
+    let mut handed = parent.ask_for_trees(plan.handed)?.into_iter();
+    let own_root = match handed.next() {
+        Some(tree) => root::enter_handed(tree, linux)?,
+        None => root::enter(std::path::Path::new(&root.path), linux)?,
+    };
+    let later = mounts::make(&own_root, (spec, &mut handed), plan.own_cgroup_namespace)?;
     devices::make(&own_root, spec)?;
     let terminal = if process.terminal {
         Some(console::open_for_container(&own_root, process)?)
@@ -118,6 +134,10 @@ fn create(plan: &CreatePlan<'_>, filter: &[u8], parent: &mut ToParent) -> Result
     hide::read_only(&linux.readonly_paths)?;
     hide::mask(&linux.masked_paths)?;
     root::finish(root, &later)?;
+    if plan.limits == Limits::Parent {
+        locked::move_to(&parent.ask_for_locked()?, terminal.as_ref())?;
+    }
+    set_limits(plan.limits, process, parent)?;
     let command = become_process(process, reaper, Missing::Made)?;
     parent.ready(terminal.as_ref().map(std::os::fd::AsFd::as_fd))?;
     drop(terminal);
@@ -127,13 +147,19 @@ fn create(plan: &CreatePlan<'_>, filter: &[u8], parent: &mut ToParent) -> Result
     execute(process, &filter, &command)
 }
 
+fn set_limits(who: Limits, process: &Process, parent: &mut ToParent) -> Result<(), StartError> {
+    match who {
+        Limits::Own => limits::set_rlimits(process, None),
+        Limits::Parent => parent.ask_for_limits(),
+    }
+}
+
 /// What a container and one more process of it have in common, up to the moment before the exec.
 fn become_process(
     process: &Process,
     reaper: Option<OwnedFd>,
     folder: Missing,
 ) -> Result<command::Command, StartError> {
-    limits::set_rlimits(process)?;
     let user = identity::resolve(process)?;
     workdir::enter(&process.cwd, folder)?;
     identity::set_labels(process)?;

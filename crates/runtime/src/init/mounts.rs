@@ -19,10 +19,10 @@ use super::root::OwnRoot;
 use crate::error::{At as _, Stage, StartError};
 use crate::mount_options::MountOptions;
 
-/// Makes them all. What must stay writable until the end of the set-up comes back, to be made read-only then.
+/// Makes them all; the sources of binds come with `handed` when they were opened outside. What must stay writable until the end of the set-up comes back, to be made read-only then.
 pub(super) fn make(
     root: &OwnRoot,
-    spec: &Spec,
+    (spec, handed): (&Spec, &mut dyn Iterator<Item = OwnedFd>),
     own_cgroup_namespace: bool,
 ) -> Result<Vec<PathBuf>, StartError> {
     let mut later = Vec::new();
@@ -30,8 +30,8 @@ pub(super) fn make(
         let options = MountOptions::parse(&mount.options);
         let what = Described { mount, options: &options };
         let kind = mount.kind.as_deref().unwrap_or_default();
-        if options.bind.is_some() || kind == "bind" {
-            bind(root, &what)?;
+        if what.is_bind() {
+            bind(root, &what, handed.next())?;
         } else if kind == "cgroup" || kind == "cgroup2" {
             if cgroup_view::make(root, &what, own_cgroup_namespace)? && options.is_read_only() {
                 later.push(mount.destination.clone().into());
@@ -44,18 +44,23 @@ pub(super) fn make(
 }
 
 /// A mount with its options read.
-pub(super) struct Described<'a> {
-    pub(super) mount: &'a Mount,
-    pub(super) options: &'a MountOptions,
+pub(crate) struct Described<'a> {
+    pub(crate) mount: &'a Mount,
+    pub(crate) options: &'a MountOptions,
 }
 
 impl Described<'_> {
+    /// Whether it shows a part of the host's tree.
+    pub(crate) fn is_bind(&self) -> bool {
+        self.options.bind.is_some() || self.mount.kind.as_deref() == Some("bind")
+    }
+
     pub(super) fn destination(&self) -> &Path {
         Path::new(&self.mount.destination)
     }
 
     /// As others write it: clients match on `error mounting … to rootfs at …`.
-    pub(super) fn failed(&self) -> String {
+    pub(crate) fn failed(&self) -> String {
         let source = self.mount.source.as_deref().unwrap_or_default();
         let destination = &self.mount.destination;
         let bind = match self.options.bind {
@@ -128,33 +133,55 @@ fn fresh(root: &OwnRoot, what: &Described<'_>) -> Result<bool, StartError> {
     Ok(later)
 }
 
-/// A part of the host's tree.
-fn bind(root: &OwnRoot, what: &Described<'_>) -> Result<(), StartError> {
+/// A copy of the source of a bind mount, with its options; it is nowhere yet.
+pub(crate) fn open_source(what: &Described<'_>) -> Result<OwnedFd, StartError> {
+    let tree = clone_source(what)?;
+    dress(&tree, what)?;
+    Ok(tree)
+}
+
+fn clone_source(what: &Described<'_>) -> Result<OwnedFd, StartError> {
     let options = what.options;
     let source = Path::new(what.mount.source.as_deref().unwrap_or_default());
     let reach = options.bind.unwrap_or(Reach::One);
-    let tree = match &options.inside {
+    match &options.inside {
         None => mount::clone_tree(CWD, source, reach),
         // Of a volume, whose other users may swap folders and links meanwhile.
         Some(inside) => openat2::open_root(source)
             .and_then(|volume| openat2::open(volume, Path::new(inside), OFlags::PATH))
             .and_then(|found| mount::clone_tree(found, Path::new(""), reach)),
     }
-    .at(Stage::Mount, || what.failed())?;
-    let place = Place::find(root, what, &tree)?;
+    .at(Stage::Mount, || what.failed())
+}
+
+fn dress(tree: &OwnedFd, what: &Described<'_>) -> Result<(), StartError> {
     // `rw` is what a bind mount is unless its source is not: it does not lift a read-only mount of the host.
     let writable = |change: Change| Change {
         clear: change.clear - Attributes::MOUNT_ATTR_RDONLY,
         propagation: None,
         ..change
     };
+    let options = what.options;
     for (change, reach) in [(options.here, Reach::One), (options.below, Reach::Tree)] {
         let change = writable(change);
         if !(change.set.is_empty() && change.clear.is_empty()) {
-            mount::change(&tree, reach, change).at(Stage::Mount, || what.failed())?;
+            mount::change(tree, reach, change).at(Stage::Mount, || what.failed())?;
         }
     }
-    let (propagation, reach) = options.propagation.unwrap_or((Propagation::PRIVATE, Reach::Tree));
+    Ok(())
+}
+
+/// A part of the host's tree.
+fn bind(root: &OwnRoot, what: &Described<'_>, handed: Option<OwnedFd>) -> Result<(), StartError> {
+    if let Some(tree) = handed {
+        let place = Place::find(root, what, &tree)?;
+        return mount::attach(&tree, &place.fd).map_err(|cause| place.explain(cause, &tree, what));
+    }
+    let tree = clone_source(what)?;
+    let place = Place::find(root, what, &tree)?;
+    dress(&tree, what)?;
+    let (propagation, reach) =
+        what.options.propagation.unwrap_or((Propagation::PRIVATE, Reach::Tree));
     // A copy of a private mount is private.
     if (propagation, root.propagation) != (Propagation::PRIVATE, Propagation::PRIVATE) {
         let change = Change { propagation: Some(propagation), ..Change::NONE };

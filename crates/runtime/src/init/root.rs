@@ -51,6 +51,19 @@ pub(super) fn enter(path: &Path, linux: &Linux) -> Result<OwnRoot, StartError> {
     Ok(OwnRoot { fd, propagation })
 }
 
+/// The same for a root that was opened outside: it is put onto the host's, where everyone may, and pivot_root(2) finds it
+/// there.
+pub(super) fn enter_handed(tree: OwnedFd, linux: &Linux) -> Result<OwnRoot, StartError> {
+    let shown = || "prepare the rootfs".to_owned();
+    let propagation = wanted(linux)?.map_or(Propagation::PRIVATE, |(kind, _)| kind);
+    let change = Change { propagation: Some(propagation), ..Change::NONE };
+    mount::change_at(CWD, Path::new("/"), Reach::Tree, change).at(Stage::Root, shown)?;
+    // pivot_root(2) wants the mount below to be not shared.
+    mount::change_at(CWD, Path::new("/"), Reach::One, Change::PRIVATE).at(Stage::Root, shown)?;
+    mount::attach_at(&tree, CWD, Path::new("/")).at(Stage::Root, shown)?;
+    Ok(OwnRoot { fd: tree, propagation })
+}
+
 /// The nearest folder upwards that is the root of a mount.
 fn mount_point_of(path: &Path) -> std::io::Result<PathBuf> {
     let path = path.canonicalize()?;

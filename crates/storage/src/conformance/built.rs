@@ -19,7 +19,7 @@ fn built(f: &Fixture) {
             .file("gone", ""),
     );
     f.driver.create_read_write(&id(2), Some(&id(1)), &ReadWriteOptions::default()).unwrap();
-    let options = MountOptions { durability: Durability::Volatile };
+    let options = MountOptions { durability: Durability::Volatile, ..MountOptions::default() };
     let path = f.driver.mount(&id(2), &options).unwrap();
     std::fs::remove_file(path.join("gone")).unwrap();
     std::fs::remove_dir_all(path.join("etc")).unwrap();

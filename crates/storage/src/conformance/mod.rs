@@ -345,7 +345,7 @@ pub(crate) fn mounts_are_counted(f: &Fixture) {
 pub(crate) fn volatile_layers_can_be_mounted_again(f: &Fixture) {
     f.layer(1, None, &Tar::default());
     f.writable(2, Some(1));
-    let options = MountOptions { durability: Durability::Volatile };
+    let options = MountOptions { durability: Durability::Volatile, ..MountOptions::default() };
     for n in 0..2 {
         let path = f.driver.mount(&id(2), &options).unwrap();
         std::fs::write(path.join(n.to_string()), "x").unwrap();

@@ -121,6 +121,11 @@ impl Mounter for Program {
         }
     }
 
+    /// It makes files as the host's root and gives them away afterwards.
+    fn cannot_map(&self) -> Option<&'static str> {
+        Some("it cannot write to folders whose owners the kernel maps")
+    }
+
     fn is_alive(&self, target: &Path) -> bool {
         !matches!(rustix::fs::stat(target), Err(rustix::io::Errno::NOTCONN))
     }

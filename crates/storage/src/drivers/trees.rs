@@ -16,9 +16,10 @@ use barge_archive::pack::{PackOptions, Packed};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::driver::{MountOptions, ReadWriteOptions, StorageDriver};
+use crate::driver::{MountOptions, Owners, ReadWriteOptions, StorageDriver};
 use crate::error::{Result, StorageError};
 use crate::layer_id::LayerId;
+use crate::mapped::{Mapped, MappedOptions};
 use crate::syncing::Syncing;
 use crate::table::{Making, Table};
 use crate::trash::Trash;
@@ -73,6 +74,7 @@ pub struct Trees<O: Origin> {
     syncing: Syncing,
     /// One layer at a time is filled: there is one such per image.
     filling: Mutex<()>,
+    mapped: Mapped,
 }
 
 #[expect(private_bounds, reason = "the members of the family are the type's aliases")]
@@ -108,6 +110,7 @@ impl<O: Origin> Trees<O> {
             layers: Table::default(),
             syncing: Syncing::default(),
             filling: Mutex::new(()),
+            mapped: Mapped::default(),
         };
         driver.load()?;
         Ok(driver)
@@ -286,10 +289,20 @@ impl<O: Origin> StorageDriver for Trees<O> {
         if self.layers.contains(id) { Ok(()) } else { self.make(id, (parent, None), fill) }
     }
 
+    fn map_owners(&self, options: &MappedOptions<'_>) -> Result<()> {
+        self.mapped
+            .show(&self.path, options)
+            .map_err(|error| crate::detect::not_supported(O::NAME, &self.path, error))
+    }
+
     /// The durability is the file system's own: there is no mount to give it to.
-    fn mount(&self, id: &LayerId, _: &MountOptions) -> Result<PathBuf> {
+    fn mount(&self, id: &LayerId, options: &MountOptions) -> Result<PathBuf> {
+        let tree = match options.owners {
+            Owners::Stored => self.tree(id),
+            Owners::Mapped => self.mapped.path(&self.tree(id))?,
+        };
         self.layers.get(id)?.lock()?.mounts += 1;
-        Ok(self.tree(id))
+        Ok(tree)
     }
 
     fn unmount(&self, id: &LayerId) -> Result<()> {

@@ -170,6 +170,67 @@ fn a_process_joins_all_namespaces_of_another() {
     assert_eq!(pidfd::wait(&first.pidfd).unwrap(), Exit::Code(1));
 }
 
+#[test]
+fn new_namespaces_can_belong_to_the_users_of_another_process() {
+    let (hold, release) = io::pipe().unwrap();
+    let program = exe::open_read_only(Path::new("/bin/busybox")).unwrap();
+    let arguments = ["sh", "-c", "read x"].map(|text| CString::new(text).unwrap());
+    let maps = identity(0);
+    let first = spawn(&SpawnOptions {
+        namespaces: Kinds::USER | namespace::CONTAINER,
+        user_maps: Some(&maps),
+        fds: &[hold.as_fd()],
+        ..options(program.as_fd(), &arguments)
+    })
+    .unwrap();
+    first.executed().unwrap();
+    let join = [(first.pidfd.as_fd(), Kinds::USER | Kinds::NETWORK | Kinds::PROCESS_ID)];
+    let script = format!(
+        "{OWN_PROC} busybox hostname joined && busybox hostname && busybox cat /proc/self/uid_map && \
+         busybox id -u && echo $$ && busybox readlink /proc/self/ns/user && {SHOW}"
+    );
+    let made = Kinds::MOUNT | Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME;
+    let place = Place { namespaces: Some(made), join: &join, ..Place::default() };
+    let (text, exit) = run(&script, &place);
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("joined", "0"), "{text}");
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["0", "100000", "1000"]);
+    // Not the first one there.
+    assert_ne!(lines[3], "1");
+    let theirs = |name: &str| {
+        let link = std::fs::read_link(format!("/proc/{}/ns/{name}", first.pid)).unwrap();
+        link.to_str().unwrap().to_owned()
+    };
+    assert_eq!(lines[4], theirs("user"));
+    for (line, name) in lines[5..].iter().zip(NAMES) {
+        assert_eq!(*line == theirs(name), ["pid", "net"].contains(&name), "{name}: {text}");
+    }
+    drop(release);
+    pidfd::wait(&first.pidfd).unwrap();
+}
+
+#[test]
+fn a_second_process_that_fails_is_reaped_whoever_tells_first() {
+    let holder = crate::user_namespace::make(&identity(0)).unwrap();
+    let uts = std::fs::File::open("/proc/self/ns/uts").unwrap();
+    // Not what it says: only the second one joins it, and fails.
+    let join = [(holder.as_fd(), Kinds::USER), (uts.as_fd(), Kinds::NETWORK)];
+    let program = exe::open_read_only(Path::new("/bin/busybox")).unwrap();
+    let arguments = [CString::new("true").unwrap()];
+    for _ in 0..20 {
+        let options = SpawnOptions {
+            namespaces: Kinds::HOST_NAME_AND_NIS_DOMAIN_NAME,
+            join: &join,
+            ..options(program.as_fd(), &arguments)
+        };
+        let error = spawn(&options).and_then(|child| child.executed()).unwrap_err();
+        assert_eq!(error.step, "join a namespace");
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+        assert_eq!(children, "");
+    }
+}
+
 fn options<'a>(program: BorrowedFd<'a>, arguments: &'a [CString]) -> SpawnOptions<'a> {
     SpawnOptions {
         program,

@@ -147,7 +147,12 @@ impl TestHost {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         fs::write(self.scratch.join("daemon.json"), "{}").unwrap();
-        self.in_netns(move || barged.spawn().expect("barged can be executed"))
+        self.in_netns(move || {
+            if let Some(mounts) = &self.mounts {
+                super::etc::enter(mounts);
+            }
+            barged.spawn().expect("barged can be executed")
+        })
     }
 
     fn answers(&self) -> bool {
@@ -207,6 +212,19 @@ impl TestHost {
     /// When either fails.
     pub fn restart(&mut self) {
         self.stop();
+        self.start();
+    }
+
+    /// The flags of the daemon that are not the same for all.
+    #[must_use]
+    pub fn flags(&self) -> &[String] {
+        &self.flags
+    }
+
+    /// The same with other flags.
+    pub fn restart_with(&mut self, flags: Vec<String>) {
+        self.stop();
+        self.flags = flags;
         self.start();
     }
 

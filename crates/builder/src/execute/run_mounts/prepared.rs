@@ -69,7 +69,7 @@ impl View {
         storage
             .create_read_write(&id, parent, &ReadWriteOptions::default())
             .map_err(BuildError::storage("make a view of a layer"))?;
-        let options = MountOptions { durability: Durability::Volatile };
+        let options = MountOptions { durability: Durability::Volatile, ..MountOptions::default() };
         let mounted = storage.mount(&id, &options).map_err(BuildError::storage("mount a layer"));
         let layer = Layer::Own(id);
         // Dropped with what was made so far.

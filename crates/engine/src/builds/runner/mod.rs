@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barge_builder::runner::{Cancel, RunError, RunStep, Runner, StepNetwork, Stream};
-use barge_network::{Endpoint, EndpointOptions, NetworkError, Sandbox};
+use barge_network::{Endpoint, EndpointOptions, NetworkError};
 use barge_shim_api::{
     AttachStreams, CgroupConfig, Create, Descriptor, EXIT_FILE, Event, ExitRecord, InitProcess,
     LogConfig, Request, SignalTarget, StdinMode, StdioConfig,
@@ -33,7 +33,7 @@ use self::frames::Frames;
 use self::spec::{Place, Plan};
 use self::stubs::Stubs;
 use self::sweep::StepRecord;
-use crate::containers::{Containers, FileTexts};
+use crate::containers::{Containers, FileTexts, Link};
 use crate::disk;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
@@ -76,7 +76,7 @@ struct Listener<'a> {
 struct Prepared {
     create: Box<Create>,
     descriptors: Vec<OwnedFd>,
-    link: Option<(Endpoint, Sandbox)>,
+    link: Option<Link>,
     output: UnixStream,
 }
 
@@ -172,7 +172,7 @@ impl StepRunner {
             let netns = sandbox.netns().as_fd().try_clone_to_owned();
             descriptors.push(netns.map_err(EngineError::io("duplicate", "a network namespace"))?);
             meanings.push(Descriptor::NetworkNamespace);
-            link = endpoint.map(|endpoint| (endpoint, sandbox));
+            link = endpoint.map(|endpoint| Link::Ahead(endpoint, sandbox));
         }
         if let Some(filter) = self.containers.seccomp.descriptor(&settings.security)? {
             descriptors.push(filter);

@@ -91,6 +91,8 @@ impl Plan {
             shm: None,
             joins: Joins::default(),
             groups: Vec::new(),
+            remap: None,
+            own_volumes: Vec::new(),
             cgroup: place.cgroup.to_owned(),
         })?;
         if let Some(process) = &mut spec.process {

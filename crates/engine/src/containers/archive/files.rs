@@ -11,28 +11,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barge_archive::resource::Resource;
-use barge_storage::MountOptions;
 use barge_sys::assembly::{Assembly, Part};
 use barge_sys::mount::{Change, Reach};
-use barge_sys::{namespace, openat2, pidfd};
+use barge_sys::spawn::UserMaps;
+use barge_sys::{namespace, openat2, user_namespace};
 use barge_volume::VolumeName;
 use rustix::fs::{AtFlags, FsWord, OFlags, StatxFlags};
-use rustix::io::Errno;
 
 use crate::blocking;
 use crate::containers::container::Container;
 use crate::containers::record::{Access, MountSource, Recursion};
 use crate::containers::settings::NetworkMode;
 use crate::containers::state::{Running, State};
-use crate::containers::{Containers, exits};
-use crate::disk::Durability;
+use crate::containers::{Containers, exits, first_process};
 use crate::error::{EngineError, Result};
+use crate::remap::Remap;
 
 /// The files of a container; to be dropped on a thread that may block.
 pub(super) struct Files {
     root: Root,
     /// The mount of the default /dev, which is nothing of the container's own.
     devices: Option<u64>,
+    /// How the ids in the tree are mapped.
+    maps: Option<UserMaps>,
     /// Goes after the root.
     _layer: Layer,
 }
@@ -100,11 +101,7 @@ impl Containers {
     }
 
     fn layer_of(self: &Arc<Self>, container: &Arc<Container>) -> Result<Layer> {
-        let durability = match container.record().durability() {
-            Durability::Durable => barge_storage::Durability::Durable,
-            Durability::Lazy => barge_storage::Durability::Volatile,
-        };
-        let path = self.storage.mount(&container.layer, &MountOptions { durability })?;
+        let path = self.storage.mount(&container.layer, &self.mount_options(container))?;
         let (containers, container) = (Arc::clone(self), Arc::clone(container));
         Ok(Layer { containers, container, path })
     }
@@ -115,16 +112,20 @@ impl Containers {
         running: Running,
     ) -> std::result::Result<Files, NoRoot> {
         let layer = self.layer_of(container).map_err(NoRoot::Failed)?;
-        let found = root_of(running.pid, container.id.as_str()).and_then(|root| {
-            let Some(root) = root else { return Ok(None) };
-            let is_default =
-                !container.record().mounts.iter().any(|mount| mount.destination == "/dev");
+        let found = first_process::look(running.pid, container.id.as_str(), |process| {
+            let root = namespace::root_of(process)?;
+            let record = container.record();
+            let is_default = !record.mounts.iter().any(|mount| mount.destination == "/dev");
             let devices = if is_default { default_devices(&root)? } else { None };
-            Ok(Some((root, devices)))
+            // Not what the daemon maps today: it may have been another one that started the container.
+            let is_hosts = record.host_config.userns_mode == "host";
+            let maps =
+                if is_hosts { None } else { user_namespace::maps_of(running.pid.cast_signed())? };
+            Ok((root, devices, maps))
         });
         match found {
-            Ok(Some((root, devices))) => {
-                Ok(Files { root: Root::Running(root), devices, _layer: layer })
+            Ok(Some((root, devices, maps))) => {
+                Ok(Files { root: Root::Running(root), devices, maps, _layer: layer })
             }
             Ok(None) => Err(NoRoot::Ended),
             Err(error) => {
@@ -151,13 +152,16 @@ impl Containers {
                 tracing::warn!(volume = %name, %error, "cannot unmount a volume");
             }
         }
-        Ok(Files { root: Root::Stopped(made?), devices: None, _layer: layer })
+        let maps = self.remap_of(&container.record().host_config).map(|remap| remap.maps().clone());
+        Ok(Files { root: Root::Stopped(made?), devices: None, maps, _layer: layer })
     }
 
     /// What is mounted into a container that starts, those above before those in them; not a tmpfs, which is empty then
     /// and would hide what the layer has.
     fn parts(&self, container: &Container, used: &mut Vec<VolumeName>) -> Result<Vec<Part>> {
         let record = container.record();
+        let remap = self.remap_of(&record.host_config);
+        let owners = remap.map(Remap::user_namespace);
         let mut parts = Vec::new();
         for mount in &record.mounts {
             let (source, inside, reach) = match &mount.source {
@@ -178,7 +182,8 @@ impl Containers {
             let is_bind = matches!(mount.source, MountSource::Bind { .. });
             let change_reach = if is_bind { reach } else { Reach::One };
             let whole = part(source, (&mount.destination, reach), mount.access);
-            parts.push(Part { inside, change_reach, ..whole });
+            let owners = owners.clone().filter(|_| self.has_own_files(&mount.source));
+            parts.push(Part { inside, change_reach, owners, ..whole });
         }
         let folder = match &container.settings().network {
             NetworkMode::Container(name) => self.registry.find(name).map(|it| it.folder.clone()),
@@ -192,7 +197,10 @@ impl Containers {
             // There from the first start on.
             let source = folder.as_ref().ok().map(|folder| folder.join(name));
             let source = source.filter(|path| !is_covered && path.exists());
-            parts.extend(source.map(|source| part(source, (&destination, Reach::One), access)));
+            parts.extend(source.map(|source| Part {
+                owners: owners.clone(),
+                ..part(source, (&destination, Reach::One), access)
+            }));
         }
         parts.sort_by_key(|part| part.target.components().count());
         Ok(parts)
@@ -208,6 +216,7 @@ fn part(source: PathBuf, (target, reach): (&str, Reach), access: Access) -> Part
         reach,
         change,
         change_reach: reach,
+        owners: None,
     }
 }
 
@@ -223,32 +232,6 @@ async fn ended(container: &Container, exits: u64) -> Result<()> {
             exits::TEAR_DOWN_DEADLINE.as_secs()
         ))),
     }
-}
-
-/// The root of the mount namespace of a container's first process; none when that has ended. A number that means
-/// another process by now is in another cgroup.
-fn root_of(pid: u32, id: &str) -> io::Result<Option<OwnedFd>> {
-    let is_gone = |error: &io::Error| {
-        error.kind() == io::ErrorKind::NotFound
-            || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
-    };
-    let opened = (|| {
-        let process = pidfd::open(i32::try_from(pid).map_err(|_| Errno::SRCH)?)?;
-        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-        let root = namespace::root_of(&process)?;
-        // The process that was there at the beginning and at the end is the same one in between.
-        pidfd::send_signal(&process, 0)?;
-        Ok(groups.contains(id).then_some(root))
-    })();
-    match opened {
-        // A zombie has no namespaces.
-        Err(error) if is_gone(&error) || is_invalid(&error) => Ok(None),
-        result => result,
-    }
-}
-
-fn is_invalid(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
 }
 
 fn default_devices(root: &OwnedFd) -> io::Result<Option<u64>> {
@@ -275,6 +258,11 @@ impl Files {
             Root::Running(fd) => fd.as_fd(),
             Root::Stopped(assembly) => assembly.as_fd(),
         }
+    }
+
+    /// How the ids in the tree are mapped.
+    pub(super) fn maps(&self) -> Option<&UserMaps> {
+        self.maps.as_ref()
     }
 
     /// Where an archive of this ends.

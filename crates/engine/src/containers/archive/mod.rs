@@ -16,9 +16,11 @@ use std::sync::Arc;
 use barge_api_types::PathStat;
 use barge_archive::compression::Decoder;
 use barge_archive::extract::{self, ApplyOptions, Clashes, RootEntry, Special, Whiteouts};
+use barge_archive::owners::Owners;
 use barge_archive::pack::PackOptions;
 use barge_archive::resource::Resource;
-use barge_sys::openat2;
+use barge_sys::spawn::UserMaps;
+use barge_sys::{openat2, user_namespace};
 use barge_types::accounts;
 use rustix::fs::{OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
@@ -129,7 +131,9 @@ fn write(files: &Files, (resource, name): (&Resource, &str), mut writer: Downloa
     let written = written.and_then(|limits| {
         let descends = |fd: std::os::fd::BorrowedFd<'_>| limits.lets_into(fd);
         let options = PackOptions::default();
-        resource.pack(name.as_bytes(), (&options, &descends), &mut writer)?;
+        let inside = files.maps().map(|maps| move |owner| Some(maps.inside(owner)));
+        let owners = inside.as_ref().map(|inside| Owners(inside));
+        resource.pack(name.as_bytes(), (&options, &descends, owners), &mut writer)?;
         writer.flush().map_err(EngineError::io("send", "the archive"))
     });
     if let Err(error) = written {
@@ -165,12 +169,22 @@ fn extract_into(
     let clashes =
         if options.no_overwrite_dir_non_dir { Clashes::Refused } else { Clashes::Replaced };
     let special = Special { root: RootEntry::Ignored, clashes, owner, ..Special::default() };
-    let options =
-        ApplyOptions { whiteouts: Whiteouts::Ordinary, special, ..ApplyOptions::default() };
+    let outside = files.maps().map(|maps| move |owner| maps.outside(owner));
+    let owners = outside.as_ref().map(|outside| Owners(outside));
+    let whiteouts = Whiteouts::Ordinary;
+    let options = ApplyOptions { whiteouts, special, owners, ..ApplyOptions::default() };
     let root = files.root().try_clone_to_owned().map_err(EngineError::io("open", "/"))?;
     let place = extract::Place { root, path: path.clean() };
-    extract::apply_in(place, Decoder::new(UploadReader::new(body))?, &options)?;
-    Ok(())
+    let work = || {
+        extract::apply_in(place, Decoder::new(UploadReader::new(body))?, &options)?;
+        Ok(())
+    };
+    match files.maps().and_then(UserMaps::root) {
+        None => work(),
+        // What is made on the way belongs to somebody in there.
+        Some(root) => user_namespace::as_owner(root, work)
+            .map_err(EngineError::io("act for the root of", container.id.as_str()))?,
+    }
 }
 
 /// The user and the group of a container's processes, by its own files; none when it does not say.

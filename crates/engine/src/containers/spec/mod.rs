@@ -21,6 +21,7 @@ pub(crate) use process::exec as exec_process;
 use super::record::{ContainerRecord, MountRecord};
 use super::settings::{CgroupMode, IpcMode, NetworkMode, PidMode, Settings, SystemPaths, UtsMode};
 use crate::error::Result;
+use crate::remap::Remap;
 
 /// What is known only when a container starts.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ pub(crate) struct Start<'a> {
     pub(crate) joins: Joins,
     /// `--group-add`, by number.
     pub(crate) groups: Vec<u32>,
+    /// How its ids are mapped.
+    pub(crate) remap: Option<&'a Remap>,
+    /// Volumes whose files show other owners then.
+    pub(crate) own_volumes: Vec<String>,
     pub(crate) cgroup: String,
 }
 
@@ -83,6 +88,7 @@ pub(crate) fn build(start: &Start<'_>) -> Result<Spec> {
     let (masked_paths, readonly_paths) = paths(record, settings);
     let resources = LinuxResources { devices: rules, ..settings.resources.clone() };
     let process = process::first(record, settings, &start.groups);
+    let (uid_mappings, gid_mappings) = start.remap.map(Remap::mappings).unwrap_or_default();
     let is_own_uts = settings.uts == UtsMode::Private;
     Ok(Spec {
         oci_version: VERSION.to_owned(),
@@ -95,10 +101,12 @@ pub(crate) fn build(start: &Start<'_>) -> Result<Spec> {
         domainname: Some(record.config.domainname.clone())
             .filter(|name| is_own_uts && !name.is_empty()),
         linux: Some(Linux {
-            sysctl: sysctls(record, settings),
+            sysctl: sysctls(start),
             resources: Some(resources),
             cgroups_path: Some(start.cgroup.clone()),
-            namespaces: namespaces(settings, start.joins),
+            namespaces: namespaces(start),
+            uid_mappings,
+            gid_mappings,
             devices: nodes,
             masked_paths,
             readonly_paths,
@@ -120,7 +128,8 @@ fn paths(record: &ContainerRecord, settings: &Settings) -> (Vec<String>, Vec<Str
 }
 
 /// An own namespace of each kind unless the host's or another container's is used.
-fn namespaces(settings: &Settings, joins: Joins) -> Vec<Namespace> {
+fn namespaces(start: &Start<'_>) -> Vec<Namespace> {
+    let (settings, joins) = (start.settings, start.joins);
     let own = |kind| Some(Namespace { kind, path: None });
     let joined = |kind, pid: Option<u32>, name: &str| {
         Some(Namespace { kind, path: pid.map(|pid| format!("/proc/{pid}/ns/{name}")) })
@@ -148,20 +157,36 @@ fn namespaces(settings: &Settings, joins: Joins) -> Vec<Namespace> {
         CgroupMode::Private => own(NamespaceType::Cgroup),
         CgroupMode::Host => None,
     };
-    [own(NamespaceType::Mount), network, pid, ipc, uts, cgroup].into_iter().flatten().collect()
+    // Whose namespaces are shared has to have the same users, to whom they belong.
+    let partner = joins.network.or(joins.pid).or(joins.ipc);
+    let user = start.remap.and_then(|_| joined(NamespaceType::User, partner, "user"));
+    [own(NamespaceType::Mount), network, pid, ipc, uts, cgroup, user]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The user's, and as in Docker two that let any user of the container bind low ports and ping.
-fn sysctls(
-    record: &ContainerRecord,
-    settings: &Settings,
-) -> std::collections::BTreeMap<String, String> {
+fn sysctls(start: &Start<'_>) -> std::collections::BTreeMap<String, String> {
+    let (record, settings) = (start.record, start.settings);
+    // The last group that there is.
+    let last = start.remap.map_or(0x7fff_ffff, |remap| remap.groups().saturating_sub(1));
     let mut all = std::collections::BTreeMap::new();
     if settings.network.is_own() && !record.host_config.privileged {
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
-        all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+        all.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {last}"));
     }
-    all.extend(record.host_config.sysctls.clone());
+    let own = &record.host_config.sysctls;
+    let is_set = |name: &str| own.keys().any(|key| key.replace('/', ".") == name);
+    // A network namespace that was made before its container has this already. To say it of all is to say it of these.
+    if start.remap.is_some()
+        && settings.network.is_own()
+        && !["default", "all"].iter().any(|of| is_set(&format!("net.ipv6.conf.{of}.disable_ipv6")))
+        && Path::new("/proc/sys/net/ipv6/conf/default/disable_ipv6").exists()
+    {
+        all.insert("net.ipv6.conf.default.disable_ipv6".to_owned(), "1".to_owned());
+    }
+    all.extend(own.clone());
     all
 }
 

@@ -7,6 +7,7 @@ use barge_oci::runtime::{MOUNT_INSIDE, Mount};
 use super::Start;
 use crate::containers::record::{Access, MountRecord, MountSource, Recursion};
 use crate::containers::settings::IpcMode;
+use crate::remap::Remap;
 
 /// What /dev/shm holds unless `--shm-size` says otherwise.
 pub(crate) const SHM_SIZE: i64 = 64 << 20;
@@ -22,7 +23,10 @@ pub(super) fn build(start: &Start<'_>) -> Vec<Mount> {
         })
     };
     mounts.retain(|mount| !is_covered(mount));
-    mounts.extend(start.mounts.iter().map(|(record, path)| user_mount(record, path)));
+    mounts.extend(start.mounts.iter().map(|(record, path)| {
+        let mount = user_mount(record, path);
+        if is_own(start, record) { mapped(start, mount) } else { mount }
+    }));
     mounts.sort_by_key(|mount| mount.destination.split('/').count());
     mounts
 }
@@ -89,13 +93,29 @@ fn ipc_mounts(start: &Start<'_>) -> Vec<Mount> {
     }
 }
 
+/// Whether the files are ours to give away: a volume's that is no other file system.
+fn is_own(start: &Start<'_>, record: &MountRecord) -> bool {
+    match &record.source {
+        MountSource::Volume { name, .. } => start.own_volumes.contains(name),
+        MountSource::Bind { .. } | MountSource::Tmpfs { .. } => false,
+    }
+}
+
+/// With the owners that the container's ids give its files. What is of the host stays as it is, as in Docker.
+fn mapped(start: &Start<'_>, mount: Mount) -> Mount {
+    let (uid_mappings, gid_mappings) = start.remap.map(Remap::mappings).unwrap_or_default();
+    Mount { uid_mappings, gid_mappings, ..mount }
+}
+
 /// Bound over the image's own, so that they are never committed to an image.
 fn etc_files(start: &Start<'_>) -> Vec<Mount> {
     let access = if start.record.host_config.readonly_rootfs { "ro" } else { "rw" };
     ["resolv.conf", "hostname", "hosts"]
         .into_iter()
         .map(|name| {
-            bind(&format!("/etc/{name}"), &start.files.join(name), &["rbind", "rprivate", access])
+            let path = format!("/etc/{name}");
+            let file = bind(&path, &start.files.join(name), &["rbind", "rprivate", access]);
+            mapped(start, file)
         })
         .collect()
 }

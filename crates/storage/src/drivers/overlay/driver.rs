@@ -12,9 +12,10 @@ use barge_archive::pack::{self, PackOptions, Packed};
 
 use super::disk::{self, Parts};
 use super::{Mounter, Native, New, Overlay, Stack};
-use crate::driver::{MountOptions, ReadWriteOptions, StorageDriver};
+use crate::driver::{MountOptions, Owners, ReadWriteOptions, StorageDriver};
 use crate::error::{Result, StorageError};
 use crate::layer_id::LayerId;
+use crate::mapped::MappedOptions;
 use crate::{fault, naive_diff};
 
 impl<M: Mounter> StorageDriver for Overlay<M> {
@@ -78,13 +79,23 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         self.finish(id, making, link)
     }
 
+    fn map_owners(&self, options: &MappedOptions<'_>) -> Result<()> {
+        self.try_mapped(options)
+            .map_err(|error| crate::detect::not_supported(M::NAME, &self.disk.path, error))
+    }
+
     fn mount(&self, id: &LayerId, options: &MountOptions) -> Result<PathBuf> {
         let layer = self.layers.get(id)?;
         let path = self.disk.path(id);
         let mut state = layer.lock()?;
         if layer.parent.is_none() {
+            let files = path.join("diff");
+            let files = match options.owners {
+                Owners::Stored => files,
+                Owners::Mapped => self.mapped.path(&files)?,
+            };
             state.mounts += 1;
-            return Ok(path.join("diff"));
+            return Ok(files);
         }
         let merged = path.join("merged");
         let mut is_mounted = state.mounts > 0 || disk::is_mounted(&merged)?;
@@ -94,7 +105,7 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         }
         if !is_mounted {
             self.disk.prepare_mount(id)?;
-            let mount = || self.mounter.mount(&self.stack(&layer, options), &merged);
+            let mount = || self.mount_stack(&layer, options, &merged);
             match &self.projects {
                 Some(projects) => projects.with_room(disk::open_folder(&path)?, mount)?,
                 None => mount()?,

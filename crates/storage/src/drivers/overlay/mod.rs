@@ -17,9 +17,10 @@ use std::sync::Mutex;
 
 use barge_archive::Marks;
 
-use crate::driver::MountOptions;
+use crate::driver::{MountOptions, Owners};
 use crate::error::{Result, StorageError};
 use crate::layer_id::LayerId;
+use crate::mapped::{Mapped, MappedOptions};
 use crate::quota::Projects;
 use crate::syncing::Syncing;
 use crate::table::{Layer, Making, Table};
@@ -58,6 +59,7 @@ pub struct Overlay<M: Mounter> {
     size: Option<u64>,
     /// One layer at a time is filled: there is one such per image.
     filling: Mutex<()>,
+    mapped: Mapped,
 }
 
 #[expect(private_bounds, reason = "the members of the family are the type's aliases")]
@@ -88,6 +90,7 @@ impl<M: Mounter> Overlay<M> {
             projects,
             size,
             filling: Mutex::new(()),
+            mapped: Mapped::default(),
         };
         driver.load()?;
         Ok(driver)
@@ -189,6 +192,51 @@ impl<M: Mounter> Overlay<M> {
             upper: Some((path.join("diff"), path.join("work"))),
             durability: options.durability,
         }
+    }
+
+    /// Mounts a layer on those below it.
+    fn mount_stack(&self, layer: &Layer<Own>, options: &MountOptions, target: &Path) -> Result<()> {
+        let stack = self.stack(layer, options);
+        match options.owners {
+            Owners::Stored => self.mounter.mount(&stack, target),
+            Owners::Mapped => self.mount_mapped(&stack, target),
+        }
+    }
+
+    /// The same through folders whose owners are mapped. The kernel makes files of its own in there, at once and when it
+    /// copies something up, as whoever mounts.
+    fn mount_mapped(&self, stack: &Stack, target: &Path) -> Result<()> {
+        let moved = |path: &PathBuf| self.mapped.path(path);
+        let upper = match &stack.upper {
+            Some((upper, work)) => Some((moved(upper)?, moved(work)?)),
+            None => None,
+        };
+        let lowers = stack.lowers.iter().map(moved).collect::<Result<_>>()?;
+        let stack = Stack { lowers, upper, durability: stack.durability };
+        self.mapped.as_root(|| self.mounter.mount(&stack, target))
+    }
+
+    /// Shows the folder with the owners mapped, and tries a mount of what is seen there.
+    fn try_mapped(&self, options: &MappedOptions<'_>) -> Result<()> {
+        if let Some(reason) = self.mounter.cannot_map() {
+            return Err(StorageError::NotSupported {
+                driver: M::NAME,
+                path: self.disk.path.clone(),
+                fs: crate::detect::file_system(&self.disk.path),
+                reason: reason.to_owned(),
+            });
+        }
+        self.mapped.show(&self.disk.path, options)?;
+        let probe = LayerId::random()?;
+        let path = self.disk.path(&probe);
+        let target = path.join("merged");
+        let tried = self
+            .disk
+            .make_probe(&probe)
+            .and_then(|()| self.mount_mapped(&Trial { path: &path }.stack(), &target));
+        unmount(&target)?;
+        self.disk.trash.take(self.disk.root.as_fd(), probe.as_str())?;
+        tried
     }
 
     /// The short names of the layers below, nearest first.

@@ -28,6 +28,9 @@ pub(crate) trait Mounter: Debug + Send + Sync {
     /// Mounts a stack at `target`.
     fn mount(&self, stack: &Stack, target: &Path) -> Result<()>;
 
+    /// Why it cannot mount folders whose owners the kernel maps, if it cannot.
+    fn cannot_map(&self) -> Option<&'static str>;
+
     /// Whether what is mounted at a path still works.
     fn is_alive(&self, target: &Path) -> bool;
 

@@ -128,6 +128,10 @@ impl Mounter for Overlayfs {
         self.kernel.mount_at(stack, target)
     }
 
+    fn cannot_map(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The kernel's own is.
     fn is_alive(&self, _: &Path) -> bool {
         true

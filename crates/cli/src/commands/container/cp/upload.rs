@@ -137,7 +137,7 @@ fn pack(source: &Source, target: &Target, mut out: pipe::Body) -> Result<()> {
     let name = if target.name.is_empty() { "." } else { &target.name };
     let all = |_: std::os::fd::BorrowedFd<'_>| Ok(true);
     let options = PackOptions::default();
-    let packed = source.resource.pack(name.as_bytes(), (&options, &all), &mut out);
+    let packed = source.resource.pack(name.as_bytes(), (&options, &all, None), &mut out);
     // A daemon that has answered takes no more, and its answer counts.
     if out.sender.is_closed() {
         return Ok(());
