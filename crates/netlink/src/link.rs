@@ -79,14 +79,16 @@ pub struct Veth<'a> {
     pub name: &'a str,
     /// Name of the one there.
     pub peer: &'a str,
-    /// Link-layer address of the one there.
-    pub peer_mac: [u8; 6],
+    /// Link-layer address of the one there; otherwise the kernel chooses one.
+    pub peer_mac: Option<[u8; 6]>,
     /// Where the peer goes.
     pub netns: BorrowedFd<'a>,
     /// The bridge the one here becomes a port of.
     pub master: Option<u32>,
     /// MTU of both.
     pub mtu: Option<u32>,
+    /// Whether the one here is switched on.
+    pub is_up: bool,
 }
 
 /// How a bridge treats a port. What is not set stays as it is.
@@ -131,14 +133,15 @@ pub fn create_bridge(name: &str, mac: [u8; 6], mtu: Option<u32>) -> Request {
         })
 }
 
-/// Makes a pair of interfaces with a single message; the one here is switched on and a port of its bridge.
+/// Makes a pair of interfaces with a single message; the one here is a port of its bridge.
 ///
 /// The peer cannot be switched on by the same message: the kernel introduces the two to each other after it has
 /// configured both, and opening one without the other is refused (`veth_open`, ENOTCONN).
 #[must_use]
 pub fn create_veth(veth: &Veth<'_>) -> Request {
     let what = format!("create veth {}", veth.name);
-    Request::new(NEW, Mode::Create, &fixed(AF_UNSPEC, 0, UP, UP), what).with(|payload| {
+    let flags = if veth.is_up { UP } else { 0 };
+    Request::new(NEW, Mode::Create, &fixed(AF_UNSPEC, 0, flags, UP), what).with(|payload| {
         payload.text(attribute::NAME, veth.name);
         if let Some(master) = veth.master {
             payload.number(attribute::MASTER, master);
@@ -158,7 +161,9 @@ pub fn create_veth(veth: &Veth<'_>) -> Request {
 fn write_peer(peer: &mut Payload, veth: &Veth<'_>) {
     peer.raw(&fixed(AF_UNSPEC, 0, 0, 0));
     peer.text(attribute::NAME, veth.peer);
-    peer.bytes(attribute::ADDRESS, &veth.peer_mac);
+    if let Some(mac) = &veth.peer_mac {
+        peer.bytes(attribute::ADDRESS, mac);
+    }
     if let Some(mtu) = veth.mtu {
         peer.number(attribute::MTU, mtu);
     }

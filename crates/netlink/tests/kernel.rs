@@ -55,7 +55,8 @@ fn a_veth_is_a_port_here_and_a_named_interface_there_in_one_message() {
     let veth = Veth {
         name: "veth1",
         peer: "eth0",
-        peer_mac: mac,
+        peer_mac: Some(mac),
+        is_up: true,
         netns: container.as_fd(),
         master: Some(master),
         mtu: Some(1400),
@@ -102,7 +103,8 @@ fn a_port_leaves_and_joins_a_bridge_and_is_isolated() {
     let veth = Veth {
         name: "v",
         peer: "eth0",
-        peer_mac: MAC,
+        peer_mac: Some(MAC),
+        is_up: true,
         netns: container.as_fd(),
         master: None,
         mtu: None,

@@ -42,7 +42,7 @@ fn measure(count: usize, ports: u16) -> Result<String, Failure> {
     let mut sandboxes = Vec::new();
     for _ in 0..count {
         let begin = Instant::now();
-        sandboxes.push(controller.sandbox()?);
+        sandboxes.push(controller.sandbox(None)?);
         times[0].push(begin.elapsed().as_micros());
     }
     for (number, sandbox) in sandboxes.into_iter().enumerate() {

@@ -74,6 +74,7 @@ impl Controller {
             ports: Arc::new(PortTable::default()),
             reaper: Arc::new(Reaper::start()?),
             owner: config.table.as_str().to_owned(),
+            spares: config.spares,
         };
         let records = Records::load(&store)?;
         let mut networks = Vec::new();
@@ -99,7 +100,7 @@ impl Controller {
         let none = records.ensure("none", "null", BTreeMap::new(), None)?;
         networks.push(Network { record: none, driver: Arc::new(Null) });
         records.remove_others(&networks)?;
-        let spares = Spares::start(config.spares)?;
+        let spares = Spares::start(config.spares, Sandbox::create)?;
         let endpoints = Mutex::default();
         damaged.extend(records.damaged);
         let controller =
@@ -212,12 +213,16 @@ impl Controller {
         Ok(endpoint)
     }
 
-    /// A network namespace with nothing but a loopback interface, which is on.
+    /// A network namespace for an endpoint to be plugged into, once for each. Without an endpoint it has nothing but a
+    /// loopback interface, which is on.
     ///
     /// # Errors
     /// What the kernel says when it has to be made now.
-    pub fn sandbox(&self) -> Result<Sandbox> {
-        self.spares.take()
+    pub fn sandbox(&self, endpoint: Option<&Endpoint>) -> Result<Sandbox> {
+        let network = endpoint.map(|endpoint| self.by_id(&endpoint.network)).transpose()?;
+        let chosen =
+            network.zip(endpoint).and_then(|(network, endpoint)| network.driver.sandbox(endpoint));
+        chosen.or_else(|| self.spares.take()).map_or_else(Sandbox::create, Ok)
     }
 
     /// Connects an endpoint with the namespace its container runs in. When it fails, nothing of it is left; the

@@ -15,6 +15,11 @@ pub(crate) trait NetworkDriver: Send + Sync + Debug {
     /// Reserves what an endpoint has that was allocated by an earlier daemon.
     fn adopt(&self, endpoint: &Endpoint);
 
+    /// The sandbox that was chosen for an endpoint when it was allocated; most kinds of networks take any.
+    fn sandbox(&self, _endpoint: &Endpoint) -> Option<Sandbox> {
+        None
+    }
+
     /// Makes an endpoint real inside a sandbox. When it fails nothing is left.
     fn plug(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()>;
 

@@ -14,6 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
+use crate::config::InterfaceName;
 use crate::error::{NetworkError, Result};
 
 /// What the calling thread's namespace is found under.
@@ -28,6 +29,19 @@ const LOOPBACK: u32 = 1;
 pub struct Sandbox {
     netns: OwnedFd,
     pub(crate) socket: Mutex<Socket>,
+    /// A pair of interfaces that waits to be used.
+    pub(crate) pair: Option<Pair>,
+}
+
+/// A pair of interfaces that was made ahead: switched off, without addresses, the host's end a port of its bridge.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pair {
+    /// The host's end.
+    pub(crate) host: InterfaceName,
+    /// Its number.
+    pub(crate) host_index: u32,
+    /// The number of the end inside.
+    pub(crate) inside_index: u32,
 }
 
 impl Sandbox {
@@ -37,7 +51,7 @@ impl Sandbox {
             namespace::unshare(Kinds::NETWORK).map_err(NetworkError::io("make", Path::new(OWN)))?;
             let netns = own()?;
             disable_ipv6()?;
-            Ok(Self { netns, socket: Mutex::new(begin()?) })
+            Ok(Self { netns, socket: Mutex::new(begin()?), pair: None })
         })
     }
 
@@ -51,7 +65,7 @@ impl Sandbox {
                 .map_err(NetworkError::io("enter", Path::new(OWN)))?;
             open_socket()
         })?;
-        Ok(Self { netns, socket: Mutex::new(socket) })
+        Ok(Self { netns, socket: Mutex::new(socket), pair: None })
     }
 
     /// The sandbox of a process (a pidfd) that has a network namespace of its own, which nobody has touched. Whether later
@@ -63,7 +77,7 @@ impl Sandbox {
         run(|| {
             namespace::join(process, Kinds::NETWORK)
                 .map_err(NetworkError::io("enter", Path::new(OWN)))?;
-            Ok(Self { netns: own()?, socket: Mutex::new(begin()?) })
+            Ok(Self { netns: own()?, socket: Mutex::new(begin()?), pair: None })
         })
     }
 

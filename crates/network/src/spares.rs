@@ -1,4 +1,4 @@
-//! Sandboxes made ahead, by a thread of their own.
+//! Sandboxes made ahead, by a thread of their own: bare ones, and for each bridge some with a pair of interfaces.
 //!
 //! Taking one wakes the thread only when few are left, or when a container ended: making the next one at once would
 //! compete for the processor with the very start it was taken for.
@@ -36,7 +36,7 @@ impl Shared {
     }
 
     /// Makes one sandbox after the other until there are enough, whenever some are wanted, until the end.
-    fn work(&self) {
+    fn work(&self, mut make: impl FnMut() -> Result<Sandbox>) {
         loop {
             let mut state = self.lock();
             while !state.wanted && !state.ended {
@@ -50,7 +50,7 @@ impl Shared {
                 continue;
             }
             drop(state);
-            let made = Sandbox::create();
+            let made = make();
             let mut state = self.lock();
             match made {
                 Ok(sandbox) => state.ready.push(sandbox),
@@ -63,7 +63,10 @@ impl Shared {
 
 impl Spares {
     /// Starts the thread, which makes the first ones at once. With a target of 0 there is none.
-    pub(crate) fn start(target: usize) -> Result<Self> {
+    pub(crate) fn start(
+        target: usize,
+        make: impl FnMut() -> Result<Sandbox> + Send + 'static,
+    ) -> Result<Self> {
         let state = State { wanted: true, ..State::default() };
         let shared = Arc::new(Shared { target, state: Mutex::new(state), changed: Condvar::new() });
         let thread = if target == 0 {
@@ -72,22 +75,21 @@ impl Spares {
             let worker = Arc::clone(&shared);
             let builder =
                 std::thread::Builder::new().name("sandboxes".to_owned()).stack_size(256 * 1024);
-            let started = builder.spawn(move || worker.work());
+            let started = builder.spawn(move || worker.work(make));
             Some(started.map_err(NetworkError::io("start the thread", "sandboxes".as_ref()))?)
         };
         Ok(Self { shared, thread })
     }
 
-    /// A sandbox: a ready one, or a new one.
-    pub(crate) fn take(&self) -> Result<Sandbox> {
+    /// A sandbox that is ready.
+    pub(crate) fn take(&self) -> Option<Sandbox> {
         let mut state = self.shared.lock();
         let sandbox = state.ready.pop();
         if state.ready.len() < self.shared.target.div_ceil(2) {
             state.wanted = true;
             self.shared.changed.notify_one();
         }
-        drop(state);
-        sandbox.map_or_else(Sandbox::create, Ok)
+        sandbox
     }
 
     /// Now is a good time to make some.

@@ -6,7 +6,7 @@ mod kit;
 use std::collections::HashSet;
 use std::error::Error as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use barge_netlink::address::Address;
 use barge_netlink::{Family, Socket, address, link};
@@ -302,7 +302,8 @@ fn a_failed_plug_leaves_nothing_on_the_host() {
     let controller = host.open();
     let (endpoint, sandbox) = host.run(|| {
         let endpoint = controller.allocate(&bridge(), options(1, &[port(8080, "80")])).unwrap();
-        (endpoint, controller.sandbox().unwrap())
+        let sandbox = controller.sandbox(Some(&endpoint)).unwrap();
+        (endpoint, sandbox)
     });
     // A gateway that cannot be reached from the container's address: the last of the messages is refused.
     let mut wrong = endpoint.clone();
@@ -402,7 +403,7 @@ fn without_a_firewall_no_rule_is_written_and_containers_reach_each_other() {
 fn spare_sandboxes_are_like_fresh_ones() {
     let host = TestHost::new();
     let controller = host.try_open(&NetworkConfig { spares: 3, ..host.config() }).unwrap();
-    let sandboxes: Vec<Sandbox> = (0..8).map(|_| controller.sandbox().unwrap()).collect();
+    let sandboxes: Vec<Sandbox> = (0..8).map(|_| controller.sandbox(None).unwrap()).collect();
     for sandbox in &sandboxes {
         in_netns(sandbox.netns(), || {
             let all = link::list(&mut Socket::open(Family::Route).unwrap()).unwrap();
@@ -411,6 +412,79 @@ fn spare_sandboxes_are_like_fresh_ones() {
         })
         .unwrap();
     }
+}
+
+/// Waits until the ports of the host's bridges are as they should be. The kernel tells of each that comes or goes.
+fn wait_for_ports(host: &TestHost, are_right: impl Fn(&[link::Link]) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut watch = host.run(|| link::Watch::open().unwrap());
+    loop {
+        let now = ports(host);
+        if are_right(&now) {
+            return;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "{now:?}");
+        watch.wait(left).unwrap();
+    }
+}
+
+/// The ports of the host's bridges.
+fn ports(host: &TestHost) -> Vec<link::Link> {
+    host.run(|| {
+        let mut links = link::list(&mut Socket::open(Family::Route).unwrap()).unwrap();
+        links.retain(|link| link.master.is_some());
+        links
+    })
+}
+
+#[test]
+fn a_pair_that_was_made_ahead_is_like_any_other() {
+    let host = TestHost::new();
+    let config = NetworkConfig { spares: 2, ..host.config() };
+    let controller = host.try_open(&config).unwrap();
+    wait_for_ports(&host, |ports| ports.len() == 2);
+    assert!(ports(&host).iter().all(|port| !port.is_up));
+    let (one, two) = (host.start(&controller, 1, &[]), host.start(&controller, 2, &[]));
+    let names: Vec<&str> = [&one, &two]
+        .map(|container| container.endpoint.link().unwrap().host_interface.as_str())
+        .to_vec();
+    let up = ports(&host).into_iter().filter(|port| port.is_up).map(|port| port.name);
+    let mut up: Vec<String> = up.collect();
+    up.sort_by_key(|name| names.iter().position(|own| own == name));
+    assert_eq!(up, names);
+    one.run(|| {
+        let mut socket = Socket::open(Family::Route).unwrap();
+        let own = link::by_name(&mut socket, "eth0").unwrap().unwrap();
+        assert_eq!(own.mac, Some(one.endpoint.link().unwrap().mac.octets()));
+    });
+    let server = two.serve_tcp(80);
+    assert_eq!(one.run(|| ask_tcp(two.address(), 80)), Ok("c2 172.17.0.2".to_owned()));
+    server.join().unwrap();
+    // Those that nobody took go with the daemon, and what was taken stays for the next one.
+    drop(controller);
+    wait_for_ports(&host, |ports| ports.len() == 2);
+    let next = host.try_open(&host.config()).unwrap();
+    next.restore(&[one.id.clone(), two.id.clone()].into()).unwrap();
+    let server = one.serve_tcp(80);
+    assert_eq!(two.run(|| ask_tcp(one.address(), 80)), Ok("c1 172.17.0.3".to_owned()));
+    server.join().unwrap();
+    assert_eq!(ports(&host).len(), 2);
+}
+
+#[test]
+fn a_chosen_pair_that_nobody_fetched_goes_with_its_endpoint() {
+    let host = TestHost::new();
+    let config = NetworkConfig { spares: 1, ..host.config() };
+    let controller = host.try_open(&config).unwrap();
+    wait_for_ports(&host, |ports| ports.len() == 1);
+    let first = ports(&host).remove(0).name;
+    host.run(|| {
+        let endpoint = controller.allocate(&bridge(), options(1, &[])).unwrap();
+        assert_eq!(endpoint.link().unwrap().host_interface.as_str(), first);
+        controller.release(&endpoint.container).unwrap();
+    });
+    wait_until_gone(&host, &first);
 }
 
 #[test]

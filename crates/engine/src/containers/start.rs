@@ -264,7 +264,7 @@ impl Containers {
                 Some(Link::Inside(endpoint, container.id.clone()))
             }
             (Some(endpoint), NetworkMode::Named(_)) => {
-                let sandbox = self.network.sandbox()?;
+                let sandbox = self.network.sandbox(Some(&endpoint))?;
                 let netns = sandbox.netns().as_fd().try_clone_to_owned();
                 descriptors
                     .push(netns.map_err(EngineError::io("duplicate", "a network namespace"))?);

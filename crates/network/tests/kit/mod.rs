@@ -53,7 +53,8 @@ impl TestHost {
             let veth = Veth {
                 name: "uplink",
                 peer: "uplink",
-                peer_mac: mac,
+                peer_mac: Some(mac),
+                is_up: true,
                 netns,
                 master: None,
                 mtu: None,
@@ -89,7 +90,7 @@ impl TestHost {
     pub fn start(&self, controller: &Controller, number: u8, ports: &[PortRequest]) -> Container {
         self.run(|| {
             let endpoint = controller.allocate(&bridge(), options(number, ports)).unwrap();
-            let sandbox = controller.sandbox().unwrap();
+            let sandbox = controller.sandbox(Some(&endpoint)).unwrap();
             controller.plug(&endpoint, &sandbox).unwrap();
             Container { id: id(number), endpoint, sandbox }
         })

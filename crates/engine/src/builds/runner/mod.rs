@@ -168,7 +168,7 @@ impl StepRunner {
         let (mut descriptors, mut meanings) = (Vec::new(), Vec::new());
         let mut link = None;
         if going.step.network != StepNetwork::Host {
-            let sandbox = self.containers.network.sandbox()?;
+            let sandbox = self.containers.network.sandbox(endpoint.as_ref())?;
             let netns = sandbox.netns().as_fd().try_clone_to_owned();
             descriptors.push(netns.map_err(EngineError::io("duplicate", "a network namespace"))?);
             meanings.push(Descriptor::NetworkNamespace);

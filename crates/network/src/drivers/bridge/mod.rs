@@ -1,22 +1,25 @@
 //! Containers on a bridge of the host, each with a pair of interfaces, an address and published ports.
 //!
 //! The work for one container is one message on the host (the pair, one end a port of the bridge, the other in the
-//! sandbox with its name and address), one batch in the sandbox (address, on, route), and with published ports one
+//! sandbox with its name and address; most pairs are made ahead and only switched on), one batch in the sandbox (address, on, route), and with published ports one
 //! transaction of the firewall. Nothing of it depends on how many containers there are.
 
+mod ahead;
 mod claim;
 mod setup;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ahead::Ahead;
 use claim::Claim;
 
 use barge_firewall::{Masquerade, NetworkRules, Publication, Verdict};
 use barge_netlink::link::{self, PortSettings, Veth, Watch};
 use barge_netlink::route::{self, Route};
-use barge_netlink::{Family, Socket, address, address::Address};
+use barge_netlink::{Family, Request, Socket, address, address::Address};
 use ipnet::Ipv4Net;
 
 use crate::config::{BridgeConfig, InterfaceName, Switch};
@@ -28,7 +31,8 @@ use crate::network::PoolRecord;
 use crate::ports::{PortRequest, PortTable, PublishedPort};
 use crate::reaper::Reaper;
 use crate::rules::Rules;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Pair, Sandbox};
+use crate::spares::Spares;
 
 /// What a container's interface is called inside.
 const INSIDE: &str = "eth0";
@@ -52,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) reaper: Arc<Reaper>,
     /// What marks the daemon's bridges and interfaces as its own.
     pub(crate) owner: String,
+    /// How many pairs of interfaces are kept ready.
+    pub(crate) spares: usize,
 }
 
 /// A bridge.
@@ -66,6 +72,10 @@ pub(crate) struct Bridge {
     filters_bridged: bool,
     pool: Mutex<AddressPool>,
     socket: Mutex<Socket>,
+    /// Sandboxes whose pair of interfaces is made already.
+    spares: Spares,
+    /// Those that were chosen for an endpoint, and not fetched yet.
+    chosen: Mutex<HashMap<EndpointId, Sandbox>>,
     _claim: Claim,
 }
 
@@ -81,7 +91,10 @@ impl Bridge {
             Socket::open(Family::Route).map_err(NetworkError::netlink("make a bridge"))?;
         let made = setup::set_up(&mut socket, config, before, &shared.owner)?;
         let pool = AddressPool::new(made.address.trunc(), config.fixed_cidr, made.address.addr());
+        let mut ahead = Ahead::new((config, made.index), &shared.owner)?;
         let bridge = Self {
+            spares: Spares::start(shared.spares, move || ahead.make())?,
+            chosen: Mutex::default(),
             config: config.clone(),
             shared: shared.clone(),
             ownership: made.ownership,
@@ -169,23 +182,38 @@ impl Bridge {
         })
     }
 
-    fn create_pair(&self, link: &Link, sandbox: &Sandbox) -> Result<()> {
+    fn chosen(&self) -> MutexGuard<'_, HashMap<EndpointId, Sandbox>> {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the pair, or switches on the one that is there.
+    fn make_pair(&self, link: &Link, sandbox: &Sandbox) -> Result<()> {
+        let port = self.port_settings(link);
+        let made = own_pair(link, sandbox);
+        let mut requests = match made {
+            Some(pair) => vec![link::up(pair.host_index)],
+            None => vec![self.create_pair(link, sandbox)],
+        };
+        let name = link.host_interface.as_str();
+        if !port.is_default() {
+            requests.push(link::set_port(name, port));
+        }
+        self.socket()
+            .send(&requests)
+            .map_err(NetworkError::netlink(format!("make the interface {name}")))
+    }
+
+    fn create_pair(&self, link: &Link, sandbox: &Sandbox) -> Request {
         let veth = Veth {
             name: link.host_interface.as_str(),
             peer: link.interface.as_str(),
-            peer_mac: link.mac.octets(),
+            peer_mac: Some(link.mac.octets()),
+            is_up: true,
             netns: sandbox.netns(),
             master: Some(self.index),
             mtu: link.mtu,
         };
-        let mut requests = vec![link::create_veth(&veth)];
-        let port = self.port_settings(link);
-        if !port.is_default() {
-            requests.push(link::set_port(veth.name, port));
-        }
-        self.socket()
-            .send(&requests)
-            .map_err(NetworkError::netlink(format!("make the interface {}", veth.name)))
+        link::create_veth(&veth)
     }
 
     /// Where the kernel shows bridged packets to the firewall (br_netfilter), it redirects a published port of the same
@@ -213,13 +241,17 @@ impl Bridge {
     fn configure(link: &Link, sandbox: &Sandbox) -> Result<()> {
         let fail = || NetworkError::netlink(format!("set up {} of the container", link.interface));
         let mut socket = sandbox.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        let inside = link::by_name(&mut socket, link.interface.as_str()).map_err(fail())?;
-        let index = inside.map_or(0, |inside| inside.index);
+        let mut requests = Vec::new();
+        let index = if let Some(pair) = own_pair(link, sandbox) {
+            requests.push(link::set_mac(pair.inside_index, link.mac.octets()));
+            pair.inside_index
+        } else {
+            let inside = link::by_name(&mut socket, link.interface.as_str()).map_err(fail())?;
+            inside.map_or(0, |inside| inside.index)
+        };
         let own = IpAddr::V4(link.address.addr());
-        let mut requests = vec![
-            address::add(&Address { link: index, address: own, prefix: link.address.prefix_len() }),
-            link::up(index),
-        ];
+        let own = Address { link: index, address: own, prefix: link.address.prefix_len() };
+        requests.extend([address::add(&own), link::up(index)]);
         if let Some(gateway) = link.gateway {
             requests.push(route::add(&Route::default_through(IpAddr::V4(gateway), index)));
         }
@@ -268,6 +300,11 @@ impl Bridge {
     }
 }
 
+/// The pair that was made ahead for this link.
+fn own_pair<'a>(link: &Link, sandbox: &'a Sandbox) -> Option<&'a Pair> {
+    sandbox.pair.as_ref().filter(|pair| pair.host == link.host_interface)
+}
+
 /// What the firewall is told of a container's ports.
 pub(crate) fn publications(link: &Link) -> Vec<Publication> {
     link.ports
@@ -304,9 +341,17 @@ impl NetworkDriver for Bridge {
             .reserve(&options.ports, address, self.config.default_binding)
             .map_err(failed_ports(&options.container_name, id))
             .inspect_err(|_| self.pool().release(address))?;
+        let ready = self.spares.take();
+        let host_interface = match ready.as_ref().and_then(|sandbox| sandbox.pair.as_ref()) {
+            Some(pair) => pair.host.clone(),
+            None => setup::interface_name(&self.shared.owner, id.as_str()),
+        };
+        if let Some(sandbox) = ready {
+            self.chosen().insert(id.clone(), sandbox);
+        }
         Ok(Attachment::Link(Link {
             interface: InterfaceName::fixed(INSIDE),
-            host_interface: setup::interface_name(&self.shared.owner, id),
+            host_interface,
             address: Ipv4Net::new_assert(address, self.address.prefix_len()),
             gateway: Some(self.config.gateway.unwrap_or_else(|| self.address.addr())),
             mac: options.mac.unwrap_or_else(|| MacAddress::from_ipv4(address)),
@@ -323,9 +368,13 @@ impl NetworkDriver for Bridge {
         }
     }
 
+    fn sandbox(&self, endpoint: &Endpoint) -> Option<Sandbox> {
+        self.chosen().remove(&endpoint.id)
+    }
+
     fn plug(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()> {
         let Some(link) = endpoint.link() else { return Ok(()) };
-        self.create_pair(link, sandbox)?;
+        self.make_pair(link, sandbox)?;
         let done = Self::configure(link, sandbox)
             .and_then(|()| self.publish(endpoint, link))
             .and_then(|()| self.await_port(link));
@@ -378,6 +427,8 @@ impl NetworkDriver for Bridge {
         let withdrawn = self.shared.rules.withdraw(&publications(link));
         self.shared.ports.release(&link.ports);
         self.pool().release(link.address.addr());
+        self.chosen().remove(&endpoint.id);
+        self.spares.refill();
         self.shared.reaper.expect_end_of(link.host_interface.as_str());
         withdrawn
     }

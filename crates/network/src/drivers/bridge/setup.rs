@@ -14,7 +14,7 @@ use ipnet::Ipv4Net;
 
 use super::Ownership;
 use crate::config::{BridgeConfig, InterfaceName};
-use crate::endpoint::{EndpointId, MacAddress};
+use crate::endpoint::MacAddress;
 use crate::error::{NetworkError, Result};
 use crate::subnet;
 
@@ -147,7 +147,8 @@ pub(super) fn interface_prefix(owner: &str) -> String {
     format!("vb{:04x}", hash >> 16)
 }
 
-/// The name of the interface on the host's side of an endpoint: 14 letters.
-pub(super) fn interface_name(owner: &str, endpoint: &EndpointId) -> InterfaceName {
-    InterfaceName::fixed(&format!("{}{}", interface_prefix(owner), &endpoint.as_str()[..8]))
+/// The name of an interface on the host's side, with the beginning of a random id: 14 letters.
+pub(super) fn interface_name(owner: &str, id: &str) -> InterfaceName {
+    let id: String = id.chars().take(8).collect();
+    InterfaceName::fixed(&format!("{}{id}", interface_prefix(owner)))
 }
