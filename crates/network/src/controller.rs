@@ -137,7 +137,8 @@ impl Controller {
             endpoints.values().filter_map(Endpoint::link).flat_map(bridge::publications).collect();
         let networks = self.default_bridge.iter().map(|bridge| bridge.rules()).collect();
         self.rules.replace(networks, ports)?;
-        self.default_bridge.as_ref().map_or(Ok(()), |bridge| bridge.sweep(endpoints.values()))
+        self.spares.refill();
+        self.default_bridge.as_ref().map_or(Ok(()), |bridge| bridge.begin(endpoints.values()))
     }
 
     fn by_id(&self, id: &NetworkId) -> Result<&Network> {

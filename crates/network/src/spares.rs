@@ -62,13 +62,13 @@ impl Shared {
 }
 
 impl Spares {
-    /// Starts the thread, which makes the first ones at once. With a target of 0 there is none.
+    /// Starts the thread, which makes the first ones when it is asked to. With a target of 0 there is none.
     pub(crate) fn start(
         target: usize,
         make: impl FnMut() -> Result<Sandbox> + Send + 'static,
     ) -> Result<Self> {
-        let state = State { wanted: true, ..State::default() };
-        let shared = Arc::new(Shared { target, state: Mutex::new(state), changed: Condvar::new() });
+        let state = Mutex::default();
+        let shared = Arc::new(Shared { target, state, changed: Condvar::new() });
         let thread = if target == 0 {
             None
         } else {

@@ -148,8 +148,14 @@ impl Bridge {
         }
     }
 
-    /// Deletes interfaces of ours on the bridge that belong to none of these endpoints.
-    pub(crate) fn sweep<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> Result<()> {
+    /// Deletes interfaces of ours on the bridge that belong to none of these endpoints; from then on some are made ahead.
+    pub(crate) fn begin<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> Result<()> {
+        self.sweep(endpoints)?;
+        self.spares.refill();
+        Ok(())
+    }
+
+    fn sweep<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> Result<()> {
         let known: Vec<&str> =
             endpoints.filter_map(Endpoint::link).map(|link| link.host_interface.as_str()).collect();
         let prefix = setup::interface_prefix(&self.shared.owner);
