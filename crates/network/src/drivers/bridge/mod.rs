@@ -192,21 +192,24 @@ impl Bridge {
         self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the pair, or switches on the one that is there.
-    fn make_pair(&self, link: &Link, sandbox: &Sandbox) -> Result<()> {
-        let port = self.port_settings(link);
-        let made = own_pair(link, sandbox);
-        let mut requests = match made {
-            Some(pair) => vec![link::up(pair.host_index)],
-            None => vec![self.create_pair(link, sandbox)],
-        };
+    /// Switches on the pair that was made ahead, which comes back, or makes one now.
+    fn make_pair<'a>(&self, link: &Link, sandbox: &'a Sandbox) -> Result<Option<&'a Pair>> {
         let name = link.host_interface.as_str();
-        if !port.is_default() {
-            requests.push(link::set_port(name, port));
+        let fail = || NetworkError::netlink(format!("make the interface {name}"));
+        let port = self.port_settings(link);
+        let settings = (!port.is_default()).then(|| link::set_port(name, port));
+        let send = |first: Request| {
+            let requests: Vec<Request> = [first].into_iter().chain(settings.clone()).collect();
+            self.socket().send(&requests)
+        };
+        if let Some(pair) = sandbox.pair.as_ref().filter(|pair| pair.host == link.host_interface) {
+            match send(link::up(pair.host_index)) {
+                // Somebody has deleted it while it waited.
+                Err(error) if error.is_absent() => {}
+                switched => return switched.map(|()| Some(pair)).map_err(fail()),
+            }
         }
-        self.socket()
-            .send(&requests)
-            .map_err(NetworkError::netlink(format!("make the interface {name}")))
+        send(self.create_pair(link, sandbox)).map(|()| None).map_err(fail())
     }
 
     fn create_pair(&self, link: &Link, sandbox: &Sandbox) -> Request {
@@ -244,11 +247,11 @@ impl Bridge {
             .map_err(NetworkError::netlink(format!("set up the interface {name}")))
     }
 
-    fn configure(link: &Link, sandbox: &Sandbox) -> Result<()> {
+    fn configure(link: &Link, sandbox: &Sandbox, pair: Option<&Pair>) -> Result<()> {
         let fail = || NetworkError::netlink(format!("set up {} of the container", link.interface));
         let mut socket = sandbox.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let mut requests = Vec::new();
-        let index = if let Some(pair) = own_pair(link, sandbox) {
+        let index = if let Some(pair) = pair {
             requests.push(link::set_mac(pair.inside_index, link.mac.octets()));
             pair.inside_index
         } else {
@@ -304,11 +307,6 @@ impl Bridge {
         }
         Ok(())
     }
-}
-
-/// The pair that was made ahead for this link.
-fn own_pair<'a>(link: &Link, sandbox: &'a Sandbox) -> Option<&'a Pair> {
-    sandbox.pair.as_ref().filter(|pair| pair.host == link.host_interface)
 }
 
 /// What the firewall is told of a container's ports.
@@ -380,8 +378,8 @@ impl NetworkDriver for Bridge {
 
     fn plug(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()> {
         let Some(link) = endpoint.link() else { return Ok(()) };
-        self.make_pair(link, sandbox)?;
-        let done = Self::configure(link, sandbox)
+        let pair = self.make_pair(link, sandbox)?;
+        let done = Self::configure(link, sandbox, pair)
             .and_then(|()| self.publish(endpoint, link))
             .and_then(|()| self.await_port(link));
         if done.is_err() {
