@@ -64,7 +64,8 @@ impl Floor {
         let veth = link::Veth {
             name: "floorveth",
             peer: "eth0",
-            peer_mac: [2, 0, 0, 0, 0, 2],
+            peer_mac: Some([2, 0, 0, 0, 0, 2]),
+            is_up: true,
             netns: netns.as_fd(),
             master: Some(self.bridge),
             mtu: None,
