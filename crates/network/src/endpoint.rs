@@ -27,6 +27,18 @@ pub struct EndpointOptions {
     pub ip: Option<Ipv4Addr>,
     /// `-p`.
     pub ports: Vec<PortRequest>,
+    /// Where it is to be plugged in.
+    pub place: Place,
+}
+
+/// Where an endpoint is plugged in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Place {
+    /// Into a sandbox of the controller's.
+    #[default]
+    Sandbox,
+    /// Into a namespace that a process makes for itself.
+    Process,
 }
 
 impl EndpointOptions {
@@ -39,6 +51,7 @@ impl EndpointOptions {
             mac: None,
             ip: None,
             ports: Vec::new(),
+            place: Place::default(),
         }
     }
 

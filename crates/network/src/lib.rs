@@ -26,7 +26,7 @@ pub use config::{
     BridgeConfig, FirewallChoice, InterfaceName, NetworkConfig, Switch, TableName, parse_cidr,
 };
 pub use controller::Controller;
-pub use endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions, Link, MacAddress};
+pub use endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions, Link, MacAddress, Place};
 pub use error::{NetworkError, PortReason, Result};
 pub use network::{NetworkMode, NetworkRecord, NetworkView, PoolRecord};
 pub use ports::{HostPorts, PortRequest, PublishedPort};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barge_api_types::{EndpointSettings, HostConfig};
-use barge_network::{Endpoint, EndpointOptions};
+use barge_network::{Endpoint, EndpointOptions, Place};
 use barge_sys::user_namespace;
 
 use super::Containers;
@@ -20,6 +20,7 @@ impl Containers {
     pub(super) fn allocate(
         self: &Arc<Self>,
         container: &Arc<Container>,
+        place: Place,
         undo: &mut Rollback,
     ) -> Result<Option<Endpoint>> {
         let (record, settings) = (container.record(), container.settings());
@@ -29,6 +30,7 @@ impl Containers {
             NetworkMode::Container(_) => return Ok(None),
         };
         let mut options = EndpointOptions::new(container.id.clone(), record.name.as_str());
+        options.place = place;
         options.ports.clone_from(&settings.ports);
         let wanted = endpoint_settings(&record.endpoints, &settings.network);
         refuse_unsupported(wanted)?;

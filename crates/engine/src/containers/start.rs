@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::Arc;
 
-use barge_network::{Endpoint, Sandbox};
+use barge_network::{Endpoint, Place, Sandbox};
 use barge_shim_api::{
     AttachStreams, CgroupConfig, ConsoleSize, Create, Descriptor, Failure, InitProcess, Request,
     Response, StdinMode, StdioConfig,
@@ -250,7 +250,8 @@ impl Containers {
             // What cannot be removed is empty and removed with the container.
             fs::remove_dir_all(run_folder).ok();
         });
-        let endpoint = self.allocate(container, undo)?;
+        let place = if remap.is_some() { Place::Process } else { Place::Sandbox };
+        let endpoint = self.allocate(container, place, undo)?;
         fault::point("start: address allocated");
         let files = self.write_files(container, endpoint.as_ref())?;
         let mounts = self.resolve_mounts(container, undo)?;

@@ -24,7 +24,7 @@ use ipnet::Ipv4Net;
 
 use crate::config::{BridgeConfig, InterfaceName, Switch};
 use crate::driver::NetworkDriver;
-use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions, Link, MacAddress};
+use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions, Link, MacAddress, Place};
 use crate::error::{NetworkError, Result, several};
 use crate::ipam::{AddressPool, Refused};
 use crate::network::PoolRecord;
@@ -345,7 +345,10 @@ impl NetworkDriver for Bridge {
             .reserve(&options.ports, address, self.config.default_binding)
             .map_err(failed_ports(&options.container_name, id))
             .inspect_err(|_| self.pool().release(address))?;
-        let ready = self.spares.take();
+        let ready = match options.place {
+            Place::Sandbox => self.spares.take(),
+            Place::Process => None,
+        };
         let host_interface = match ready.as_ref().and_then(|sandbox| sandbox.pair.as_ref()) {
             Some(pair) => pair.host.clone(),
             None => setup::interface_name(&self.shared.owner, id.as_str()),
