@@ -7,6 +7,7 @@
 
 mod builder;
 mod cache;
+mod entitlements;
 mod error;
 pub mod event;
 mod execute;

@@ -211,13 +211,14 @@ fn cve_2024_23653_a_step_has_more_rights_only_when_its_client_allows_it() {
         assert!(message.contains("security.insecure is not allowed"), "{message}");
         assert!(printed.iter().all(|line| line == docker), "{printed:?}");
     };
+    // Before anything runs.
     let (printed, last) = rights(&host, &text, &[]);
-    assert_eq!(printed, [docker]);
+    assert!(printed.is_empty(), "{printed:?}");
     refused(&printed, &last);
     let (printed, last) = rights(&host, &text, &["network.host"]);
     refused(&printed, &last);
     // Nor by Docker's API, which has no word for it.
-    let error = failure(&attempt(&host, &text));
+    let error = attempt(&host, &text).is(400).json();
     assert!(error["message"].as_str().unwrap().contains("not allowed"), "{error}");
     // Allowed, it is for this step alone.
     let all = format!("{text}RUN {show}; echo after\n");

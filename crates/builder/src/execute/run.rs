@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use barge_dockerfile::ast::{Command, DeviceFlag, Run};
+use barge_dockerfile::ast::{Command, Run};
 
 use super::graph::Graph;
 use super::layer::LayerWork;
@@ -11,11 +11,11 @@ use super::run_mounts::Prepared;
 use super::state::StageState;
 use super::text::Utf8;
 use crate::cache::key::KeyMaker;
+use crate::entitlements;
 use crate::error::{BuildError, Result};
 use crate::event::{Event, Outcome, Warning};
 use crate::metadata;
-use crate::request::AllowedDevices;
-use crate::runner::{RunStep, StepDevice, StepNetwork, StepSecurity, Stream};
+use crate::runner::{RunStep, StepNetwork, StepSecurity, Stream};
 
 /// Where the script of a heredoc with an interpreter of its own is, as BuildKit has it.
 const SCRIPTS: &str = "/dev/pipes";
@@ -43,8 +43,8 @@ impl Graph<'_> {
         if network != StepNetwork::None {
             self.note(|evidence| evidence.has_network = true);
         }
-        let security = self.security(run)?;
-        let devices = self.devices(run)?;
+        let security = entitlements::security(run, self.running.request)?;
+        let devices = entitlements::devices(run, self.running.request)?;
         let mounts = self.mounts(state, stage, (number, run))?;
         let env = state.process_env();
         let user = metadata::inner(&mut state.config).user.clone();
@@ -106,37 +106,6 @@ impl Graph<'_> {
             }
         }
         env
-    }
-
-    fn security(&self, run: &Run) -> Result<StepSecurity> {
-        match run.security.as_deref() {
-            None | Some("" | "sandbox") => Ok(StepSecurity::Sandbox),
-            Some("insecure") if self.running.request.allows_insecure => Ok(StepSecurity::Insecure),
-            Some("insecure") => Err(BuildError::Invalid(
-                "security.insecure is not allowed: build with --allow security.insecure".to_owned(),
-            )),
-            Some(other) => Err(BuildError::Invalid(format!("security {other:?} is not valid"))),
-        }
-    }
-
-    /// What is named in the file may be whatever the host has: as with BuildKit, who builds has to agree.
-    fn devices(&self, run: &Run) -> Result<Vec<StepDevice>> {
-        let allowed = &self.running.request.devices;
-        let device = |flag: &DeviceFlag| {
-            let name = flag.name.clone();
-            let is_allowed = match allowed {
-                AllowedDevices::None => false,
-                AllowedDevices::Named(names) => names.contains(&name),
-                AllowedDevices::All => true,
-            };
-            if !is_allowed {
-                return Err(BuildError::Invalid(format!(
-                    "device {name} is not allowed: build with --allow device={name}"
-                )));
-            }
-            Ok(StepDevice { name, is_required: flag.is_required })
-        };
-        run.devices.iter().map(device).collect()
     }
 
     fn process(&self, number: u32, root: &Path, step: (&RunStep, Prepared)) -> Result<()> {

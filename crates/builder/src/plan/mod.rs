@@ -4,6 +4,7 @@
 //! expanded when a stage runs.
 
 pub(crate) mod circle;
+mod early;
 mod origin;
 pub(crate) mod scope;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::ops::RangeInclusive;
 use barge_dockerfile::ast::{Dockerfile, Instruction, Located, Stage};
 use barge_types::{Platform, Reference};
 
+use crate::entitlements;
 use crate::error::{BuildError, Result};
 use crate::request::{BuildRequest, Purpose};
 use origin::Names;
@@ -47,12 +49,12 @@ pub(crate) struct StagePlan {
     pub(crate) platform: Platform,
     /// Other stages that its own instructions need, and the line of the first that does.
     needs: BTreeMap<usize, u32>,
-    /// An instruction that needs a stage which is not there yet.
-    misplaced: Option<Misplaced>,
+    /// What no build of it can get over.
+    refused: Option<Refused>,
 }
 
 /// What is wrong with some lines of the Dockerfile.
-type Misplaced = (RangeInclusive<u32>, BuildError);
+type Refused = (RangeInclusive<u32>, BuildError);
 
 impl Plan {
     /// Looks at the stages from the target on; `at` adds to an error the lines that it is about.
@@ -79,12 +81,30 @@ impl Plan {
         let is_whole = request.purpose == Purpose::Check && request.target.is_none();
         for index in 0..plan.stages.len() {
             if (is_whole || plan.needed.contains(&index))
-                && let Some((lines, error)) = plan.stages[index].misplaced.take()
+                && let Some((lines, error)) = plan.stages[index].refused.take()
             {
                 return Err(at(lines, error));
             }
         }
+        if request.purpose == Purpose::Build {
+            plan.refuse_unallowed(dockerfile, request, at)?;
+        }
         Ok(plan)
+    }
+
+    /// No needed stage may ask for what whoever builds did not agree to.
+    fn refuse_unallowed(
+        &self,
+        dockerfile: &Dockerfile,
+        request: &BuildRequest,
+        at: &dyn Fn(RangeInclusive<u32>, BuildError) -> BuildError,
+    ) -> Result<()> {
+        let instructions =
+            self.needed.iter().flat_map(|&stage| &dockerfile.stages[stage].instructions);
+        for line in instructions {
+            entitlements::check(&line.value, request).map_err(|error| at(lines(line), error))?;
+        }
+        Ok(())
     }
 
     /// No stage may need itself, wanted or not.
@@ -139,7 +159,7 @@ impl StagePlan {
         globals: &Globals,
         names: &Names<'_>,
         platform: &Platform,
-    ) -> std::result::Result<Self, Misplaced> {
+    ) -> std::result::Result<Self, Refused> {
         let from = &stage.from.value;
         let base = globals.base_name(from).and_then(|name| names.base(index, &name));
         let base = base.map_err(|error| (lines(&stage.from), error))?;
@@ -147,7 +167,7 @@ impl StagePlan {
         let platform = own.unwrap_or_else(|| platform.clone());
         let mut needs = BTreeMap::new();
         needs.extend(base.stage().map(|other| (other, stage.from.first_line)));
-        let mut misplaced = None;
+        let mut refused = None;
         for instruction in &stage.instructions {
             for word in sources_of(&instruction.value) {
                 let origin = names.find(index, word);
@@ -155,11 +175,14 @@ impl StagePlan {
                     needs.entry(other).or_insert(instruction.first_line);
                 }
                 if let Err(error) = names.resolve(index, word) {
-                    misplaced.get_or_insert((lines(instruction), error));
+                    refused.get_or_insert((lines(instruction), error));
                 }
             }
+            if let Err(error) = early::check(&instruction.value, globals.words()) {
+                refused.get_or_insert((lines(instruction), error));
+            }
         }
-        Ok(Self { label: label(stage, index), base, platform, needs, misplaced })
+        Ok(Self { label: label(stage, index), base, platform, needs, refused })
     }
 }
 

@@ -122,6 +122,29 @@ fn nothing_runs_before_all_images_are_known_to_be_there() {
 }
 
 #[test]
+fn what_no_variable_can_mend_is_told_before_the_first_step() {
+    let workshop = workshop();
+    let insecure = "security.insecure is not allowed: build with --allow security.insecure";
+    let device = "device a/b=c is not allowed: build with --allow device=a/b=c";
+    for (line, message) in [
+        ("RUN --security=insecure true", insecure),
+        ("RUN --device=a/b=c true", device),
+        ("EXPOSE 80 \"ssh\"", "invalid containerPort: ssh"),
+        ("STOPSIGNAL X", "Invalid signal: X"),
+    ] {
+        let text = format!("FROM busybox\nRUN true\n{line}\n");
+        let error = workshop.build(&workshop.request(&text)).unwrap_err();
+        assert_eq!(error.chain(), message);
+        assert!(error.excerpt().contains(&format!("   3 | >>> {line}")), "{}", error.excerpt());
+        assert_eq!(workshop.runs(), 0);
+    }
+    let text = "FROM busybox\nARG PORT=80\nEXPOSE $PORT\nSTOPSIGNAL ${S:-SIGINT}\n";
+    workshop.image(&workshop.request(text));
+    let text = "FROM busybox AS unneeded\nEXPOSE ssh\nFROM busybox\nRUN true\n";
+    workshop.image(&workshop.request(text));
+}
+
+#[test]
 fn a_check_finds_what_a_build_refuses_at_once() {
     let workshop = workshop();
     let refused = |text: &str, target: Option<&str>| {
@@ -132,6 +155,8 @@ fn a_check_finds_what_a_build_refuses_at_once() {
     };
     let error = refused("FROM busybox AS first\n", Some("frist"));
     assert_eq!(error, "target stage \"frist\" could not be found (did you mean first?)");
+    let error = refused("FROM busybox\nRUN true\nSTOPSIGNAL SIGNOTHING\n", None);
+    assert_eq!(error, "Invalid signal: SIGNOTHING");
     let circle = "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n";
     assert!(refused(circle, None).contains("(a needs b, b needs a)"));
 }

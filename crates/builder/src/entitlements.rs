@@ -1,0 +1,45 @@
+//! What steps may have only when whoever builds agrees (`--allow`): known from the file alone, so told before the first step.
+
+use barge_dockerfile::ast::{DeviceFlag, Instruction, Run};
+
+use crate::error::{BuildError, Result};
+use crate::request::{AllowedDevices, BuildRequest};
+use crate::runner::{StepDevice, StepSecurity};
+
+/// Refuses an instruction that asks for more than it may have.
+pub(crate) fn check(instruction: &Instruction, request: &BuildRequest) -> Result<()> {
+    let Instruction::Run(run) = instruction else { return Ok(()) };
+    security(run, request)?;
+    devices(run, request).map(drop)
+}
+
+/// `RUN --security`.
+pub(crate) fn security(run: &Run, request: &BuildRequest) -> Result<StepSecurity> {
+    match run.security.as_deref() {
+        None | Some("" | "sandbox") => Ok(StepSecurity::Sandbox),
+        Some("insecure") if request.allows_insecure => Ok(StepSecurity::Insecure),
+        Some("insecure") => Err(BuildError::Invalid(
+            "security.insecure is not allowed: build with --allow security.insecure".to_owned(),
+        )),
+        Some(other) => Err(BuildError::Invalid(format!("security {other:?} is not valid"))),
+    }
+}
+
+/// `RUN --device`. What is named in a file may be whatever the host has.
+pub(crate) fn devices(run: &Run, request: &BuildRequest) -> Result<Vec<StepDevice>> {
+    let device = |flag: &DeviceFlag| {
+        let name = flag.name.clone();
+        let is_allowed = match &request.devices {
+            AllowedDevices::None => false,
+            AllowedDevices::Named(names) => names.contains(&name),
+            AllowedDevices::All => true,
+        };
+        if !is_allowed {
+            return Err(BuildError::Invalid(format!(
+                "device {name} is not allowed: build with --allow device={name}"
+            )));
+        }
+        Ok(StepDevice { name, is_required: flag.is_required })
+    };
+    run.devices.iter().map(device).collect()
+}
