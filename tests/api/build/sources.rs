@@ -1,15 +1,17 @@
 //! What a build gets from elsewhere: bases of registries, contexts and files of the web, repositories.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
 use barge_testkit::{Process, Sharing, TarBuilder, TestHost, command, eventually, need};
 use serde_json::json;
 
 use super::events::{events, prepared};
 use super::{build, dockerfile, encoded, failure, lines, post, said};
-use crate::registry::server::{Registry, RegistryOptions};
+use crate::registry::server::{Registry, RegistryOptions, Wire};
 
 static HOST: Sharing = Sharing::new();
 
@@ -176,6 +178,50 @@ fn a_base_is_pulled_with_the_clients_credentials() {
     let answer = String::from_utf8_lossy(&connection.rest()).into_owned();
     assert!(answer.contains("Successfully built"), "{answer}");
     assert!(answer.contains("on it"), "{answer}");
+}
+
+#[test]
+fn steps_run_while_the_layers_of_another_base_are_still_coming() {
+    let host = HOST.host();
+    host.busybox();
+    let registry = Registry::start(&host);
+    let mut noise = vec![0; 8 << 20];
+    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    let archive = TarBuilder::new().file("noise", 0o644, &noise).finish();
+    let path = host.file(&host.unique("noise.tar"), &archive);
+    let pushed = registry.image("noise:1");
+    host.barge(&["import", &path, &pushed]).ok();
+    host.barge(&["push", "-q", &pushed]).ok();
+    host.barge(&["rmi", &pushed]).ok();
+    let wire = Wire::to(&host, &registry.name);
+    // In the middle of the layer.
+    wire.stall_after(4 << 20);
+    let base = wire.image("noise:1");
+    let context = dockerfile(&format!(
+        "FROM busybox AS quick\nRUN echo now; echo x >/x\nFROM {base}\nCOPY --from=quick /x /x\n"
+    ));
+    let head = format!(
+        "POST /build?networkmode=none&nocache=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
+         Content-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
+        context.len()
+    );
+    let mut connection = host.api().connect();
+    connection.write(head.as_bytes()).write(&context);
+    wire.wait_for_limit();
+    let told = Arc::new(Mutex::new(String::new()));
+    let hears = Arc::clone(&told);
+    let heard = std::thread::spawn(move || {
+        assert_eq!(connection.head().0, 200);
+        while let Some(chunk) = connection.chunk() {
+            hears.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk));
+        }
+    });
+    let has = |text: &str| told.lock().unwrap().contains(text);
+    eventually("the step says something", || has(r#""stream":"now\n""#));
+    wire.open();
+    heard.join().unwrap();
+    assert!(has("Successfully built"), "{}", told.lock().unwrap());
+    host.barge(&["rmi", &base]).ok();
 }
 
 #[test]
