@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -169,6 +170,7 @@ impl Engine {
             events: Arc::clone(&events),
             programs,
             seccomp: SeccompFilters::default(),
+            bare_mounts: bare_mounts(),
             machine,
             runtimes: Runtimes::open(&config.runtimes, &config.default_runtime)?,
             cdi: Cdi::new(&config.cdi_folders),
@@ -242,6 +244,13 @@ fn open_builds(config: &EngineConfig, images: &Arc<Images>) -> Result<Arc<Builds
     // Only once: the cell is new.
     containers.build_cache.set(Arc::downgrade(&builder)).ok();
     Ok(Arc::new(Builds::open(builder, Arc::clone(images), sources, folder.join("contexts"))?))
+}
+
+/// Containers can do without it.
+fn bare_mounts() -> Option<OwnedFd> {
+    barge_sys::namespace::make_bare_mounts()
+        .inspect_err(|error| tracing::debug!(%error, "there is no bare mount namespace"))
+        .ok()
 }
 
 fn open_storage(config: &EngineConfig) -> Result<Arc<dyn StorageDriver>> {

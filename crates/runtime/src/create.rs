@@ -10,6 +10,7 @@ use barge_sys::namespace::Kinds;
 use barge_sys::spawn::{self, Cgroup, SpawnOptions, Spawned, UserMaps};
 use barge_sys::{pidfd, user_namespace};
 
+use crate::bare;
 use crate::error::{At as _, Stage, StartError};
 use crate::handshake::{Heard, ToInit};
 use crate::namespaces::{self, Arrival, Namespaces};
@@ -28,6 +29,9 @@ pub struct CreateOptions<'a> {
     pub stdio: [BorrowedFd<'a>; 3],
     /// A network namespace to join, in place of what the specification says of it.
     pub netns: Option<BorrowedFd<'a>>,
+    /// A namespace of [`barge_sys::namespace::make_bare_mounts`], of which the container's can be a copy instead of one of
+    /// the caller's.
+    pub bare_mounts: Option<BorrowedFd<'a>>,
     /// The control group, made and limited already; `None` leaves the container in that of the caller.
     pub cgroup: Option<&'a dyn CgroupManager>,
     /// The runtime program: [`barge_sys::exe::open_read_only`] of `barge-runtime`.
@@ -68,7 +72,13 @@ pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
     let users = joins(Kinds::USER);
     let own_cgroup_namespace =
         namespaces.make.contains(Kinds::CONTROL_GROUP) || joins(Kinds::CONTROL_GROUP).is_some();
-    let arrival = Arrival::of(namespaces.make, join);
+    let is_mapped = users.is_some() || namespaces.user_maps.is_some();
+    let bare_mounts = options
+        .bare_mounts
+        .filter(|_| !is_mapped && own_cgroup_namespace && bare::fits(options.spec, linux));
+    let left = if bare_mounts.is_some() { Kinds::MOUNT } else { Kinds::empty() };
+    let mut arrival = Arrival::of(namespaces.make - left, join);
+    arrival.files.extend(bare_mounts);
 
     let mut spec = std::borrow::Cow::Borrowed(options.spec);
     absolute_root(&mut spec, options.bundle);
@@ -81,6 +91,7 @@ pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
         handed: 0,
         limits: Limits::Own,
         late: arrival.late.clone(),
+        bare_mounts: bare_mounts.map(|_| arrival.files.len() - 1),
     };
     let (child, control) = launch(&Launch {
         runtime: options.runtime,
@@ -89,7 +100,6 @@ pub fn create(options: &CreateOptions<'_>) -> Result<Created, StartError> {
         cgroup: options.cgroup,
         stdio: options.stdio,
     })?;
-    let is_mapped = users.is_some() || namespaces.user_maps.is_some();
     let help = is_mapped.then(|| help(options, (linux, &plan.spec), (&child, users))).transpose();
     let help = help.map_err(|error| end(&child.pidfd, error))?.flatten();
     if let Some(help) = &help {
@@ -117,7 +127,7 @@ fn help<'a>(
     };
     outside::own_stdio(process, (&namespaces::maps_of(linux), options.stdio))?;
     let trees = match users.or(own.as_ref().map(OwnedFd::as_fd)) {
-        Some(users) => outside::open_trees(spec, users)?,
+        Some(users) => outside::open_trees(spec, Some(users))?,
         None => Vec::new(),
     };
     Ok(Some(Help { process, trees }))

@@ -6,6 +6,7 @@
 //!
 //! Nothing here keeps state on disk, knows images, networks or logs, or makes control groups: those are handed in.
 
+mod bare;
 mod create;
 mod error;
 mod exec;

@@ -59,11 +59,11 @@ impl Help<'_> {
     }
 }
 
-/// Opens what a container gets handed over, with the owners that the specification wants mapped as those of a user
+/// Opens the root and the binds of a container, with the owners that the specification wants mapped as those of a user
 /// namespace.
 pub(crate) fn open_trees(
     spec: &Spec,
-    namespace: BorrowedFd<'_>,
+    namespace: Option<BorrowedFd<'_>>,
 ) -> Result<Vec<OwnedFd>, StartError> {
     let mut trees = Vec::new();
     if let Some(root) = &spec.root {
@@ -83,9 +83,9 @@ pub(crate) fn open_trees(
     Ok(trees)
 }
 
-fn bind(what: &Described<'_>, namespace: BorrowedFd<'_>) -> Result<OwnedFd, StartError> {
+fn bind(what: &Described<'_>, namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StartError> {
     let tree = mounts::open_source(what)?;
-    if !what.mount.uid_mappings.is_empty() {
+    if let Some(namespace) = namespace.filter(|_| !what.mount.uid_mappings.is_empty()) {
         mount::map_ids(&tree, namespace)
             .at(Stage::Mount, || format!("{}: map the owners of its files", what.failed()))?;
     }

@@ -32,6 +32,8 @@ pub(crate) struct CreatePlan<'a> {
     pub(crate) limits: Limits,
     /// What it comes into by itself.
     pub(crate) late: Option<Late>,
+    /// Which of the descriptors after the control socket is a mount namespace to take a copy of.
+    pub(crate) bare_mounts: Option<usize>,
 }
 
 /// Running one more process.

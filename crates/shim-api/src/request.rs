@@ -136,6 +136,8 @@ pub struct OtherRuntime {
 pub enum Descriptor {
     /// The network namespace to join instead of what the spec says.
     NetworkNamespace,
+    /// A mount namespace with nothing in it, of which the container's is to be a copy.
+    BareMounts,
     /// A file (a sealed memfd) with the compiled seccomp filter: an array of `struct sock_filter`
     /// from offset 0. It takes the place of the spec's `linux.seccomp`, for the container and for
     /// every exec in it.

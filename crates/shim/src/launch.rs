@@ -72,6 +72,7 @@ pub(crate) struct StartedExec {
 #[derive(Debug, Default)]
 struct Sent {
     netns: Option<OwnedFd>,
+    bare_mounts: Option<OwnedFd>,
     seccomp_filter: Option<OwnedFd>,
     streams: Vec<(AttachStreams, OwnedFd)>,
 }
@@ -82,6 +83,7 @@ impl Sent {
         for (meaning, descriptor) in meanings.iter().zip(descriptors) {
             match meaning {
                 Descriptor::NetworkNamespace => sent.netns = Some(descriptor),
+                Descriptor::BareMounts => sent.bare_mounts = Some(descriptor),
                 Descriptor::SeccompFilter => sent.seccomp_filter = Some(descriptor),
                 Descriptor::Stream(what) => sent.streams.push((*what, descriptor)),
             }
@@ -143,6 +145,7 @@ fn create_in(
         bundle: Path::new("/"),
         stdio: ends.for_child(),
         netns: sent.netns.as_ref().map(OwnedFd::as_fd),
+        bare_mounts: sent.bare_mounts.as_ref().map(OwnedFd::as_fd),
         cgroup: Some(cgroup),
         runtime: program.as_fd(),
         seccomp_filter: seccomp_filter.as_deref(),

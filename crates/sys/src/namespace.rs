@@ -5,9 +5,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::UnmountFlags;
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+
+use crate::mount::{self, Attributes, Change, Filesystem, Reach};
 
 /// A set of namespace kinds, as the kernel's `CLONE_NEW…` bits.
 pub use rustix::thread::ThreadNameSpaceType as Kinds;
@@ -55,6 +59,29 @@ where
     on_own_thread(move || {
         join(netns, Kinds::NETWORK)?;
         Ok(work())
+    })?
+}
+
+/// A new mount namespace that holds one empty file system and nothing of the host; it exists as long as the descriptor. A
+/// copy of it costs nothing, where a copy of the host's costs the more the more is mounted there.
+pub fn make_bare_mounts() -> io::Result<OwnedFd> {
+    on_own_thread(|| {
+        unshare(Kinds::MOUNT)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = rustix::fs::openat(CWD, "/proc/thread-self/ns/mnt", flags, Mode::empty())?;
+        let root = Path::new("/");
+        // Nothing that happens to the host's mounts happens here, and the other way round.
+        mount::change_at(CWD, root, Reach::Tree, Change::PRIVATE)?;
+        let attributes = Attributes::MOUNT_ATTR_RDONLY
+            | Attributes::MOUNT_ATTR_NOSUID
+            | Attributes::MOUNT_ATTR_NODEV
+            | Attributes::MOUNT_ATTR_NOEXEC;
+        let empty = Filesystem::open("tmpfs")?.create(attributes)?;
+        mount::attach_at(&empty, CWD, root)?;
+        rustix::process::fchdir(&empty)?;
+        rustix::process::pivot_root(".", ".")?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+        Ok(namespace)
     })?
 }
 
@@ -123,6 +150,29 @@ mod tests {
         assert_ne!(there, before);
         assert_eq!(links, 1);
         assert_eq!(own(), before);
+    }
+
+    #[test]
+    fn bare_mounts_are_one_file_system_that_nobody_can_write_to() {
+        let before = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let bare = make_bare_mounts().unwrap();
+        let inside = on_own_thread(|| {
+            let proc = Filesystem::open("proc").unwrap().create(Attributes::empty()).unwrap();
+            unshare(Kinds::MOUNT).unwrap();
+            join(&bare, Kinds::MOUNT).unwrap();
+            assert_eq!(std::fs::read_dir("/").unwrap().count(), 0);
+            assert!(std::fs::create_dir("/x").is_err());
+            let text = rustix::fs::openat(
+                proc,
+                "thread-self/mountinfo",
+                OFlags::RDONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            );
+            io::read_to_string(std::fs::File::from(text.unwrap())).unwrap()
+        })
+        .unwrap();
+        assert_eq!(inside.lines().count(), 1, "{inside}");
+        assert_eq!(std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap(), before);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use barge_oci::runtime::Spec;
 use barge_runtime_core::{CreateOptions, Created, InitProcess, StartError, create};
@@ -27,6 +28,12 @@ pub(crate) struct Lab {
 
 pub(crate) fn program() -> OwnedFd {
     exe::open_read_only(Path::new(env!("CARGO_BIN_EXE_barge-runtime"))).unwrap()
+}
+
+/// As the engine has one for all containers.
+fn bare_mounts() -> &'static OwnedFd {
+    static BARE: OnceLock<OwnedFd> = OnceLock::new();
+    BARE.get_or_init(|| barge_sys::namespace::make_bare_mounts().unwrap())
 }
 
 /// Names under which busybox is in the root file system.
@@ -82,6 +89,7 @@ impl Lab {
             bundle: Path::new("/"),
             stdio: [null.as_fd(), output.as_fd(), output.as_fd()],
             netns: self.netns.as_ref().map(|fd| fd.as_fd()),
+            bare_mounts: Some(bare_mounts().as_fd()),
             cgroup: None,
             runtime: program().as_fd(),
             seccomp_filter: self.filter.as_deref(),

@@ -47,6 +47,7 @@ mod volumes;
 mod wait;
 mod without_shim;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -165,6 +166,8 @@ pub struct Containers {
     pub(crate) events: Arc<Events>,
     pub(crate) programs: Programs,
     pub(crate) seccomp: SeccompFilters,
+    /// What the mounts of containers begin with; without, they begin with a copy of the host's.
+    pub(crate) bare_mounts: Option<OwnedFd>,
     pub(crate) machine: Host,
     pub(crate) runtimes: Runtimes,
     pub(crate) cdi: Cdi,

@@ -283,6 +283,11 @@ impl Containers {
             descriptors.push(filter);
             meanings.push(Descriptor::SeccompFilter);
         }
+        if let Some(bare) = self.bare_mounts.as_ref().filter(|_| other.is_none()) {
+            let bare = bare.try_clone();
+            descriptors.push(bare.map_err(EngineError::io("duplicate", "a mount namespace"))?);
+            meanings.push(Descriptor::BareMounts);
+        }
         for (streams, socket) in std::mem::take(&mut container.inner().streams) {
             descriptors.push(socket);
             meanings.push(Descriptor::Stream(streams));

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use barge_oci::runtime::{Mount, Spec};
 use barge_sys::mount::{self, Change, Reach};
 use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
@@ -34,7 +35,25 @@ fn folder_name(controllers: &str) -> &str {
     controllers.strip_prefix("name=").unwrap_or(controllers)
 }
 
-fn read() -> Result<String, StartError> {
+/// What is known of this process's groups.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Groups<'a> {
+    /// `/proc/self/cgroup`.
+    pub(super) text: &'a str,
+    /// Whether its namespace of cgroups is its own, with the group as its root.
+    pub(super) is_own_namespace: bool,
+}
+
+/// Whether a mount is to be a view of control groups.
+pub(super) fn is_meant(mount: &Mount) -> bool {
+    matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"))
+}
+
+/// The text for [`Groups`], while `/proc` is still the host's; empty when there is to be no view.
+pub(super) fn read(spec: &Spec) -> Result<String, StartError> {
+    if !spec.mounts.iter().any(is_meant) {
+        return Ok(String::new());
+    }
     let path = "/proc/self/cgroup";
     std::fs::read_to_string(path).at(Stage::Mount, || format!("read {path}"))
 }
@@ -47,14 +66,14 @@ fn has_version_1(text: &str) -> bool {
 pub(super) fn make(
     root: &OwnRoot,
     what: &Described<'_>,
-    own_namespace: bool,
+    groups: Groups<'_>,
 ) -> Result<bool, StartError> {
+    let Groups { text, is_own_namespace: own_namespace } = groups;
     let target = folder(root, what)?;
-    let text = read()?;
     let failed = || what.failed();
     rustix::process::fchdir(&target).at(Stage::Mount, failed)?;
-    if !has_version_1(&text) {
-        let path = memberships(&text).map(|membership| membership.path).next().unwrap_or("/");
+    if !has_version_1(text) {
+        let path = memberships(text).map(|membership| membership.path).next().unwrap_or("/");
         return one(what, own_namespace, (Path::new("."), "", path)).map(|()| false);
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -62,7 +81,7 @@ pub(super) fn make(
     // The descriptor is of the folder below the new mount.
     let target = folder(root, what)?;
     rustix::process::fchdir(&target).at(Stage::Mount, failed)?;
-    for membership in memberships(&text).filter(|one| !one.controllers.is_empty()) {
+    for membership in memberships(text).filter(|one| !one.controllers.is_empty()) {
         let name = folder_name(membership.controllers);
         rustix::fs::mkdirat(CWD, name, Mode::from_raw_mode(0o755)).at(Stage::Mount, failed)?;
         let place = (Path::new(name), membership.controllers, membership.path);

@@ -41,7 +41,9 @@ use std::process::ExitCode;
 use barge_oci::runtime::{Linux, Process};
 use barge_sys::{exec, process, seccomp, signal};
 
+use self::cgroup_view::Groups;
 use self::workdir::Missing;
+use crate::bare;
 use crate::error::{At as _, Stage, StartError};
 use crate::handshake::ToParent;
 use crate::plan::{CreatePlan, InitProcess, Limits, Plan};
@@ -113,12 +115,18 @@ fn create(plan: &CreatePlan<'_>, filter: &[u8], parent: &mut ToParent) -> Result
         limits::set_oom_score(process, "/proc/self/oom_score_adj")?;
     }
 
-    let mut handed = parent.ask_for_trees(plan.handed)?.into_iter();
+    let groups = cgroup_view::read(spec)?;
+    let handed = match plan.bare_mounts {
+        Some(place) => bare::enter(place, spec)?,
+        None => parent.ask_for_trees(plan.handed)?,
+    };
+    let mut handed = handed.into_iter();
     let own_root = match handed.next() {
         Some(tree) => root::enter_handed(tree, linux)?,
         None => root::enter(std::path::Path::new(&root.path), linux)?,
     };
-    let later = mounts::make(&own_root, (spec, &mut handed), plan.own_cgroup_namespace)?;
+    let groups = Groups { text: &groups, is_own_namespace: plan.own_cgroup_namespace };
+    let later = mounts::make(&own_root, (spec, &mut handed), groups)?;
     devices::make(&own_root, spec)?;
     let terminal = if process.terminal {
         Some(console::open_for_container(&own_root, process)?)

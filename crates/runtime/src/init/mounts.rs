@@ -14,7 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
-use super::cgroup_view;
+use super::cgroup_view::{self, Groups};
 use super::root::OwnRoot;
 use crate::error::{At as _, Stage, StartError};
 use crate::mount_options::MountOptions;
@@ -23,17 +23,16 @@ use crate::mount_options::MountOptions;
 pub(super) fn make(
     root: &OwnRoot,
     (spec, handed): (&Spec, &mut dyn Iterator<Item = OwnedFd>),
-    own_cgroup_namespace: bool,
+    groups: Groups<'_>,
 ) -> Result<Vec<PathBuf>, StartError> {
     let mut later = Vec::new();
     for mount in &spec.mounts {
         let options = MountOptions::parse(&mount.options);
         let what = Described { mount, options: &options };
-        let kind = mount.kind.as_deref().unwrap_or_default();
         if what.is_bind() {
             bind(root, &what, handed.next())?;
-        } else if kind == "cgroup" || kind == "cgroup2" {
-            if cgroup_view::make(root, &what, own_cgroup_namespace)? && options.is_read_only() {
+        } else if cgroup_view::is_meant(mount) {
+            if cgroup_view::make(root, &what, groups)? && options.is_read_only() {
                 later.push(mount.destination.clone().into());
             }
         } else if fresh(root, &what)? {

@@ -178,6 +178,11 @@ impl StepRunner {
             descriptors.push(filter);
             meanings.push(Descriptor::SeccompFilter);
         }
+        if let Some(bare) = &self.containers.bare_mounts {
+            let bare = bare.try_clone();
+            descriptors.push(bare.map_err(EngineError::io("duplicate", "a mount namespace"))?);
+            meanings.push(Descriptor::BareMounts);
+        }
         let (output, theirs) =
             UnixStream::pair().map_err(EngineError::io("make", "a socket pair"))?;
         descriptors.push(theirs.into());
