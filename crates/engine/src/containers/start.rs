@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::container::{Container, Inner, Presence, Rest};
 use super::exits::Run;
+use super::handed::Handed;
 use super::health::Health;
 use super::record::{StateRecord, StoppedBy};
 use super::settings::NetworkMode;
@@ -257,8 +258,8 @@ impl Containers {
         let mounts = self.resolve_mounts(container, undo)?;
         let shm = self.shared_memory(container, undo)?;
         fault::point("start: mounts made");
-        let mut descriptors = Vec::new();
-        let mut meanings = Vec::new();
+        let other = self.runtimes.find_recorded(&record.host_config.runtime)?;
+        let mut handed = Handed::default();
         let link = match (endpoint, &settings.network) {
             // It has to belong to the container's users, who do not exist yet.
             (Some(endpoint), NetworkMode::Named(_)) if remap.is_some() => {
@@ -266,31 +267,16 @@ impl Containers {
             }
             (Some(endpoint), NetworkMode::Named(_)) => {
                 let sandbox = self.network.sandbox(Some(&endpoint))?;
-                let netns = sandbox.netns().as_fd().try_clone_to_owned();
-                descriptors
-                    .push(netns.map_err(EngineError::io("duplicate", "a network namespace"))?);
-                meanings.push(Descriptor::NetworkNamespace);
+                handed.copy(Descriptor::NetworkNamespace, sandbox.netns())?;
                 Some(Link::Ahead(endpoint, sandbox))
             }
             _ => None,
         };
-        let other = self.runtimes.find_recorded(&record.host_config.runtime)?;
-        let filter = match other {
-            None => self.seccomp.descriptor(&settings.security)?,
-            Some(_) => None,
-        };
-        if let Some(filter) = filter {
-            descriptors.push(filter);
-            meanings.push(Descriptor::SeccompFilter);
-        }
-        if let Some(bare) = self.bare_mounts.as_ref().filter(|_| other.is_none()) {
-            let bare = bare.try_clone();
-            descriptors.push(bare.map_err(EngineError::io("duplicate", "a mount namespace"))?);
-            meanings.push(Descriptor::BareMounts);
+        if other.is_none() {
+            self.hand_over(&settings.security, &mut handed)?;
         }
         for (streams, socket) in std::mem::take(&mut container.inner().streams) {
-            descriptors.push(socket);
-            meanings.push(Descriptor::Stream(streams));
+            handed.add(Descriptor::Stream(streams), socket);
         }
         let cgroup = self.cgroup_path(&record);
         let mut spec = spec::build(&spec::Start {
@@ -322,9 +308,9 @@ impl Containers {
             socket_path: container.shim_socket.clone(),
             runtime_path: self.programs.runtime.clone(),
             other_runtime: other.cloned(),
-            descriptors: meanings,
+            descriptors: handed.meanings,
         };
-        Ok((Box::new(create), descriptors, link))
+        Ok((Box::new(create), handed.descriptors, link))
     }
 
     fn mount_root(&self, container: &Container, undo: &mut Rollback) -> Result<std::path::PathBuf> {

@@ -11,7 +11,7 @@ mod sweep;
 
 use std::fs;
 use std::io::{ErrorKind, Read as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -33,7 +33,7 @@ use self::frames::Frames;
 use self::spec::{Place, Plan};
 use self::stubs::Stubs;
 use self::sweep::StepRecord;
-use crate::containers::{Containers, FileTexts, Link};
+use crate::containers::{Containers, FileTexts, Handed, Link};
 use crate::disk;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
@@ -165,32 +165,18 @@ impl StepRunner {
         let endpoint = self.endpoint(going, undo)?;
         FileTexts::new(record, settings, (endpoint.as_ref(), &self.containers.defaults))?
             .write(&going.folder)?;
-        let (mut descriptors, mut meanings) = (Vec::new(), Vec::new());
+        let mut handed = Handed::default();
         let mut link = None;
         if going.step.network != StepNetwork::Host {
             let sandbox = self.containers.network.sandbox(endpoint.as_ref())?;
-            let netns = sandbox.netns().as_fd().try_clone_to_owned();
-            descriptors.push(netns.map_err(EngineError::io("duplicate", "a network namespace"))?);
-            meanings.push(Descriptor::NetworkNamespace);
+            handed.copy(Descriptor::NetworkNamespace, sandbox.netns())?;
             link = endpoint.map(|endpoint| Link::Ahead(endpoint, sandbox));
         }
-        if let Some(filter) = self.containers.seccomp.descriptor(&settings.security)? {
-            descriptors.push(filter);
-            meanings.push(Descriptor::SeccompFilter);
-        }
-        if let Some(bare) = &self.containers.bare_mounts {
-            let bare = bare.try_clone();
-            descriptors.push(bare.map_err(EngineError::io("duplicate", "a mount namespace"))?);
-            meanings.push(Descriptor::BareMounts);
-        }
+        self.containers.hand_over(&settings.security, &mut handed)?;
         let (output, theirs) =
             UnixStream::pair().map_err(EngineError::io("make", "a socket pair"))?;
-        descriptors.push(theirs.into());
-        meanings.push(Descriptor::Stream(AttachStreams {
-            stdin: false,
-            stdout: true,
-            stderr: true,
-        }));
+        let streams = AttachStreams { stdin: false, stdout: true, stderr: true };
+        handed.add(Descriptor::Stream(streams), theirs.into());
         let place = Place { files: &going.folder, cgroup: &going.cgroup };
         let mut spec = going.plan.spec(going.step, place)?;
         going.devices.add(&mut spec)?;
@@ -211,8 +197,9 @@ impl StepRunner {
             socket_path: self.containers.shim_folder.join(format!("{}.sock", going.id)),
             runtime_path: self.containers.programs.runtime.clone(),
             other_runtime: None,
-            descriptors: meanings,
+            descriptors: handed.meanings,
         };
+        let descriptors = handed.descriptors;
         Ok(Prepared { create: Box::new(create), descriptors, link, output })
     }
 
