@@ -76,10 +76,22 @@ pub(super) struct DescribedHook {
     pub(super) hook: Hook,
 }
 
+/// What a description is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Yaml,
+}
+
 impl Description {
     /// Reads and checks a file; or what is wrong with it.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        let description: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    pub(super) fn parse(text: &[u8], form: Form) -> Result<Self, String> {
+        let description: Self = match form {
+            Form::Json => serde_json::from_slice(text).map_err(|error| error.to_string())?,
+            // What follows its first line is a picture of the file.
+            Form::Yaml => serde_saphyr::from_slice(text)
+                .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())?,
+        };
         let is_known =
             description.version.starts_with("0.") || description.version.starts_with("1.");
         if !is_known {

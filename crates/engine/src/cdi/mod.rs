@@ -1,9 +1,8 @@
 //! Devices by the names of the Container Device Interface (`vendor.com/class=name`), which vendors describe in files:
 //! what a container needs to use one (nodes, mounts, variables, groups).
 //!
-//! The files are read when a container that wants a device starts: there is nothing to be reloaded. Files in JSON are
-//! read; one in YAML is refused by name as soon as its folder is needed. `--gpus` is a question for a device of class
-//! `gpu`.
+//! The files, in JSON or YAML, are read when a container that wants a device starts: there is nothing to be reloaded.
+//! `--gpus` is a question for a device of class `gpu`.
 
 mod apply;
 mod description;
@@ -16,7 +15,7 @@ use barge_api_types::DeviceRequest;
 use barge_oci::runtime::Spec;
 
 pub(crate) use apply::HookSupport;
-use description::{ContainerEdits, Description};
+use description::{ContainerEdits, Description, Form};
 
 use crate::error::{EngineError, Result};
 
@@ -164,17 +163,13 @@ pub(crate) fn failed(text: &str) -> EngineError {
 impl Known {
     fn add(&mut self, path: &Path, folder: usize) -> Result<()> {
         let wrong = |text: String| failed(&format!("{}: {text}", path.display()));
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json") => {}
-            Some("yaml" | "yml") => {
-                return Err(wrong(
-                    "descriptions in YAML are not supported by barge: use JSON".into(),
-                ));
-            }
+        let form = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => Form::Json,
+            Some("yaml" | "yml") => Form::Yaml,
             _ => return Ok(()),
-        }
+        };
         let text = fs::read(path).map_err(EngineError::io("read", path))?;
-        let description = Description::parse(&text).map_err(wrong)?;
+        let description = Description::parse(&text, form).map_err(wrong)?;
         for device in description.devices {
             let name = format!("{}={}", description.kind, device.name);
             let known = self.devices.get(&name);

@@ -88,6 +88,34 @@ fn gpus_are_devices_of_that_class() {
 }
 
 #[test]
+fn a_description_in_yaml_is_as_good() {
+    const YAML: &str = r#"---
+cdiVersion: 0.6.0
+kind: nvidia.com/gpu
+devices:
+- name: "0"
+  containerEdits:
+    deviceNodes:
+    - path: /dev/gpu0
+      hostPath: /dev/null
+      fileMode: 438
+containerEdits:
+  env:
+  - VENDOR=yes
+  mounts:
+  - hostPath: /usr/lib
+    containerPath: /usr/lib/gpu
+    options: [ro, nosuid, nodev, bind]
+"#;
+    let folders = Folders::with(&[("etc/nvidia.yaml", YAML)]);
+    let spec = folders.inject(named(&["nvidia.com/gpu=0"]), HookSupport::None).unwrap();
+    let device = &spec.linux.unwrap().devices[0];
+    assert_eq!((device.path.as_str(), device.file_mode), ("/dev/gpu0", Some(0o666)));
+    assert_eq!(spec.process.unwrap().env, ["VENDOR=yes"]);
+    assert_eq!(spec.mounts[0].destination, "/usr/lib/gpu");
+}
+
+#[test]
 fn a_later_folder_wins_and_twice_in_one_is_nobody() {
     let other = GPU.replace("GPUS=all", "GPUS=other");
     let folders = Folders::with(&[("etc/gpu.json", GPU), ("run/gpu.json", &other)]);
@@ -111,7 +139,12 @@ fn what_cannot_be_given_is_refused_by_name() {
     let spec = folders.inject(named(&["v.com/x=a"]), HookSupport::Runs).unwrap();
     assert_eq!(spec.hooks.unwrap().create_container[0].path, "/bin/hook");
     for (name, text, said) in [
-        ("etc/x.yaml", "cdiVersion: 0.6.0".to_owned(), "YAML"),
+        (
+            "etc/x.yaml",
+            "cdiVersion: 0.6.0\nkind: x\ndevices: []".to_owned(),
+            "x.yaml: invalid kind \"x\"",
+        ),
+        ("etc/x.yml", "kind: [".to_owned(), "x.yml: "),
         ("etc/x.json", "{".to_owned(), "x.json"),
         ("etc/x.json", with("{}").replace("v.com/x", "x"), "invalid kind \"x\""),
         ("etc/x.json", with(r#"{"env": ["A"]}"#), "invalid environment variable \"A\""),
