@@ -3,10 +3,10 @@
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, reason = "part of a test")]
 #![allow(dead_code, reason = "each file of tests uses some of it")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use barge_netlink::address::Address;
 use barge_netlink::link::Veth;
@@ -135,6 +135,20 @@ pub fn options(number: u8, ports: &[PortRequest]) -> EndpointOptions {
     }
 }
 
+/// Binds as soon as nobody holds the port: a program that another test starts just now holds, until it is executed, what was
+/// open in this process when it was forked.
+fn bind<T>(bind: impl Fn() -> std::io::Result<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 impl Container {
     pub fn address(&self) -> Ipv4Addr {
         self.endpoint.link().unwrap().address.addr()
@@ -147,13 +161,13 @@ impl Container {
 
     /// Answers one TCP connection to a port with its name and the address that the client seems to have.
     pub fn serve_tcp(&self, port: u16) -> std::thread::JoinHandle<()> {
-        let listener = self.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+        let listener = self.run(|| bind(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))));
         serve_tcp(listener, &self.endpoint.container_name)
     }
 
     /// Answers one datagram to a port likewise.
     pub fn serve_udp(&self, port: u16) -> std::thread::JoinHandle<()> {
-        let socket = self.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+        let socket = self.run(|| bind(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))));
         let name = self.endpoint.container_name.clone();
         std::thread::spawn(move || {
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
