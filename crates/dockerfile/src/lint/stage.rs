@@ -35,6 +35,7 @@ const MOST_VARIABLES: usize = 2_000;
 #[derive(Clone, Default)]
 struct Heritage {
     env: Variables,
+    args: Variables,
     /// Whether all that the base defines is known.
     is_whole: bool,
     has_workdir: bool,
@@ -44,8 +45,7 @@ struct Heritage {
 /// A stage while it is looked at.
 struct Scope<'a, 'f> {
     heritage: Heritage,
-    args: Variables,
-    /// Arguments that have no value.
+    /// Arguments that have no value: of these the stages on it know nothing, as in BuildKit.
     blank: BTreeSet<String>,
     escape: char,
     globals: &'a Variables,
@@ -69,7 +69,6 @@ pub(super) fn check(
         let heritage = known.unwrap_or_else(|| image(base, options));
         let mut scope = Scope {
             heritage,
-            args: Variables::new(),
             blank: BTreeSet::new(),
             escape: dockerfile.directives.escape,
             globals: &bases.globals,
@@ -77,7 +76,8 @@ pub(super) fn check(
             findings,
         };
         scope.run(stage);
-        let heritage = scope.heritage;
+        let Scope { mut heritage, blank, .. } = scope;
+        heritage.args.retain(|name, _| !blank.contains(name));
         done.extend(stage.name.as_deref().map(|name| (name, heritage)));
     }
 }
@@ -137,7 +137,7 @@ impl Scope<'_, '_> {
     }
 
     fn value(&self, name: &str) -> Option<String> {
-        self.heritage.env.get(name).or_else(|| self.args.get(name)).cloned()
+        self.heritage.env.get(name).or_else(|| self.heritage.args.get(name)).cloned()
     }
 
     /// Expands words and complains of what is not defined; each may become several.
@@ -148,7 +148,8 @@ impl Scope<'_, '_> {
         let expanded = expander.words(text).unwrap_or_default();
         for name in expanded.unset {
             let is_whole = self.heritage.is_whole;
-            let known = self.heritage.env.keys().chain(self.args.keys()).map(String::as_str);
+            let Heritage { env, args, .. } = &self.heritage;
+            let known = env.keys().chain(args.keys()).map(String::as_str);
             // An image may define what looks like `PATH` mistyped.
             let known = known.filter(|known| is_whole || *known != "PATH");
             let hint = self.findings.hint(&name, known, "$");
@@ -177,10 +178,16 @@ impl Scope<'_, '_> {
             let default = default.map(|text| self.expand(text, Quotes::Remove, line).join(" "));
             let given = self.options.build_args.get(&arg.name).cloned().flatten();
             let value = given.or(default).or_else(|| self.globals.get(&arg.name).cloned());
+            if self.heritage.args.len() >= MOST_VARIABLES {
+                self.heritage.is_whole = false;
+                return;
+            }
             if value.is_none() {
                 self.blank.insert(arg.name.clone());
+            } else {
+                self.blank.remove(&arg.name);
             }
-            self.args.insert(arg.name.clone(), short(value.unwrap_or_default()));
+            self.heritage.args.insert(arg.name.clone(), short(value.unwrap_or_default()));
         }
     }
 

@@ -235,3 +235,12 @@ fn variables_that_grow_do_not_hold_it_up() {
     }
     assert_eq!(found(&text), [""; 0]);
 }
+
+#[test]
+fn arguments_are_inherited_from_the_stage_below() {
+    let base = "FROM known AS base\nARG VER=1\n";
+    assert_eq!(found(&format!("{base}FROM base\nENV V=$VER\n")), [""; 0]);
+    let far = format!("{base}FROM base AS middle\nFROM middle\nENV V=$VER\n");
+    assert_eq!(found(&far), [""; 0]);
+    assert_eq!(found(&format!("{base}FROM known\nENV V=$VER\n")), ["UndefinedVar:4"]);
+}
