@@ -30,7 +30,7 @@ impl Dockerfile {
 /// Parser directives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directives {
-    /// `# syntax=`; read and otherwise of no effect: the language is built in.
+    /// `# syntax=`: one of Docker's, and of no effect: the language is built in.
     pub syntax: Option<String>,
     /// `# escape=`: `\` or a backtick.
     pub escape: char,

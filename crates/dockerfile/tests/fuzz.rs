@@ -62,7 +62,7 @@ const PIECES: &[&str] = &[
     "\\ \n",
     "`\n",
     "# escape=`\n",
-    "# syntax=x\n",
+    "# syntax=docker/dockerfile\n",
     "# check=skip=all\n",
     "# check=experimental=all\n",
     "// syntax=y\n",

@@ -54,7 +54,7 @@ impl Found {
     /// Takes one; false when it is none that is known.
     fn take(&mut self, name: &str, value: &str) -> Result<bool, Failure> {
         let is_double = match name {
-            "syntax" => self.syntax.replace(value.to_owned()).is_some(),
+            "syntax" => self.syntax.replace(syntax(value)?).is_some(),
             "escape" => self.escape.replace(escape(value)?).is_some(),
             "check" => self.check.replace(check(value)?).is_some(),
             _ => return Ok(false),
@@ -75,6 +75,23 @@ fn directive(line: &str) -> Option<(String, &str)> {
     let is_name = name.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && name.chars().all(|letter| letter.is_ascii_alphanumeric());
     (is_name && !value.is_empty()).then(|| (name.to_ascii_lowercase(), value))
+}
+
+/// Docker's own frontends, also from a mirror, read what is built in here; any other would read the
+/// file as something else.
+fn syntax(value: &str) -> Result<String, Failure> {
+    // What follows the name is for the frontend.
+    let image = value.split_whitespace().next().unwrap_or_default();
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    let last = name.rsplit('/').next().unwrap_or_default();
+    if last.starts_with("dockerfile") {
+        return Ok(value.to_owned());
+    }
+    let message = format!(
+        "{image} is a frontend of its own, which barge does not run: it reads what \
+         docker/dockerfile reads, without a syntax directive"
+    );
+    Err((message, None))
 }
 
 fn escape(value: &str) -> Result<char, Failure> {

@@ -88,7 +88,7 @@ fn directives_are_at_the_top_only() {
     let escape = |text: &str| read(&format!("{text}\nFROM a\n")).directives.escape;
     assert_eq!(escape("# escape=`"), '`');
     assert_eq!(escape("#\tEsCape = ` "), '`');
-    assert_eq!(escape("# syntax=x\n# escape=`"), '`');
+    assert_eq!(escape("# syntax=docker/dockerfile\n# escape=`"), '`');
     assert_eq!(escape("#!/usr/bin/env x\n# escape=`"), '`');
     assert_eq!(escape("# hello\n# escape=`"), '\\');
     assert_eq!(escape("\n# escape=`"), '\\');
@@ -145,6 +145,32 @@ fn what_was_mistyped_is_suggested() {
     let error = parse("Dockerfile", "FROM a\nRUNN b\n").unwrap_err();
     assert_eq!((error.first_line, error.text.as_str()), (2, "RUNN b"));
     assert!(error.excerpt("Dockerfile", "FROM a\nRUNN b\n").contains("   2 | >>> RUNN b\n"));
+}
+
+#[test]
+fn frontends_are_dockers() {
+    for image in [
+        "docker/dockerfile",
+        "docker/dockerfile:1.7-labs",
+        "docker/dockerfile-upstream:master",
+        "mirror.example:5000/library/dockerfile:1",
+        "docker.io/docker/dockerfile:1@sha256:00 and words",
+    ] {
+        let file = read(&format!("# syntax={image}\nFROM a\n"));
+        assert_eq!(file.directives.syntax.as_deref(), Some(image));
+    }
+    let text = "# escape=`\n# syntax = foo/bar:1 x\nFROM a\n";
+    let error = parse("Dockerfile", text).unwrap_err();
+    assert_eq!(error.first_line, 2);
+    assert!(
+        error.to_string().starts_with(
+            "dockerfile parse error on line 2: foo/bar:1 is a frontend of its own, which barge \
+             does not run: "
+        ),
+        "{error}"
+    );
+    assert!(error.excerpt("Dockerfile", text).contains("   2 | >>> # syntax = foo/bar:1 x\n"));
+    assert!(wrong("# syntax=dockerfile/bar\nFROM a").contains("dockerfile/bar is a frontend"));
 }
 
 #[test]
