@@ -70,6 +70,8 @@ impl Arena {
             host.api().send("POST", "/images/load", Some(("application/x-tar", &archive))).is(200);
         }
         let contexts = host.scratch().join("contexts");
+        // What serves it does not start without it.
+        std::fs::create_dir_all(&contexts).unwrap();
         let listener = host.in_netns(|| TcpListener::bind("127.0.0.1:8000").unwrap());
         let served = contexts.clone();
         // Ends with the test program.
