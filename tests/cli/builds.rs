@@ -52,6 +52,24 @@ fn a_folder_becomes_an_image_with_its_id_in_files() {
 }
 
 #[test]
+fn a_push_needs_a_name_and_the_hosts_network_a_word() {
+    let host = HOST.host();
+    let folder = context(&host, &[("Dockerfile", "FROM busybox\nRUN --network=host ip link\n")]);
+    for words in [&["--push"][..], &["-o", "type=registry"], &["-o", "type=image,push=true"]] {
+        build(&host, &[words, &[&folder]].concat())
+            .fails_saying(1, "tag is needed when pushing to registry");
+    }
+    build(&host, &[&folder]).fails_saying(1, "build with --allow network.host");
+    build(&host, &["--allow=network.host", &folder]).ok();
+    build(&host, &["--no-cache", "--network=host", &folder]).ok();
+    let out = path(&host, "out");
+    let output = format!("type=oci,dest={out},rewrite-timestamp=true");
+    build(&host, &["--allow=network.host", "-o", &output, &folder]).ok();
+    build(&host, &["-o", &output.replace("true", "false"), &folder])
+        .fails_saying(1, "option rewrite-timestamp=false of an output of type oci");
+}
+
+#[test]
 fn lines_say_what_was_done_and_what_was_there() {
     let host = HOST.host();
     let mark = host.unique("mark");

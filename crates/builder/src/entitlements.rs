@@ -4,12 +4,13 @@ use barge_dockerfile::ast::{DeviceFlag, Instruction, Run};
 
 use crate::error::{BuildError, Result};
 use crate::request::{AllowedDevices, BuildRequest};
-use crate::runner::{StepDevice, StepSecurity};
+use crate::runner::{StepDevice, StepNetwork, StepSecurity};
 
 /// Refuses an instruction that asks for more than it may have.
 pub(crate) fn check(instruction: &Instruction, request: &BuildRequest) -> Result<()> {
     let Instruction::Run(run) = instruction else { return Ok(()) };
     security(run, request)?;
+    network(run, request)?;
     devices(run, request).map(drop)
 }
 
@@ -23,6 +24,17 @@ pub(crate) fn security(run: &Run, request: &BuildRequest) -> Result<StepSecurity
         )),
         Some(other) => Err(BuildError::Invalid(format!("security {other:?} is not valid"))),
     }
+}
+
+/// `RUN --network`. Whoever gives all steps the host's has said so.
+fn network(run: &Run, request: &BuildRequest) -> Result<()> {
+    let is_hosts = run.network.as_deref() == Some("host");
+    if !is_hosts || request.allows_host_network || request.network == StepNetwork::Host {
+        return Ok(());
+    }
+    Err(BuildError::Invalid(
+        "network.host is not allowed: build with --allow network.host".to_owned(),
+    ))
 }
 
 /// `RUN --device`. What is named in a file may be whatever the host has.

@@ -45,6 +45,8 @@ pub struct BuildRequest {
     pub network: StepNetwork,
     /// `--allow security.insecure`.
     pub allows_insecure: bool,
+    /// `--allow network.host`.
+    pub allows_host_network: bool,
     /// `--allow device`.
     pub devices: AllowedDevices,
     /// `--add-host`.
@@ -110,6 +112,13 @@ impl BuildRequest {
         if has_image && self.platforms.len() < 2 && self.is_multi_platform() {
             let text = format!("{MULTI_PLATFORM} for the image of one platform");
             return Err(BuildError::Unsupported(text));
+        }
+        let is_nameless = |output: &Output| {
+            output.kind == OutputKind::Registry && output.names.is_empty() && self.tags.is_empty()
+        };
+        if self.outputs.iter().any(is_nameless) {
+            // BuildKit's words.
+            return Err(BuildError::Invalid("tag is needed when pushing to registry".to_owned()));
         }
         let is_attested = self.provenance.is_some() || self.sbom.is_some();
         if is_attested && self.outputs.iter().any(crate::execute::is_silent) {
@@ -251,6 +260,8 @@ pub struct CacheExport {
     pub mode: CacheMode,
     /// `compression=`, of a folder's layers: none, gzip or zstd.
     pub compression: Compression,
+    /// Whether a cache that cannot be written is a warning (`ignore-error`).
+    pub ignores_errors: bool,
 }
 
 /// What of a build is kept elsewhere.

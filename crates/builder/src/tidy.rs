@@ -83,8 +83,24 @@ impl Shop {
         self.give_up(&going).ok();
     }
 
-    /// Removes entries, those that stand on others first, as far as nothing holds them.
+    /// Removes entries, those that stand on others first, as far as nothing holds them; and what of removed images only they
+    /// stood on.
     fn give_up(&self, entries: &[CacheEntry]) -> Result<Pruned> {
+        let mut pruned = self.give_up_entries(entries)?;
+        if pruned.ids.is_empty() {
+            return Ok(pruned);
+        }
+        let images = &self.parts.images;
+        let own: HashSet<LayerId> =
+            entries.iter().filter_map(|entry| entry.id.parse().ok()).collect();
+        let before = images.bytes_of_layers(&own);
+        let usage = Composed { cache: &self.cache, containers: self.parts.usage.as_ref() };
+        images.sweep_layers(&usage).map_err(BuildError::image("remove layers"))?;
+        pruned.space += before.saturating_sub(images.bytes_of_layers(&own));
+        Ok(pruned)
+    }
+
+    fn give_up_entries(&self, entries: &[CacheEntry]) -> Result<Pruned> {
         let mut left: Vec<&CacheEntry> = entries.iter().collect();
         let mut pruned = Pruned::default();
         loop {

@@ -151,24 +151,33 @@ impl Running<'_> {
                 CacheMode::Min => result,
                 CacheMode::Max => all,
             };
-            match &export.to {
-                CacheRemote::Folder(path) => {
-                    self.around("exporting cache to client directory".to_owned(), |step| {
-                        let mut writer = FolderWriter::create(path, export.compression)?;
-                        self.write_layers(states, (step, &mut writer))?;
-                        self.write_mounts(step, &mut writer)?;
-                        writer.finish().map(drop)
-                    })?;
-                }
+            let text = match &export.to {
+                CacheRemote::Folder(_) => "exporting cache to client directory".to_owned(),
                 CacheRemote::Registry(reference) => {
-                    let text = format!("exporting cache to registry {reference}");
-                    self.around(text, |step| self.put_cache((step, reference), export, states))?;
+                    format!("exporting cache to registry {reference}")
                 }
                 // In the image.
-                CacheRemote::Inline | CacheRemote::Image(_) => {}
-            }
+                CacheRemote::Inline | CacheRemote::Image(_) => continue,
+            };
+            self.around(text, |step| match self.write_cache(step, export, states) {
+                Err(error) if export.ignores_errors => self.go_on_without(step, &error),
+                written => written,
+            })?;
         }
         Ok(())
+    }
+
+    fn write_cache(&self, step: u32, export: &CacheExport, states: &[StageState]) -> Result<()> {
+        match &export.to {
+            CacheRemote::Folder(path) => {
+                let mut writer = FolderWriter::create(path, export.compression)?;
+                self.write_layers(states, (step, &mut writer))?;
+                self.write_mounts(step, &mut writer)?;
+                writer.finish().map(drop)
+            }
+            CacheRemote::Registry(reference) => self.put_cache((step, reference), export, states),
+            CacheRemote::Inline | CacheRemote::Image(_) => Ok(()),
+        }
     }
 
     fn put_cache(

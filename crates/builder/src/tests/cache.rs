@@ -186,6 +186,25 @@ fn what_no_image_needs_any_more_is_pruned_with_its_files() {
     assert_eq!(workshop.driver.list().unwrap().len(), before - 3);
 }
 
+#[test]
+fn what_stood_below_the_cache_alone_goes_with_it() {
+    let workshop = workshop();
+    let before = workshop.driver.list().unwrap().len();
+    let base = workshop.images.get("busybox").unwrap().id;
+    let image = workshop.image(&workshop.request("FROM busybox\nRUN echo b >/b\n"));
+    let usage = InUse::of(&workshop);
+    for id in [image, base] {
+        workshop.images.remove(&id.to_string(), barge_image::Removal::Force, &usage).unwrap();
+    }
+    // The cache stands on what was the base's.
+    assert_eq!(workshop.driver.list().unwrap().len(), before + 1);
+    let bytes = workshop.images.bytes_of_layers(&std::collections::HashSet::new());
+    let pruned = workshop.builder.prune(&PruneOptions { all: true, ..PruneOptions::default() });
+    assert_eq!(pruned.unwrap().space, bytes);
+    assert!(workshop.images.layers().is_empty());
+    assert!(workshop.driver.list().unwrap().len() < before);
+}
+
 struct InUse(Arc<std::collections::HashSet<barge_storage::LayerId>>);
 
 impl InUse {

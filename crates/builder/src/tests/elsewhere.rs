@@ -13,7 +13,8 @@ const LINES: &str = "FROM busybox AS made\nRUN --mount=type=cache,target=/c echo
                      FROM busybox\nRUN echo b >/b\nWORKDIR /w\nCOPY --from=made /a /\n";
 
 fn to(folder: &Path, mode: CacheMode, compression: Compression) -> Vec<CacheExport> {
-    vec![CacheExport { to: CacheRemote::Folder(folder.to_owned()), mode, compression }]
+    let to = CacheRemote::Folder(folder.to_owned());
+    vec![CacheExport { to, mode, compression, ignores_errors: false }]
 }
 
 /// The formats of what a folder holds.
@@ -191,6 +192,20 @@ fn a_folder_without_a_cache_is_told_and_the_build_goes_on() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_written_can_be_a_warning() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let workshop = workshop();
+    let mut request = workshop.request("FROM busybox\nRUN echo b >/b\n");
+    std::fs::write(elsewhere.path().join("blobs"), "a file").unwrap();
+    request.cache.to = to(elsewhere.path(), CacheMode::Max, Compression::Gzip);
+    workshop.build(&request).unwrap_err();
+    request.cache.to[0].ignores_errors = true;
+    workshop.image(&request);
+    let said = workshop.events.output();
+    assert!(said.contains("WARNING: cannot create "), "{said}");
+}
+
+#[test]
 fn what_is_damaged_is_made_anew() {
     let elsewhere = tempfile::tempdir().unwrap();
     let folder = CacheRemote::Folder(elsewhere.path().to_owned());
@@ -222,6 +237,7 @@ fn an_image_can_say_what_its_layers_were_made_from() {
         to: CacheRemote::Inline,
         mode: CacheMode::Min,
         compression: Compression::None,
+        ignores_errors: false,
     }];
     request.tags = vec!["cached".parse().unwrap()];
     workshop.image(&request);

@@ -83,6 +83,7 @@ fn names_that_lead_nowhere_say_so() {
             "image late (stage \"late\" is defined later, on line 2)",
         ),
         ("FROM busybox\nRUN --security=insecure true\n", "security.insecure is not allowed"),
+        ("FROM busybox\nRUN --network=host true\n", "network.host is not allowed"),
         ("FROM busybox\nSTOPSIGNAL SIGNOTHING\n", "Invalid signal: SIGNOTHING"),
         ("FROM busybox\nEXPOSE ssh\n", "invalid containerPort: ssh"),
     ] {

@@ -256,6 +256,7 @@ fn export(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<C
         mode: CacheMode::Min,
         // BuildKit's.
         compression: Compression::Gzip,
+        ignores_errors: false,
     };
     // Not the layers of the image, but archives beside it.
     let is_whole = kind == "local" || kind == "registry";
@@ -272,8 +273,11 @@ fn export(cache: &BuildCacheRemote, folders: &BTreeMap<i32, Folder>) -> Result<C
             ("compression", "uncompressed") if is_whole => {
                 export.compression = Compression::None;
             }
-            // Every layer is written anew.
+            // What is packed otherwise is packed anew.
             ("force-compression", "true" | "false") if is_whole => {}
+            ("ignore-error", "true" | "false") if is_whole => {
+                export.ignores_errors = value == "true";
+            }
             _ => return Err(unsupported(key, value)),
         }
     }
@@ -284,8 +288,7 @@ fn allow(entitlement: &str, request: &mut BuildRequest) -> Result<()> {
     match entitlement {
         "security.insecure" => request.allows_insecure = true,
         "device" => request.devices = AllowedDevices::All,
-        // Always allowed, as in Docker's classic builder.
-        "network.host" => {}
+        "network.host" => request.allows_host_network = true,
         other => match (other.strip_prefix("device="), &mut request.devices) {
             (Some(_), AllowedDevices::All) => {}
             (Some(name), AllowedDevices::Named(names)) => names.push(name.to_owned()),

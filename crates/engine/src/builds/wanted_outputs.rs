@@ -84,6 +84,11 @@ fn parse(output: BuildOutput, annotations: &mut BTreeMap<String, String>) -> Res
             (OutputKind::Image | OutputKind::Registry, "store") if switch(&key, &value)? => {
                 continue;
             }
+            // `SOURCE_DATE_EPOCH` bounds the times of all files anyway.
+            (
+                OutputKind::Image | OutputKind::Registry | OutputKind::Oci | OutputKind::Docker,
+                "rewrite-timestamp",
+            ) if switch(&key, &value)? => continue,
             (OutputKind::Oci | OutputKind::Docker, "compression") => {}
             _ => return Err(refused()),
         }
