@@ -186,19 +186,16 @@ pub fn serve_tcp(listener: TcpListener, name: &str) -> std::thread::JoinHandle<(
 }
 
 /// What a server says, from the calling thread's namespace.
-pub fn ask_tcp(address: Ipv4Addr, port: u16) -> Result<String, std::io::ErrorKind> {
+pub fn ask_tcp(address: Ipv4Addr, port: u16) -> Result<String, ErrorKind> {
     ask(address, port, PATIENCE)
 }
 
 /// Whether nobody answers.
 pub fn is_silent(address: Ipv4Addr, port: u16) -> bool {
-    matches!(
-        ask(address, port, SILENCE),
-        Err(std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock)
-    )
+    matches!(ask(address, port, SILENCE), Err(ErrorKind::TimedOut | ErrorKind::WouldBlock))
 }
 
-fn ask(address: Ipv4Addr, port: u16, patience: Duration) -> Result<String, std::io::ErrorKind> {
+fn ask(address: Ipv4Addr, port: u16, patience: Duration) -> Result<String, ErrorKind> {
     let connect = TcpStream::connect_timeout(&SocketAddr::from((address, port)), patience);
     let mut stream = connect.map_err(|error| error.kind())?;
     stream.set_read_timeout(Some(patience)).unwrap();
@@ -208,16 +205,12 @@ fn ask(address: Ipv4Addr, port: u16, patience: Duration) -> Result<String, std::
 }
 
 /// What a server says to a datagram, from the calling thread's namespace.
-pub fn ask_udp(address: Ipv4Addr, port: u16) -> Result<String, std::io::ErrorKind> {
+pub fn ask_udp(address: Ipv4Addr, port: u16) -> Result<String, ErrorKind> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     ask_udp_from(&socket, address, port)
 }
 
-pub fn ask_udp_from(
-    socket: &UdpSocket,
-    address: Ipv4Addr,
-    port: u16,
-) -> Result<String, std::io::ErrorKind> {
+pub fn ask_udp_from(socket: &UdpSocket, address: Ipv4Addr, port: u16) -> Result<String, ErrorKind> {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.send_to(b"hello", (address, port)).map_err(|error| error.kind())?;
     let mut answer = [0; 64];
