@@ -140,6 +140,12 @@ fn a_repository_is_a_context() {
     assert!(below.contains("\"text\":\"Dockerfile\\n\"") && !below.contains("sub\\n"), "{below}");
     let outside = named("#main:out", "NOTHING");
     assert!(outside.contains("no folder out in the repository"), "{outside}");
+    let unknown = remote("#none").text().to_owned();
+    let because = r#"the repository has no branch, tag or commit \"none\": git fetch failed: "#;
+    assert!(
+        unknown.contains(&because.replace('"', "\\\"")) || unknown.contains(because),
+        "{unknown}"
+    );
     for wrong in ["#none", "#main:out", "#main:..", "#main:nowhere"] {
         let refused = remote(wrong);
         assert!(refused.status >= 400, "{wrong}: {}", refused.text());

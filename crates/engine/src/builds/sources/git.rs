@@ -39,14 +39,29 @@ pub(super) fn check_out(want: &GitWant<'_>, into: &Path, cancel: &Cancel) -> Res
     git(&["init", "--quiet"])?;
     git(&["remote", "add", "--", "origin", &url])?;
     let shallow = git(&["fetch", "--quiet", "--depth", "1", "--", "origin", reference]);
-    match shallow {
+    // A server that only hands out files gives no part of a history.
+    let fetched = match shallow {
+        Err(first) if !matches!(first, EngineError::Cancelled) => {
+            git(&["fetch", "--quiet", "--", "origin", reference]).map_err(|_| first)
+        }
+        fetched => fetched,
+    };
+    match fetched {
         Ok(_) => git(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?,
         Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
         // Not every server gives single commits, and none gives abbreviated ones: then all of it.
         Err(first) => {
             let all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
-            git(&["fetch", "--quiet", "--", "origin", all[0], all[1]]).map_err(|_| first)?;
-            let commit = git(&["rev-parse", "--verify", "--end-of-options", reference])?;
+            if git(&["fetch", "--quiet", "--", "origin", all[0], all[1]]).is_err() {
+                return Err(first);
+            }
+            let commit = git(&["rev-parse", "--verify", "--end-of-options", reference]);
+            let commit = commit.map_err(|_| {
+                EngineError::NotFound(format!(
+                    "the repository has no branch, tag or commit {reference:?}: {}",
+                    first.message()
+                ))
+            })?;
             git(&["checkout", "--quiet", "--detach", commit.trim()])?
         }
     };
