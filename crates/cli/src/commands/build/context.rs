@@ -74,6 +74,13 @@ pub(super) fn locate(
         });
     }
     if !is_url(argument) {
+        if folder.exists() {
+            let path = std::path::absolute(folder).map_err(CliError::file("open", folder))?;
+            return Err(wrong(format!(
+                "unable to prepare context: context must be a directory: {}",
+                path.display()
+            )));
+        }
         return Err(wrong(format!("unable to prepare context: path {argument:?} not found")));
     }
     let source = Source::Remote(argument.to_owned());
@@ -285,6 +292,11 @@ mod tests {
         assert_eq!(
             located("/nonexist", "", b"").err().unwrap().to_string(),
             "unable to prepare context: path \"/nonexist\" not found"
+        );
+        let (_folder, path) = folder(&[("dfile", "FROM a")]);
+        assert_eq!(
+            located(&format!("{path}/dfile"), "", b"").err().unwrap().to_string(),
+            format!("unable to prepare context: context must be a directory: {path}/dfile")
         );
     }
 }
