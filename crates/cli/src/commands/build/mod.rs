@@ -24,6 +24,7 @@ use crate::session::Session;
 use crate::streams::Streams;
 
 mod agents;
+mod annotations;
 mod attestations;
 mod check;
 mod context;

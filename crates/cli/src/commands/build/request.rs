@@ -9,7 +9,6 @@ use barge_client::{BuildLimits, BuildOptions, Caching, Intermediate, Layers, Pul
 use barge_types::{Platform, Reference};
 
 use super::agents::Agents;
-use super::attestations;
 use super::context::{Located, Source};
 use super::fields::wrong;
 use super::flags::BuildFlags;
@@ -17,6 +16,7 @@ use super::folders::{Folders, Reach};
 use super::outputs::{self, Output, Shorthands};
 use super::remotes::{self, Way};
 use super::secrets;
+use super::{annotations, attestations};
 use crate::commands::container::config::text::pairs;
 use crate::config_file::ConfigFile;
 use crate::error::{CliError, Result};
@@ -117,6 +117,7 @@ impl Request {
             allow.push("network.host".to_owned());
         }
         let mut agents = Agents::new(&flags.ssh)?;
+        let platforms = platforms(&flags.platform)?;
         let shorthands = Shorthands { push: flags.push, load: flags.load };
         Ok(Self {
             outputs: outputs::parse(&flags.output, shorthands)?,
@@ -125,8 +126,8 @@ impl Request {
                 secrets: secrets::secrets(&flags.secret)?,
                 ssh: std::mem::take(&mut agents.wire),
                 no_cache_filter: split_all(&flags.no_cache_filter),
-                platforms: platforms(&flags.platform)?,
-                annotations: annotations(&flags.annotation)?,
+                annotations: annotations::parse(&flags.annotation, &platforms)?,
+                platforms,
                 attestations: attestations::parse(flags)?,
                 allow,
                 source_date_epoch: epoch.transpose()?,
@@ -291,16 +292,6 @@ fn arguments(texts: &[String]) -> BTreeMap<String, Option<String>> {
             None => (text.clone(), env::var(text).ok()),
         })
         .collect()
-}
-
-fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>> {
-    let pair = |text: &String| {
-        text.split_once('=')
-            .filter(|(key, _)| !key.is_empty())
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .ok_or_else(|| wrong(format!("invalid annotation {text:?}, expected key=value")))
-    };
-    texts.iter().map(pair).collect()
 }
 
 /// Each is a list; the daemon's own is what it takes when there is none.
