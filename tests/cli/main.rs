@@ -16,6 +16,7 @@ mod builds;
 mod builds_attest;
 mod builds_cache;
 mod builds_from;
+mod builds_refused;
 mod builds_ssh;
 mod commands;
 mod commit;

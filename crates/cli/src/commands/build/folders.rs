@@ -22,15 +22,25 @@ pub(super) enum Reach {
 pub(super) struct Folders {
     reach: Reach,
     open: Vec<File>,
+    warnings: Vec<String>,
 }
 
 impl Folders {
     pub(super) fn new(reach: Reach) -> Self {
-        Self { reach, open: Vec::new() }
+        Self { reach, open: Vec::new(), warnings: Vec::new() }
     }
 
     pub(super) fn reach(&self) -> Reach {
         self.reach
+    }
+
+    /// Something to tell the user about them, once it is known how they are shown.
+    pub(super) fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Opens a folder for the daemon; `flag` is what asks for it.

@@ -67,6 +67,9 @@ pub(crate) const BUILDX: Noun = Noun {
 /// What a daemon says that cannot open our folders.
 const SEND_AN_ARCHIVE: &str = "send it as an archive";
 
+/// What programs end with whom Ctrl-C ends.
+const INTERRUPTED: u8 = 130;
+
 async fn run(session: &Session, input: Input) -> Result<()> {
     let flags: BuildFlags = input.flags()?;
     build(session, (&flags, input.argument(0))).await.map_err(failed)
@@ -91,16 +94,22 @@ async fn build(session: &Session, (flags, argument): (&BuildFlags, &str)) -> Res
     let config = ConfigFile::open(&session.config_folder())?;
     let request = Request::new(flags, &Proxies::of(&config, &endpoint.to_string()))?;
     receive::check(&request.outputs)?;
+    receive::check_files(&[&flags.iidfile, &flags.metadata_file])?;
     let mut located = context::locate(argument, &flags.file, std::io::stdin())?;
     let client = session.client().await?;
     let mut progress =
         BuildProgress::new(if request.call == Call::Build { view } else { View::Quiet });
-    let asked = Asked { flags, request: &request, client };
-    let (events, _folders) = asked.start(session, &mut located, &mut progress).await?;
-    let fetch = |build: String, number: u32| asked.fetch(build, number);
-    let followed = progress.follow(events, fetch).await;
+    let asked = Asked { flags, request: &request, client, view };
+    let followed = tokio::select! {
+        followed = asked.watch(session, &mut located, &mut progress) => followed,
+        interrupted = interrupted() => interrupted,
+    };
     progress.finish();
-    let outcome = followed?;
+    let Some(outcome) = followed? else {
+        // The daemon ends the build when its connection is gone.
+        Streams.note("ERROR: failed to build: context canceled");
+        return Err(CliError::Exit(INTERRUPTED));
+    };
     if let Call::Check(format) = request.call {
         return check::show(session, (&located, format), &outcome);
     }
@@ -109,7 +118,8 @@ async fn build(session: &Session, (flags, argument): (&BuildFlags, &str)) -> Res
     {
         return described::show(session, (&located, format), &outcome);
     }
-    if view != View::RawJson {
+    // One is for programs; the other has room for errors only.
+    if !matches!(view, View::RawJson | View::Quiet) {
         let is_debugging = flags.debug || session.is_debugging();
         check::note(&outcome.warnings, is_debugging.then_some(&located));
     }
@@ -120,7 +130,13 @@ async fn build(session: &Session, (flags, argument): (&BuildFlags, &str)) -> Res
         }
         return Err(wrong(format!("failed to solve: {}", failure.message)));
     }
-    finish(&asked, &outcome, (view, &mut progress))
+    finish(&asked, &outcome, &mut progress)
+}
+
+/// Waits for Ctrl-C, which is no outcome.
+async fn interrupted() -> Result<Option<Outcome>> {
+    tokio::signal::ctrl_c().await.map_err(CliError::stdio("listen for signals"))?;
+    Ok(None)
 }
 
 /// A build, being asked for.
@@ -128,9 +144,22 @@ struct Asked<'a> {
     flags: &'a BuildFlags,
     request: &'a Request,
     client: &'a Client,
+    view: View,
 }
 
 impl<'a> Asked<'a> {
+    /// Starts it and shows it to its end.
+    async fn watch(
+        &self,
+        session: &Session,
+        located: &mut Located,
+        progress: &mut BuildProgress,
+    ) -> Result<Option<Outcome>> {
+        let (events, _folders) = self.start(session, located, progress).await?;
+        let fetch = |build: String, number: u32| self.fetch(build, number);
+        progress.follow(events, fetch).await.map(Some)
+    }
+
     /// Starts it. A daemon that cannot open our folders gets an archive.
     async fn start(
         &self,
@@ -153,6 +182,9 @@ impl<'a> Asked<'a> {
                 Err(error) => return Err(error.into()),
             }
         };
+        if self.view != View::Quiet {
+            folders.warnings().iter().for_each(|warning| Streams.note(warning));
+        }
         let options = self.request.options(located);
         let counter = Counter::default();
         let archive = match std::mem::replace(&mut located.source, Source::Nothing) {
@@ -228,11 +260,7 @@ fn tell(failure: &Failure, progress: &BuildProgress) {
 }
 
 /// What is left to do after a build that went well: tell its result, and write it where wanted.
-fn finish(
-    asked: &Asked<'_>,
-    outcome: &Outcome,
-    (view, progress): (View, &mut BuildProgress),
-) -> Result<()> {
+fn finish(asked: &Asked<'_>, outcome: &Outcome, progress: &mut BuildProgress) -> Result<()> {
     let flags = asked.flags;
     if outcome.image.is_none() && outcome.received == 0 {
         return Err(wrong("the daemon ended the build without a result"));
@@ -246,7 +274,7 @@ fn finish(
     }
     let is_stdout_taken =
         asked.request.outputs.iter().any(|output| output.delivery == Delivery::Stdout);
-    match view {
+    match asked.view {
         View::Quiet if !is_stdout_taken && !id.is_empty() => Streams.line(id)?,
         View::Quiet | View::RawJson => {}
         View::Plain | View::Live => progress.tell_image(outcome),

@@ -1,6 +1,8 @@
 //! What a build made for us, put where the user wants it.
 
+use std::fs;
 use std::io::{self, Read};
+use std::path::Path;
 
 use barge_client::ByteStream;
 use bytes::Bytes;
@@ -21,13 +23,33 @@ pub(super) fn check(outputs: &[Output]) -> Result<()> {
     for output in outputs {
         match &output.delivery {
             Delivery::File(path) => archive_file::check_output(Some(path), "export")?,
-            Delivery::Folder(path) if path.exists() && !path.is_dir() => {
-                return Err(CliError::Invalid(format!(
-                    "destination directory {} is not a directory",
-                    path.display()
-                )));
+            Delivery::Folder(path) => {
+                // It is made with all that leads there.
+                let there = path.ancestors().find(|path| path.exists());
+                if let Some(there) = there.filter(|there| !there.is_dir()) {
+                    return Err(CliError::Invalid(format!(
+                        "destination directory {} is not a directory",
+                        there.display()
+                    )));
+                }
             }
-            Delivery::Folder(_) | Delivery::Stdout | Delivery::Daemon => {}
+            Delivery::Stdout | Delivery::Daemon => {}
+        }
+    }
+    Ok(())
+}
+
+/// The same for files that tell of the result; one without a name is not wanted.
+pub(super) fn check_files(paths: &[&str]) -> Result<()> {
+    for path in paths.iter().filter(|path| !path.is_empty()) {
+        let path = Path::new(path);
+        if path.is_dir() {
+            return Err(CliError::Invalid(format!("open {}: is a directory", path.display())));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder {
+            // With the dot a file in its place is an error, too.
+            fs::metadata(folder.join(".")).map_err(CliError::file("open", path))?;
         }
     }
     Ok(())
@@ -92,5 +114,55 @@ impl Read for Pieces {
         let count = self.rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.rest.split_to(count));
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outputs::{Shorthands, parse};
+    use super::*;
+
+    #[test]
+    fn places_that_are_none_are_told_before_a_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_string_lossy().into_owned();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let output = |text: &str| {
+            let text = text.replace('@', &path);
+            let outputs = parse(&[text], Shorthands::default())?;
+            check(&outputs).map_err(|error| CliError::Invalid(error.to_string()))
+        };
+        for text in
+            ["@/new/below", "@", "type=tar,dest=@/file", "type=oci,dest=@/new", "type=docker"]
+        {
+            output(text).unwrap();
+        }
+        for text in [
+            "@/file/below",
+            "@/file",
+            "type=local",
+            "type=tar,dest=@/none/x",
+            "type=oci,dest=@/none/x",
+            "type=docker,dest=@/none/x",
+            "type=docker,dest=@",
+            "type=zip,dest=@/new",
+        ] {
+            assert!(output(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_that_tell_of_the_result_have_a_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        fs::write(at("file"), "").unwrap();
+        let checked = |name: &str| check_files(&[&at(name)]).map_err(|error| error.to_string());
+        assert_eq!(checked("new"), Ok(()));
+        assert_eq!(checked("file"), Ok(()));
+        check_files(&["", "in-this-folder"]).unwrap();
+        let wrong = |name: &str, why: &str| Err(format!("open {}: {why}", at(name)));
+        assert_eq!(checked("none/new"), wrong("none/new", "no such file or directory"));
+        assert_eq!(checked("file/new"), wrong("file/new", "not a directory"));
+        assert_eq!(checked(""), wrong("", "is a directory"));
     }
 }

@@ -12,7 +12,6 @@ use super::context::is_url;
 use super::fields::{self, wrong};
 use super::folders::Folders;
 use crate::error::{CliError, Result};
-use crate::streams::Streams;
 
 /// Which way the cache goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +63,9 @@ fn cache(text: &str, way: Way, folders: &mut Folders) -> Result<Option<BuildCach
     let kind = attributes
         .remove("type")
         .ok_or_else(|| wrong(format!("{flag}: type is required in {text:?}")))?;
+    if way == Way::From {
+        refuse_unknown(&kind, &attributes)?;
+    }
     let mut fd = None;
     match (kind.as_str(), way) {
         ("registry", _) if !attributes.contains_key("ref") => {
@@ -78,7 +80,7 @@ fn cache(text: &str, way: Way, folders: &mut Folders) -> Result<Option<BuildCach
             if way == Way::To {
                 fs::create_dir_all(&path).map_err(CliError::file("mkdir", &path))?;
             } else if !Path::new(&path).exists() {
-                Streams.note(format!(
+                folders.warn(format!(
                     "WARNING: {flag}: there is no folder {path}: building without it"
                 ));
                 return Ok(None);
@@ -94,6 +96,22 @@ fn cache(text: &str, way: Way, folders: &mut Folders) -> Result<Option<BuildCach
         }
     }
     Ok(Some(BuildCacheRemote { kind, fd, attributes }))
+}
+
+/// What would have no effect. Of `--cache-to` the daemon says it.
+fn refuse_unknown(kind: &str, attributes: &BTreeMap<String, String>) -> Result<()> {
+    let known = match kind {
+        "local" => "src",
+        "registry" => "ref",
+        // Refused by its type.
+        _ => return Ok(()),
+    };
+    match attributes.iter().find(|(key, _)| *key != known) {
+        Some((key, value)) => {
+            Err(wrong(format!("--cache-from type={kind},{key}={value} is not supported")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// All of `--build-context`.
@@ -179,6 +197,15 @@ mod tests {
             ("type=registry", "--cache-from: ref is required"),
             ("type=local", "--cache-from: src is required"),
             ("ref=a", "--cache-from: type is required"),
+            (
+                "type=local,src=/nonexist,foo=bar",
+                "--cache-from type=local,foo=bar is not supported",
+            ),
+            ("type=local,src=/nonexist,tag=v1", "--cache-from type=local,tag=v1 is not supported"),
+            (
+                "type=registry,ref=a,digest=b",
+                "--cache-from type=registry,digest=b is not supported",
+            ),
         ] {
             let error = from(text).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
