@@ -186,11 +186,9 @@ fn a_base_is_pulled_with_the_clients_credentials() {
     assert!(answer.contains("on it"), "{answer}");
 }
 
-#[test]
-fn steps_run_while_the_layers_of_another_base_are_still_coming() {
-    let host = HOST.host();
-    host.busybox();
-    let registry = Registry::start(&host);
+/// An image in a registry, the middle of whose only layer is not to be had until its wire is opened.
+fn stalled(host: &TestHost) -> (Registry, Wire, String) {
+    let registry = Registry::start(host);
     let mut noise = vec![0; 8 << 20];
     File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
     let archive = TarBuilder::new().file("noise", 0o644, &noise).finish();
@@ -199,21 +197,25 @@ fn steps_run_while_the_layers_of_another_base_are_still_coming() {
     host.barge(&["import", &path, &pushed]).ok();
     host.barge(&["push", "-q", &pushed]).ok();
     host.barge(&["rmi", &pushed]).ok();
-    let wire = Wire::to(&host, &registry.name);
-    // In the middle of the layer.
+    let wire = Wire::to(host, &registry.name);
     wire.stall_after(4 << 20);
     let base = wire.image("noise:1");
-    let context = dockerfile(&format!(
-        "FROM busybox AS quick\nRUN echo now; echo x >/x\nFROM {base}\nCOPY --from=quick /x /x\n"
-    ));
+    (registry, wire, base)
+}
+
+/// Posts a context to be built without a cache; what is told of it, as it comes.
+fn posted(
+    host: &TestHost,
+    header: &str,
+    context: &[u8],
+) -> (Arc<Mutex<String>>, std::thread::JoinHandle<()>) {
     let head = format!(
-        "POST /build?networkmode=none&nocache=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\
+        "POST /build?networkmode=none&nocache=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n{header}\
          Content-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
         context.len()
     );
     let mut connection = host.api().connect();
-    connection.write(head.as_bytes()).write(&context);
-    wire.wait_for_limit();
+    connection.write(head.as_bytes()).write(context);
     let told = Arc::new(Mutex::new(String::new()));
     let hears = Arc::clone(&told);
     let heard = std::thread::spawn(move || {
@@ -222,6 +224,39 @@ fn steps_run_while_the_layers_of_another_base_are_still_coming() {
             hears.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk));
         }
     });
+    (told, heard)
+}
+
+#[test]
+fn a_client_watches_a_base_being_downloaded() {
+    let host = HOST.host();
+    let events = "Accept: application/vnd.barge.build-events\r\n";
+    for (header, progress, end) in [
+        ("", r#""status":"Downloading""#, "Successfully built"),
+        (events, r#""event":"advanced""#, r#""event":"image""#),
+    ] {
+        let (_registry, wire, base) = stalled(&host);
+        let (told, heard) = posted(&host, header, &dockerfile(&format!("FROM {base}\nENV A=1\n")));
+        wire.wait_for_limit();
+        let has = |text: &str| told.lock().unwrap().contains(text);
+        eventually("its bytes are counted", || has(progress));
+        wire.open();
+        heard.join().unwrap();
+        assert!(has(end), "{}", told.lock().unwrap());
+        host.barge(&["rmi", "-f", &base]).ok();
+    }
+}
+
+#[test]
+fn steps_run_while_the_layers_of_another_base_are_still_coming() {
+    let host = HOST.host();
+    host.busybox();
+    let (_registry, wire, base) = stalled(&host);
+    let context = dockerfile(&format!(
+        "FROM busybox AS quick\nRUN echo now; echo x >/x\nFROM {base}\nCOPY --from=quick /x /x\n"
+    ));
+    let (told, heard) = posted(&host, "", &context);
+    wire.wait_for_limit();
     let has = |text: &str| told.lock().unwrap().contains(text);
     eventually("the step says something", || has(r#""stream":"now\n""#));
     wire.open();

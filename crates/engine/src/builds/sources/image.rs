@@ -73,25 +73,23 @@ impl BuildSources {
             credentials: self.credentials(want.client, &reference),
         };
         let images = Arc::clone(&self.images);
-        let work = async {
-            let mut messages = images.pull(request).await?;
-            while let Some(message) = messages.recv().await {
-                if message.error.starts_with(NONE_FITS) {
-                    let host = Platform::host();
-                    let wanted = want.platform.unwrap_or(&host);
-                    return Err(EngineError::NotFound(format!(
-                        "it is there for other platforms, not for {wanted}"
-                    )));
-                }
-                if !message.error.is_empty() {
-                    return Err(EngineError::Conflict(message.error));
-                }
-                report(&message, told);
-            }
-            Ok(())
-        };
         // Dropping the messages ends a pull that nobody else waits for.
-        self.wait(work, cancel)
+        let mut messages = self.wait(images.pull(request), cancel)?;
+        while let Some(message) = self.wait(async { Ok(messages.recv().await) }, cancel)? {
+            if message.error.starts_with(NONE_FITS) {
+                let host = Platform::host();
+                let wanted = want.platform.unwrap_or(&host);
+                return Err(EngineError::NotFound(format!(
+                    "it is there for other platforms, not for {wanted}"
+                )));
+            }
+            if !message.error.is_empty() {
+                return Err(EngineError::Conflict(message.error));
+            }
+            // Between two waits: whoever is told may wait for its client, which nobody may inside of one.
+            report(&message, told);
+        }
+        Ok(())
     }
 }
 
