@@ -259,6 +259,12 @@ impl Builder {
         self.shop.entries()
     }
 
+    /// The layers that only the cache has, no image.
+    #[must_use]
+    pub fn own_layers(&self) -> HashSet<LayerId> {
+        self.shop.own_layers()
+    }
+
     /// The layers that the cache stands on: never swept, never removed with an image.
     #[must_use]
     pub fn layers_in_use(&self) -> HashSet<LayerId> {

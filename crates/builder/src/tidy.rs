@@ -52,6 +52,13 @@ impl Shop {
         entries
     }
 
+    /// Layers that only the cache has, no image.
+    pub(crate) fn own_layers(&self) -> HashSet<LayerId> {
+        let of_images = self.layers_of_images();
+        let own = self.cache.own_layers().into_iter();
+        own.filter(|layer| !of_images.contains(layer)).collect()
+    }
+
     /// Layers that images stand on. The store keeps records also of those that only the cache still holds.
     fn layers_of_images(&self) -> HashSet<LayerId> {
         let images = &self.parts.images;

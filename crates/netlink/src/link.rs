@@ -186,6 +186,18 @@ pub fn up(index: u32) -> Request {
     )
 }
 
+/// Switches a link on that is to be a port of this bridge, and usually is.
+#[must_use]
+pub fn up_in(index: u32, master: u32) -> Request {
+    Request::new(
+        SET,
+        Mode::Existing,
+        &fixed(AF_UNSPEC, index, UP, UP),
+        format!("switch on link {index} of bridge {master}"),
+    )
+    .with(|payload| payload.number(attribute::MASTER, master))
+}
+
 /// Switches a link off.
 #[must_use]
 pub fn down(index: u32) -> Request {

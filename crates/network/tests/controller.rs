@@ -489,6 +489,22 @@ fn a_pair_that_was_deleted_while_it_waited_is_made_again() {
 }
 
 #[test]
+fn a_pair_that_was_taken_off_its_bridge_is_put_back() {
+    let host = TestHost::new();
+    let config = NetworkConfig { spares: 1, ..host.config() };
+    let controller = host.try_open(&config).unwrap();
+    wait_for_ports(&host, |ports| ports.len() == 1);
+    host.run(|| {
+        let index = ports(&host)[0].index;
+        Socket::open(Family::Route).unwrap().send(&[link::set_master(index, None)]).unwrap();
+    });
+    let container = host.start(&controller, 1, &[]);
+    let server = container.serve_tcp(80);
+    assert_eq!(host.run(|| ask_tcp(container.address(), 80)), Ok("c1 172.17.0.1".to_owned()));
+    server.join().unwrap();
+}
+
+#[test]
 fn a_chosen_pair_that_nobody_fetched_goes_with_its_endpoint() {
     let host = TestHost::new();
     let config = NetworkConfig { spares: 1, ..host.config() };

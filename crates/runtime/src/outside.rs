@@ -89,11 +89,19 @@ fn bind(what: &Described<'_>, namespace: Option<BorrowedFd<'_>>) -> Result<Owned
         mount::map_ids(&tree, namespace)
             .at(Stage::Mount, || format!("{}: map the owners of its files", what.failed()))?;
     }
-    // A copy hears from the host what the host's mount hears.
+    // A copy of a shared mount is its peer, and so is all that is mounted below, whatever is wanted of the uppermost one.
     let (propagation, reach) =
         what.options.propagation.unwrap_or((Propagation::PRIVATE, Reach::Tree));
-    let change = Change { propagation: Some(propagation), ..Change::NONE };
-    mount::change(&tree, reach, change).at(Stage::Mount, || what.failed())?;
+    let below = match propagation {
+        Propagation::SHARED => None,
+        Propagation::DOWNSTREAM => Some(Propagation::DOWNSTREAM),
+        _ => Some(Propagation::PRIVATE),
+    };
+    let below = below.map(|propagation| (propagation, Reach::Tree));
+    for (propagation, reach) in below.into_iter().chain([(propagation, reach)]) {
+        let change = Change { propagation: Some(propagation), ..Change::NONE };
+        mount::change(&tree, reach, change).at(Stage::Mount, || what.failed())?;
+    }
     Ok(tree)
 }
 

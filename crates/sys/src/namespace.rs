@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::mount::UnmountFlags;
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
@@ -64,9 +64,14 @@ where
 
 /// A new mount namespace that holds one empty file system and nothing of the host; it exists as long as the descriptor. A
 /// copy of it costs nothing, where a copy of the host's costs the more the more is mounted there.
+///
+/// An error where no devices can be made: who makes a container there shows it the host's.
 pub fn make_bare_mounts() -> io::Result<OwnedFd> {
     on_own_thread(|| {
         unshare(Kinds::MOUNT)?;
+        let trial = Filesystem::open("tmpfs")?.create(Attributes::empty())?;
+        let null = rustix::fs::makedev(1, 3);
+        rustix::fs::mknodat(&trial, "null", FileType::CharacterDevice, Mode::RUSR, null)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let namespace = rustix::fs::openat(CWD, "/proc/thread-self/ns/mnt", flags, Mode::empty())?;
         let root = Path::new("/");

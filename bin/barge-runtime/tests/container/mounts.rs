@@ -1,8 +1,13 @@
 //! Mounts, masked paths, devices, and images that try to lead them astray.
 
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use barge_oci::runtime::Mount;
+use barge_sys::mount::{self, Attributes, Change, Filesystem, Propagation, Reach};
+use barge_sys::namespace::{self, Kinds, on_own_thread};
+use rustix::fs::CWD;
+use rustix::mount::UnmountFlags;
 
 use crate::laboratory::Lab;
 
@@ -81,16 +86,68 @@ fn a_null_device_that_is_a_link_does_not_expose_what_it_points_to() {
 fn devices_and_links_of_dev_are_there() {
     let text = Lab::shell(
         "cd /dev; stat -c '%n %F %a %t:%T' null zero full random urandom tty; \
-         for n in fd stdin stdout stderr ptmx; do readlink $n; done; echo gone > /dev/null; head -c 3 /dev/zero | wc -c",
+         for n in fd stdin stdout stderr ptmx core; do readlink $n; done; echo gone > /dev/null; head -c 3 /dev/zero | wc -c",
     )
     .run();
+    // Not every kernel has one.
+    let core = if Path::new("/proc/kcore").exists() { "/proc/kcore\n" } else { "" };
     assert_eq!(
-        text,
+        text.replace(core, ""),
         "null character special file 666 1:3\nzero character special file 666 1:5\n\
          full character special file 666 1:7\nrandom character special file 666 1:8\n\
          urandom character special file 666 1:9\ntty character special file 666 5:0\n\
          /proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n3"
     );
+    assert!(text.contains(core), "{text}");
+}
+
+/// What is mounted inside, below a bind of something that the host shares with others; whether the host sees it.
+fn is_seen_outside(word: &str) -> bool {
+    on_own_thread(|| {
+        namespace::unshare(Kinds::MOUNT).unwrap();
+        let everything = Path::new("/");
+        mount::change_at(CWD, everything, Reach::Tree, Change::PRIVATE).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let shared = folder.path().join("shared");
+        let below = shared.join("below");
+        for path in [&shared, &below] {
+            std::fs::create_dir(path).unwrap();
+            let fresh = Filesystem::open("tmpfs").unwrap().create(Attributes::empty()).unwrap();
+            mount::attach_at(&fresh, CWD, path).unwrap();
+            let change = Change { propagation: Some(Propagation::SHARED), ..Change::NONE };
+            mount::change_at(CWD, path, Reach::One, change).unwrap();
+        }
+        std::fs::create_dir(below.join("deep")).unwrap();
+        let script = "mount -t tmpfs none /shared/below/deep && touch /shared/below/deep/x";
+        let mut lab = Lab::shell(script);
+        lab.linux().seccomp = None;
+        let all = lab.process().capabilities.as_mut().unwrap();
+        for set in [&mut all.bounding, &mut all.effective, &mut all.permitted] {
+            set.push("CAP_SYS_ADMIN".to_owned());
+        }
+        lab.spec.mounts.push(Mount {
+            destination: "/shared".to_owned(),
+            kind: Some("bind".to_owned()),
+            source: Some(shared.to_str().unwrap().to_owned()),
+            options: vec!["rbind".to_owned(), word.to_owned()],
+            ..Mount::default()
+        });
+        lab.run();
+        let is_seen = below.join("deep/x").exists();
+        for path in [&below, &shared] {
+            rustix::mount::unmount(path, UnmountFlags::DETACH).unwrap();
+        }
+        is_seen
+    })
+    .unwrap()
+}
+
+#[test]
+fn what_is_mounted_below_a_bind_is_seen_outside_only_when_it_is_shared() {
+    for word in ["rprivate", "private", "rslave", "slave"] {
+        assert!(!is_seen_outside(word), "{word}");
+    }
+    assert!(is_seen_outside("rshared"));
 }
 
 #[test]

@@ -283,6 +283,11 @@ impl Cache {
         records.iter().try_for_each(|record| record.save(&self.folder))
     }
 
+    /// Every layer of the cache.
+    pub(crate) fn own_layers(&self) -> HashSet<LayerId> {
+        self.lock().records.keys().cloned().collect()
+    }
+
     /// Every layer of the cache, with what each was made on.
     pub(crate) fn layers(&self) -> HashSet<LayerId> {
         let state = self.lock();

@@ -92,6 +92,17 @@ impl HeldMount {
     }
 }
 
+/// What came of asking for a mount that nobody uses.
+#[derive(Debug)]
+pub(crate) enum Idle {
+    /// It is there.
+    Held(HeldMount),
+    /// Somebody uses it now.
+    Used,
+    /// There is none that is filled.
+    Gone,
+}
+
 impl CacheMounts {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(BuildError::io("create", folder))?;
@@ -165,20 +176,19 @@ impl CacheMounts {
         durable::write(&path, &bytes, Durability::Lazy).map_err(BuildError::io("write", &path))
     }
 
-    /// The folder of a name for somebody who reads it: nobody writes to it or removes it meanwhile. None when there is
-    /// none that is filled, or somebody uses it now.
-    pub(crate) fn idle(self: &Arc<Self>, name: &str) -> Option<HeldMount> {
+    /// The folder of a name for somebody who reads it: nobody writes to it or removes it meanwhile.
+    pub(crate) fn idle(self: &Arc<Self>, name: &str) -> Idle {
         {
             let mut users = self.lock();
             if users.contains_key(name) {
-                return None;
+                return Idle::Used;
             }
             users.insert(name.to_owned(), User::Alone);
         }
         let data = self.folder.join(name).join("data");
         let held =
             HeldMount { mounts: Arc::clone(self), name: name.to_owned(), data, is_new: false };
-        self.load(name).map(|_| held)
+        if self.load(name).is_some() { Idle::Held(held) } else { Idle::Gone }
     }
 
     /// What there is.

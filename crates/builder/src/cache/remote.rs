@@ -301,11 +301,21 @@ impl FolderWriter {
     /// Copies the archive that an image's layer has already.
     fn take_from_images(&self, images: &ImageStore, id: &LayerId) -> Result<Option<Digest>> {
         let found = (self.compression == Compression::Gzip).then(|| images.gzip_archive(id));
-        let Some((digest, mut archive)) = found.flatten() else { return Ok(None) };
+        let Some((digest, archive)) = found.flatten() else { return Ok(None) };
         let blobs = self.folder.join("blobs");
         let (mut file, temporary) = durable::create_temporary(&blobs)
             .map_err(BuildError::io("create a file in", &blobs))?;
-        io::copy(&mut archive, &mut file).map_err(BuildError::io("write", &temporary))?;
+        let mut archive = DigestReader::new(archive);
+        let copied = io::copy(&mut archive, &mut file);
+        let is_whole = copied.is_ok() && archive.finish().0 == digest;
+        if !is_whole {
+            fs::remove_file(&temporary).map_err(BuildError::io("remove", &temporary))?;
+        }
+        copied.map_err(BuildError::io("write", &temporary))?;
+        if !is_whole {
+            // Damaged where it is; the layer itself may not be.
+            return Ok(None);
+        }
         durable::rename(&temporary, &blobs.join(digest.hex()), Durability::Lazy)
             .map_err(BuildError::io("rename", &temporary))?;
         Ok(Some(digest))

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 
 use super::Running;
 use super::state::StageState;
+use crate::cache::mounts::Idle;
 use crate::cache::remote::{Archive, CachedLayer, FolderWriter, KeptLayer, Origin, Remotes};
 use crate::error::{BuildError, Result};
 use crate::event::Event;
@@ -234,9 +235,10 @@ impl Running<'_> {
         let used = self.mounts_used.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (name, id) in used {
             match self.shop.mounts.idle(&name) {
-                Some(held) => writer.add_mount(&name, &id, &held.data)?,
+                Idle::Held(held) => writer.add_mount(&name, &id, &held.data)?,
+                Idle::Gone => {}
                 // Half of what it writes would be no use to anybody.
-                None => {
+                Idle::Used => {
                     let text = format!("cache mount {id} is left out: another build uses it");
                     self.warn(step, &text);
                 }

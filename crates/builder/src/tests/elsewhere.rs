@@ -126,6 +126,14 @@ fn what_is_in_a_folder_already_is_not_packed_again() {
     assert_eq!(formats(folder), ["zstd"].into());
 }
 
+/// The file of this name below a folder.
+fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        if entry.file_name() == name { Some(path) } else { find(&path, name) }
+    })
+}
+
 #[test]
 fn the_archive_that_an_image_has_is_the_caches_too() {
     let elsewhere = tempfile::tempdir().unwrap();
@@ -144,6 +152,18 @@ fn the_archive_that_an_image_has_is_the_caches_too() {
     let written: BTreeSet<String> = archives(elsewhere.path()).into_keys().collect();
     assert_eq!(written.len(), 1);
     assert!(written.is_subset(&packed), "{written:?} {packed:?}");
+    // One that is damaged in the store is made anew.
+    let name = written.first().unwrap();
+    let blob = find(workshop.root.path(), name).unwrap();
+    std::fs::write(blob, b"\x1f\x8b\x08 damaged").unwrap();
+    std::fs::remove_file(elsewhere.path().join("blobs").join(name)).unwrap();
+    workshop.image(&request);
+    drop(workshop);
+    let reader = super::workshop();
+    request.cache.from = vec![CacheRemote::Folder(elsewhere.path().to_owned())];
+    request.cache.to.clear();
+    reader.image(&request);
+    assert_eq!(reader.runs(), 0);
 }
 
 #[test]

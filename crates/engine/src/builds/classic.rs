@@ -98,7 +98,7 @@ impl Classic {
                 self.note(step, |step| step.process = Some(process));
             }
             Event::Made { step, id } => self.note(step, |step| step.made = Some(id)),
-            Event::Output { step, stream, text } => {
+            Event::Output { step, stream, text } if self.steps.contains_key(&step) => {
                 // Docker's classic builder shows errors in red.
                 let text = if stream == 2 { format!("\u{1b}[91m{text}\u{1b}[0m") } else { text };
                 self.say(step, ProgressMessage::stream(text), &mut out);
@@ -118,8 +118,8 @@ impl Classic {
             }
             // Fetched by barge's own client, which hears events.
             Event::Ready { .. } | Event::Described { .. } | Event::Pushed { .. } => {}
-            // What goes on around the steps has no bar here.
-            Event::Advanced { .. } => {}
+            // What goes on around the steps dockerd does not tell.
+            Event::Advanced { .. } | Event::Output { .. } => {}
         }
         self.loud(out)
     }

@@ -63,8 +63,7 @@ impl Builds {
 
     /// Layers that only the cache has, no image.
     pub(crate) fn own_layers(&self) -> HashSet<LayerId> {
-        let own = self.builder.entries().into_iter().filter(|entry| !entry.shared);
-        own.filter_map(|entry| entry.id.parse().ok()).collect()
+        self.builder.own_layers()
     }
 
     /// What the cache holds, for `system df`.

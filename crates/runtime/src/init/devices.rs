@@ -65,8 +65,8 @@ pub(super) fn make(root: &OwnRoot, spec: &Spec) -> Result<(), StartError> {
     for (name, target) in LINKS {
         link(&dev, name, target)?;
     }
-    // As other engines do, where there is one.
-    if Path::new("/proc/kcore").exists() {
+    // As other engines do, where there is one: the host's own files may be out of reach.
+    if openat2::open(root, Path::new("/proc/kcore"), OFlags::PATH).is_ok() {
         link(&dev, "core", "/proc/kcore")?;
     }
     Ok(())

@@ -221,3 +221,23 @@ fn what_waits_for_its_turn_is_bounded() {
     }
     assert!(classic.steps[&3].bytes <= KEPT);
 }
+
+#[test]
+fn what_goes_on_around_the_steps_is_not_told() {
+    let mut classic = planned();
+    let mut around = line(4, "importing cache");
+    around.stage.clear();
+    assert!(classic.lines(Event::Planned { steps: vec![around] }).is_empty());
+    let what = "sha256:1".to_owned();
+    let told = text(
+        &mut classic,
+        vec![
+            Event::Started { step: 4 },
+            output(4, "WARNING: there is none\n"),
+            Event::Advanced { step: 4, what, current: 1, total: 2 },
+            done(4),
+            Event::Started { step: 0 },
+        ],
+    );
+    assert_eq!(told, "Step 1/4 : FROM a\n");
+}

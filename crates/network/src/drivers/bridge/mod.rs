@@ -203,7 +203,7 @@ impl Bridge {
             self.socket().send(&requests)
         };
         if let Some(pair) = sandbox.pair.as_ref().filter(|pair| pair.host == link.host_interface) {
-            match send(link::up(pair.host_index)) {
+            match send(link::up_in(pair.host_index, self.index)) {
                 // Somebody has deleted it while it waited.
                 Err(error) if error.is_absent() => {}
                 switched => return switched.map(|()| Some(pair)).map_err(fail()),
