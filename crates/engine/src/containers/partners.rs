@@ -93,7 +93,8 @@ impl Containers {
         Ok(Joins { network, pid, ipc })
     }
 
-    /// How the ids of a container that starts are mapped. One with mapped ids shares the users of those whose namespaces it joins: they belong to them.
+    /// How the ids of a container that starts are mapped. One with mapped ids shares the users of those whose namespaces it
+    /// joins: they belong to them.
     pub(super) fn users_of(
         &self,
         host: &HostConfig,

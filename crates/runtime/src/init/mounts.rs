@@ -19,7 +19,8 @@ use super::root::OwnRoot;
 use crate::error::{At as _, Stage, StartError};
 use crate::mount_options::MountOptions;
 
-/// Makes them all; the sources of binds come with `handed` when they were opened outside. What must stay writable until the end of the set-up comes back, to be made read-only then.
+/// Makes them all; the sources of binds come with `handed` when they were opened outside. What must stay writable until the
+/// end of the set-up comes back, to be made read-only then.
 pub(super) fn make(
     root: &OwnRoot,
     (spec, handed): (&Spec, &mut dyn Iterator<Item = OwnedFd>),

@@ -1,8 +1,9 @@
 //! Containers on a bridge of the host, each with a pair of interfaces, an address and published ports.
 //!
 //! The work for one container is one message on the host (the pair, one end a port of the bridge, the other in the
-//! sandbox with its name and address; most pairs are made ahead and only switched on), one batch in the sandbox (address, on, route), and with published ports one
-//! transaction of the firewall. Nothing of it depends on how many containers there are.
+//! sandbox with its name and address; most pairs are made ahead and only switched on), one batch in the sandbox (address,
+//! on, route), and with published ports one transaction of the firewall. Nothing of it depends on how many containers there
+//! are.
 
 mod ahead;
 mod claim;
