@@ -11,7 +11,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::laboratory::Lab;
 
-fn bind(source: &std::path::Path, destination: &str, options: &[&str]) -> Mount {
+fn bind(source: &Path, destination: &str, options: &[&str]) -> Mount {
     Mount {
         destination: destination.to_owned(),
         kind: Some("bind".to_owned()),
@@ -244,7 +244,7 @@ fn a_folder_on_a_file_is_told_in_the_words_clients_know() {
 #[test]
 fn a_missing_source_is_told() {
     let mut lab = Lab::new(&["/bin/true"]);
-    lab.spec.mounts.push(bind(std::path::Path::new("/nonexistent"), "/x", &["rbind"]));
+    lab.spec.mounts.push(bind(Path::new("/nonexistent"), "/x", &["rbind"]));
     let error = lab.try_run().unwrap_err();
     assert!(error.message.ends_with("flags=0x5000: no such file or directory"), "{error}");
 }
