@@ -2,16 +2,18 @@
 //! its first one runs.
 //!
 //! Steps begin once every image is known to be there; what is still to come of one goes on while they run. Images that only
-//! the triggers of others name are not known yet, and are asked for when their turn comes.
+//! the triggers of others name are not known yet, and are asked for when their turn comes. A few names are asked for at
+//! once, and the platforms of one name one after the other: each pull moves the name to what it brought.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Scope;
+use std::thread::{Builder, Scope};
 use std::time::Duration;
 
 use barge_image::Held;
-use barge_types::Platform;
+use barge_types::{Platform, Reference};
 
 use super::Running;
 use super::graph::Graph;
@@ -24,6 +26,9 @@ use crate::sources::{ImageNews, ImageWant};
 /// How often somebody who waits looks whether the build was cancelled.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How many names are asked for at once: each is a thread and a dialogue with a registry.
+pub(crate) const AT_ONCE: usize = 8;
+
 /// A name, and the platform if one was asked for.
 pub(super) type Wish = (String, Option<Platform>);
 
@@ -32,6 +37,8 @@ pub(super) type Wish = (String, Option<Platform>);
 pub(crate) struct Images {
     places: Mutex<HashMap<Wish, Place>>,
     changed: Condvar,
+    /// What nobody has asked for yet: for each name the platforms that are wanted of it.
+    queue: Mutex<VecDeque<Vec<Wish>>>,
 }
 
 #[derive(Debug)]
@@ -65,6 +72,35 @@ impl Images {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Vec<Wish>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts everything into the queue, what is needed first at its front; returns how many names there are.
+    fn line_up(&self) -> usize {
+        let places = self.places();
+        let mut wishes: Vec<_> = places.iter().collect();
+        wishes.sort_by_key(|(_, place)| place.first.step);
+        let mut names: Vec<Vec<Wish>> = Vec::new();
+        let mut of_name = HashMap::new();
+        for (wish, _) in wishes {
+            // `busybox` and `docker.io/library/busybox:latest` are one.
+            let name =
+                wish.0.parse::<Reference>().map_or_else(|_| wish.0.clone(), |it| it.to_string());
+            let at = *of_name.entry(name).or_insert(names.len());
+            if at == names.len() {
+                names.push(Vec::new());
+            }
+            names[at].push(wish.clone());
+        }
+        for wishes in &mut names {
+            // Whoever names no platform gets what is here: not what another of this build is about to pull.
+            wishes.sort_by_key(|wish| wish.1.is_some());
+        }
+        *self.queue() = names.into();
+        self.queue().len()
+    }
+
     fn set(&self, wish: &Wish, state: State) {
         if let Some(place) = self.places().get_mut(wish) {
             place.state = state;
@@ -92,6 +128,20 @@ impl Images {
     }
 }
 
+/// A wish that somebody is at. Whoever waits for it is told what became of it, also when that is a panic.
+struct Asked<'a> {
+    images: &'a Images,
+    wish: &'a Wish,
+    outcome: State,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let outcome = std::mem::replace(&mut self.outcome, State::Failed(None));
+        self.images.set(self.wish, outcome);
+    }
+}
+
 /// What became of all of them.
 type Outlook = Option<(Wish, User, Option<RunError>)>;
 
@@ -109,17 +159,17 @@ impl Running<'_> {
                 places.entry(wish).or_insert(Place { first: user, watcher: None, state });
             }
         }
-        let wishes: Vec<Wish> = self.images.places().keys().cloned().collect();
         // Graphs go one after the other: the time of what the later ones wait for is not the step's own.
         let begun = graphs.first().map(Graph::first_steps).unwrap_or_default();
         for step in &begun {
             self.start(*step);
         }
-        for wish in wishes {
-            if let Some(place) = self.images.places().get_mut(&wish) {
-                place.watcher = begun.contains(&place.first.step).then_some(place.first.step);
-            }
-            scope.spawn(move || self.fetch(&wish));
+        for place in self.images.places().values_mut() {
+            place.watcher = begun.contains(&place.first.step).then_some(place.first.step);
+        }
+        if let Err(error) = self.send_out(scope) {
+            self.end(&begun);
+            return Err(error);
         }
         let failed = self.images.wait(self.cancel, &mut |places| outlook(places));
         let (wish, user, source) = match failed {
@@ -139,6 +189,30 @@ impl Running<'_> {
         ended
     }
 
+    /// Starts those who ask. When the system has threads for some of them only, these do it all.
+    fn send_out<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>) -> Result<()> {
+        for started in 0..self.images.line_up().min(AT_ONCE) {
+            let ask = || {
+                while let Some(wishes) = self.next() {
+                    wishes.iter().for_each(|wish| self.fetch(wish));
+                }
+            };
+            match Builder::new().name("images".to_owned()).spawn_scoped(scope, ask) {
+                Err(error) if started == 0 => {
+                    return Err(BuildError::io("start", Path::new("a thread for images"))(error));
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The wishes of the next name; nothing when all were taken.
+    fn next(&self) -> Option<Vec<Wish>> {
+        self.images.queue().pop_front()
+    }
+
     fn end(&self, steps: &[u32]) {
         for step in steps {
             self.ended(*step, crate::event::Outcome::Cancelled);
@@ -146,6 +220,11 @@ impl Running<'_> {
     }
 
     fn fetch(&self, wish: &Wish) {
+        let mut asked = Asked { images: &self.images, wish, outcome: State::Failed(None) };
+        if self.cancel.is_cancelled() {
+            return;
+        }
+        asked.outcome = State::Failed(Some("whoever fetched it broke off".into()));
         let want = ImageWant {
             reference: &wish.0,
             platform: wish.1.as_ref(),
@@ -162,12 +241,11 @@ impl Running<'_> {
                 }
             }
         };
-        let state = match self.shop.parts.sources.image(&want, &mut told, self.cancel) {
+        asked.outcome = match self.shop.parts.sources.image(&want, &mut told, self.cancel) {
             Ok(held) => State::Here(Arc::new(held)),
             Err(_) if self.cancel.is_cancelled() => State::Failed(None),
             Err(error) => State::Failed(Some(error)),
         };
-        self.images.set(wish, state);
     }
 
     /// An image that was asked for; nothing when it was not.

@@ -52,6 +52,8 @@ use crate::runner::Cancel;
 pub(crate) use attest::{Results, is_silent};
 pub(crate) use contexts::Contexts;
 pub(crate) use graph::Graph;
+#[cfg(test)]
+pub(crate) use images::AT_ONCE;
 pub(crate) use images::Images;
 pub(crate) use permits::Permits;
 pub(crate) use state::StageState;

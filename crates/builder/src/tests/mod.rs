@@ -7,6 +7,7 @@ mod contexts;
 mod copies;
 mod elsewhere;
 mod failures;
+mod fetches;
 mod images;
 mod links;
 mod mounts;

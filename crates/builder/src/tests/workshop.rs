@@ -8,13 +8,14 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use barge_archive::tar::{EntryKind, Header, Writer};
 use barge_image::{Held, ImageStore, ImportOptions, UnusedImages};
 use barge_oci::image::{ContainerConfig, ImageConfig};
 use barge_storage::{MountOptions, StorageDriver};
-use barge_types::{Digest, ImageId, Reference};
+use barge_types::{Digest, ImageId, Platform, Reference};
 use rustix::mount::MountPropagationFlags;
 
 use crate::request::{Context, DockerfileSource};
@@ -30,6 +31,18 @@ pub(super) struct Workshop {
     pub(super) builder: Builder,
     pub(super) runner: Arc<Chroot>,
     pub(super) events: Recorder,
+    pub(super) asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+/// How long to wait for what has to come.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Who asked for which image.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) name: String,
+    pub(super) platform: Option<Platform>,
+    pub(super) thread: ThreadId,
 }
 
 /// One on `overlay2`, with the image `busybox`.
@@ -53,20 +66,26 @@ fn open(root: tempfile::TempDir, driver: &str) -> Workshop {
     let driver = barge_storage::open(root.path(), Some(driver)).unwrap();
     let images = Arc::new(ImageStore::open(root.path(), Arc::clone(&driver)).unwrap());
     let runner = Arc::new(Chroot::default());
+    let asked = Arc::default();
+    let sources = Local {
+        images: Arc::clone(&images),
+        runner: Arc::clone(&runner),
+        asked: Arc::clone(&asked),
+    };
     let builder = Builder::open(BuilderParts {
         folder: root.path().join("builds"),
         memory_folder: root.path().join("memory"),
         storage: Arc::clone(&driver),
         images: Arc::clone(&images),
         runner: Arc::clone(&runner) as Arc<dyn Runner>,
-        sources: Arc::new(Local(Arc::clone(&images), Arc::clone(&runner))),
+        sources: Arc::new(sources),
         usage: Arc::new(UnusedImages),
     })
     .unwrap();
     let mut in_use: HashSet<_> = images.layer_ids();
     in_use.extend(builder.layers_in_use());
     driver.sweep(&in_use).unwrap();
-    Workshop { root, driver, images, builder, runner, events: Recorder::default() }
+    Workshop { root, driver, images, builder, runner, events: Recorder::default(), asked }
 }
 
 fn busybox() -> Vec<u8> {
@@ -202,8 +221,24 @@ impl Recorder {
     }
 }
 
-/// Images that are here; `slow` is `busybox` once a step has run.
-struct Local(Arc<ImageStore>, Arc<Chroot>);
+/// Images that are here. `slow` is `busybox` once a step has run, `crowd-…` once as many as are asked for at once were
+/// asked for; `twins` is `busybox` for every platform; whoever asks for `broken` panics.
+struct Local {
+    images: Arc<ImageStore>,
+    runner: Arc<Chroot>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Local {
+    /// Waits until something is so, or the build was cancelled.
+    fn wait(&self, what: &str, cancel: &Cancel, is_so: impl Fn(&Self) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !is_so(self) && !cancel.is_cancelled() {
+            assert!(Instant::now() < until, "{what} was waited for in vain");
+            std::thread::yield_now();
+        }
+    }
+}
 
 impl Sources for Local {
     fn image(
@@ -212,14 +247,27 @@ impl Sources for Local {
         told: &mut dyn FnMut(ImageNews<'_>),
         cancel: &Cancel,
     ) -> std::result::Result<Held, RunError> {
-        if want.reference == "slow" {
-            told(ImageNews::Found);
-            while self.1.steps.lock().unwrap().is_empty() && !cancel.is_cancelled() {
-                std::thread::yield_now();
+        let name = want.reference.to_owned();
+        let thread = std::thread::current().id();
+        self.asked.lock().unwrap().push(Asked { name, platform: want.platform.cloned(), thread });
+        let name = want.reference.split(['-', ':']).next().unwrap_or_default();
+        match name {
+            "slow" => {
+                told(ImageNews::Found);
+                self.wait("a step", cancel, |it| !it.runner.steps.lock().unwrap().is_empty());
             }
-            return Ok(self.0.hold("busybox")?);
+            "crowd" => {
+                let most = execute::AT_ONCE;
+                self.wait("a crowd", cancel, |it| it.asked.lock().unwrap().len() >= most);
+            }
+            "broken" => {
+                told(ImageNews::Found);
+                panic!("as it was asked to");
+            }
+            "twins" | "docker.io/library/twins" => {}
+            _ => return Ok(self.images.hold_base(want.reference)?),
         }
-        Ok(self.0.hold_base(want.reference)?)
+        Ok(self.images.hold("busybox")?)
     }
 
     fn download(
