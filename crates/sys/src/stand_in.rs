@@ -81,6 +81,9 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         drop(self.socket.take());
+        // Whatever was forked meanwhile and has not executed a program yet has a copy of our end, too: the end of the
+        // socket alone might not come soon.
+        pidfd::send_signal(&self.process, libc::SIGKILL).ok();
         // It may have been killed and reaped by nobody but us: an error means that there is nothing to wait for.
         pidfd::wait(&self.process).ok();
     }
@@ -98,6 +101,12 @@ fn live(parents: RawFd, own: RawFd, work: impl Fn() -> io::Result<()>) -> ! {
     unsafe { libc::close(parents) };
     // An error of the system is its number: nothing is allocated.
     let errno = work().map_or_else(|error| error.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+    // Of two that were made at once each would keep the other's socket, and so the other, for as long as it lives itself.
+    let own_number = own.cast_unsigned();
+    for (first, last) in [(0, own_number.saturating_sub(1)), (own_number + 1, libc::c_uint::MAX)] {
+        // SAFETY: close_range(2) takes numbers; no descriptor but `own`, which is in neither range, is used any more.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
     let mut report = errno.to_ne_bytes();
     // SAFETY: write(2) reads the 4 bytes of `report`. When it fails the parent reads the end.
     unsafe { libc::write(own, report.as_ptr().cast(), report.len()) };
@@ -105,4 +114,36 @@ fn live(parents: RawFd, own: RawFd, work: impl Fn() -> io::Result<()>) -> ! {
     unsafe { libc::read(own, report.as_mut_ptr().cast(), report.len()) };
     // SAFETY: _exit(2) runs no handlers and never returns.
     unsafe { libc::_exit(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_ends_while_another_that_was_made_later_lives() {
+        let first = StandIn::make(0, || Ok(())).unwrap();
+        let pid = first.pid();
+        let second = StandIn::make(0, || Ok(())).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(first);
+            tell.send(()).unwrap();
+        });
+        let ended = told.recv_timeout(std::time::Duration::from_secs(120));
+        drop(second);
+        ended.expect("nothing keeps the first one");
+        // Reaped as well: nobody has its number.
+        let gone = pidfd::open(pid).unwrap_err();
+        assert_eq!(gone.raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn one_keeps_nothing_open_but_what_tells_it_of_the_end() {
+        let other = tempfile::tempfile().unwrap();
+        let made = StandIn::make(0, || Ok(())).unwrap();
+        let files = std::fs::read_dir(format!("/proc/{}/fd", made.pid())).unwrap();
+        assert_eq!(files.count(), 1);
+        drop(other);
+    }
 }
