@@ -159,19 +159,16 @@ pub(crate) fn check(host: &HostConfig, settings: &Settings) -> Result<()> {
 }
 
 fn maps(text: &str) -> Result<UserMaps> {
-    let read = |path: &str| match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.map_err(EngineError::io("read", path)),
-    };
-    let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
+    let (passwd, group) = (read(Path::new("/etc/passwd"))?, read(Path::new("/etc/group"))?);
     let (name, uid) =
         user(text, (&passwd, &group)).map_err(|error| EngineError::Invalid(error.to_string()))?;
     let owner = Owner { name: &name, uid };
     if text == "default" {
-        add_ranges(owner)?;
+        add_ranges(&FILES.map(Path::new), Path::new(LOCK), owner)?;
     }
-    let [uids, gids] =
-        FILES.map(|path| map_of(&read(path)?, owner).map_err(|error| in_file(path, &error)));
+    let [uids, gids] = FILES
+        .map(Path::new)
+        .map(|path| map_of(&read(path)?, owner).map_err(|error| in_file(path, &error)));
     let maps = UserMaps { uids: uids?, gids: gids? };
     for (path, ranges) in FILES.iter().zip([&maps.uids, &maps.gids]) {
         let count = count(ranges);
@@ -191,8 +188,8 @@ fn count(maps: &[IdMap]) -> u32 {
     maps.iter().fold(0, |count, map| count.saturating_add(map.count))
 }
 
-fn in_file(path: &str, error: &RangesError) -> EngineError {
-    EngineError::Invalid(format!("cannot create ID mappings: {path}: {error}"))
+fn in_file(path: &Path, error: &RangesError) -> EngineError {
+    EngineError::Invalid(format!("cannot create ID mappings: {}: {error}", path.display()))
 }
 
 /// The user that is meant, and its number if it has one.
@@ -231,10 +228,36 @@ fn find(text: &str, wanted: &str) -> Option<(String, u32)> {
     })
 }
 
-/// Gives the default user ranges that nobody else has, in both files, unless it has some.
-fn add_ranges(owner: Owner<'_>) -> Result<()> {
-    let _lock = lock(Path::new(LOCK), PATIENCE)?;
-    FILES.iter().try_for_each(|path| add_range(Path::new(path), owner))
+/// Gives the default user ranges that nobody else has, in all files, unless it has some. Where nothing is missing nothing
+/// is written and the lock is left alone: `/etc` may be one that nobody can write to.
+fn add_ranges(files: &[&Path], lock_file: &Path, owner: Owner<'_>) -> Result<()> {
+    let mut is_complete = true;
+    for path in files {
+        is_complete &= missing(&read(path)?, (path, owner))?.is_none();
+    }
+    if is_complete {
+        return Ok(());
+    }
+    let _lock = lock(lock_file, PATIENCE)?;
+    files.iter().try_for_each(|path| add_range(path, owner))
+}
+
+/// The text of a file; none when there is no such file.
+fn read(path: &Path) -> Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(EngineError::io("read", path)),
+    }
+}
+
+/// Where a range can begin that the user has to get in a file; nothing when it has one.
+fn missing(text: &str, (path, owner): (&Path, Owner<'_>)) -> Result<Option<u32>> {
+    match map_of(text, owner) {
+        Err(RangesError::None { free, .. }) => Ok(Some(free)),
+        Err(error @ RangesError::Full) => Err(in_file(path, &error)),
+        // What is wrong with ranges that are there is said when they are used.
+        Ok(_) | Err(_) => Ok(None),
+    }
 }
 
 /// Locks the files as lckpwdf(3) does; they are unlocked when the lock is closed.
@@ -268,17 +291,8 @@ fn lock(path: &Path, patience: Duration) -> Result<File> {
 }
 
 fn add_range(path: &Path, owner: Owner<'_>) -> Result<()> {
-    let mut text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        read => read.map_err(EngineError::io("read", path))?,
-    };
-    let shown = path.display().to_string();
-    let free = match map_of(&text, owner) {
-        Err(RangesError::None { free, .. }) => free,
-        Err(error @ RangesError::Full) => return Err(in_file(&shown, &error)),
-        // What is wrong with ranges that are there is said when they are used.
-        Ok(_) | Err(_) => return Ok(()),
-    };
+    let mut text = read(path)?;
+    let Some(free) = missing(&text, (path, owner))? else { return Ok(()) };
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -294,7 +308,7 @@ fn add_range(path: &Path, owner: Owner<'_>) -> Result<()> {
     };
     durable::write_with(path, text.as_bytes(), Durability::Durable, prepare)
         .map_err(EngineError::io("write", path))?;
-    tracing::info!(file = shown, user = owner.name, first = free, "added a range of ids");
+    tracing::info!(file = %path.display(), user = owner.name, first = free, "added a range of ids");
     Ok(())
 }
 
@@ -348,6 +362,25 @@ mod tests {
         fs::write(&new, "me:4294901760:65535").unwrap();
         let error = add_range(&new, owner).unwrap_err().message();
         assert!(error.contains("no 65536 ids are left"), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_locked_for_a_user_that_has_its_ranges() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["subuid", "subgid"].map(|name| folder.path().join(name));
+        let paths = [&*files[0], &*files[1]];
+        // Nobody can make it.
+        let nowhere = folder.path().join("none/lock");
+        let owner = Owner { name: DEFAULT_USER, uid: None };
+        fs::write(paths[0], "dockremap:100000:65536\n").unwrap();
+        let error = add_ranges(&paths, &nowhere, owner).unwrap_err();
+        assert!(error.message().contains("none/lock"), "{error}");
+        assert!(!paths[1].exists());
+        let lock = folder.path().join("lock");
+        add_ranges(&paths, &lock, owner).unwrap();
+        assert!(lock.exists());
+        add_ranges(&paths, &nowhere, owner).unwrap();
+        assert_eq!(fs::read_to_string(paths[1]).unwrap(), "dockremap:100000:65536\n");
     }
 
     fn mode(path: &Path) -> u32 {
