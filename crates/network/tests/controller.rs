@@ -473,35 +473,21 @@ fn a_pair_that_was_made_ahead_is_like_any_other() {
 }
 
 #[test]
-fn a_pair_that_was_deleted_while_it_waited_is_made_again() {
-    let host = TestHost::new();
-    let config = NetworkConfig { spares: 1, ..host.config() };
-    let controller = host.try_open(&config).unwrap();
-    wait_for_ports(&host, |ports| ports.len() == 1);
-    host.run(|| {
-        let index = ports(&host)[0].index;
-        Socket::open(Family::Route).unwrap().send(&[link::delete(index)]).unwrap();
-    });
-    let container = host.start(&controller, 1, &[]);
-    let server = container.serve_tcp(80);
-    assert_eq!(host.run(|| ask_tcp(container.address(), 80)), Ok("c1 172.17.0.1".to_owned()));
-    server.join().unwrap();
-}
-
-#[test]
-fn a_pair_that_was_taken_off_its_bridge_is_put_back() {
-    let host = TestHost::new();
-    let config = NetworkConfig { spares: 1, ..host.config() };
-    let controller = host.try_open(&config).unwrap();
-    wait_for_ports(&host, |ports| ports.len() == 1);
-    host.run(|| {
-        let index = ports(&host)[0].index;
-        Socket::open(Family::Route).unwrap().send(&[link::set_master(index, None)]).unwrap();
-    });
-    let container = host.start(&controller, 1, &[]);
-    let server = container.serve_tcp(80);
-    assert_eq!(host.run(|| ask_tcp(container.address(), 80)), Ok("c1 172.17.0.1".to_owned()));
-    server.join().unwrap();
+fn a_pair_that_somebody_deleted_or_took_off_its_bridge_is_as_it_should_be() {
+    for spoil in [link::delete, |index| link::set_master(index, None)] {
+        let host = TestHost::new();
+        let config = NetworkConfig { spares: 1, ..host.config() };
+        let controller = host.try_open(&config).unwrap();
+        wait_for_ports(&host, |ports| ports.len() == 1);
+        host.run(|| {
+            let index = ports(&host)[0].index;
+            Socket::open(Family::Route).unwrap().send(&[spoil(index)]).unwrap();
+        });
+        let container = host.start(&controller, 1, &[]);
+        let server = container.serve_tcp(80);
+        assert_eq!(host.run(|| ask_tcp(container.address(), 80)), Ok("c1 172.17.0.1".to_owned()));
+        server.join().unwrap();
+    }
 }
 
 #[test]
