@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use barge_oci::runtime::{Process, Spec};
 use barge_shim_api::*;
@@ -322,8 +322,12 @@ impl Drop for Container {
         }
         self.shim.kill().ok();
         self.shim.wait().ok();
+        let deadline = Instant::now() + DEADLINE;
         for group in self.cgroups() {
-            fs::remove_dir(group).ok();
+            // It is busy until what was killed has gone.
+            while fs::remove_dir(&group).is_err() && group.exists() && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
         }
     }
 }
