@@ -88,12 +88,14 @@ impl ImageStore {
     /// The archive that a layer of the driver has already in a form that every engine reads.
     #[must_use]
     pub fn gzip_archive(&self, cache_id: &LayerId) -> Option<(Digest, File)> {
-        let layers = self.layers();
-        let blobs = layers.into_iter().filter(|layer| layer.cache_id == *cache_id);
-        let blob =
-            blobs.filter_map(|layer| layer.blob).find(|blob| blob.format == BlobFormat::Gzip)?;
+        let digest = {
+            let state = self.read();
+            let layers = state.layers.values().filter(|layer| layer.cache_id == *cache_id);
+            let mut blobs = layers.filter_map(|layer| layer.blob.as_ref());
+            blobs.find(|blob| blob.format == BlobFormat::Gzip)?.digest
+        };
         // Its image may be removed just now.
-        Some((blob.digest, self.content.open_blob(&blob.digest).ok()?))
+        Some((digest, self.content.open_blob(&digest).ok()?))
     }
 
     /// The blob of a layer in a form that every engine reads. What is not there, or packed by ourselves, becomes gzip, for

@@ -153,8 +153,7 @@ impl Index {
 
     /// The blobs that are kept for images: configurations, manifests, indexes.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Digest> {
-        let manifests = self.images.values().flat_map(|record| &record.manifests);
-        self.images.keys().map(ImageId::digest).chain(manifests.flat_map(KeptManifest::blobs))
+        self.images.keys().flat_map(|id| self.blobs_of(id))
     }
 
     /// The same for one image.

@@ -165,7 +165,7 @@ impl Running<'_> {
     }
 
     /// Does something that belongs to no stage, as a step that people see.
-    pub(crate) fn around<T>(&self, text: String, work: impl FnOnce(u32) -> Result<T>) -> Result<T> {
+    pub(crate) fn around(&self, text: String, work: impl FnOnce(u32) -> Result<()>) -> Result<()> {
         let step = self.number(1);
         self.announce(vec![StepLine {
             step,
@@ -175,15 +175,8 @@ impl Running<'_> {
             text,
             shown: None,
         }]);
-        self.tell(Event::Started { step });
-        let result = work(step);
-        let outcome = match &result {
-            Ok(_) => Outcome::Done,
-            Err(BuildError::Cancelled) => Outcome::Cancelled,
-            Err(error) => Outcome::Failed(error.chain()),
-        };
-        self.ended(step, outcome);
-        result
+        self.start(step);
+        self.finish(step, work(step).map(|()| Outcome::Done))
     }
 
     /// Says what is no reason to end the build.
