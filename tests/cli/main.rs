@@ -28,6 +28,7 @@ mod exhaustion;
 mod flags;
 mod formats;
 mod health;
+mod image_mounts;
 mod images;
 mod isolation;
 mod kills;

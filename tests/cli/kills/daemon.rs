@@ -3,7 +3,7 @@
 use barge_testkit::{TestHost, Victim};
 use serde_json::Value;
 
-use super::{Over, RUN, RUN_AND_REMOVE, SCRIPT, Verb, created, nothing, running, stopped};
+use super::{IMAGE, Over, RUN, RUN_AND_REMOVE, SCRIPT, Verb, created, nothing, running, stopped};
 
 fn try_each(verb: &Verb) {
     let mut host = TestHost::new();
@@ -14,8 +14,8 @@ fn try_each(verb: &Verb) {
 #[test]
 fn of_create() {
     let line = &[
-        "create", "--name", "subject", "-p", "8080:80", "-v", "/home", "busybox", "sh", "-c",
-        SCRIPT,
+        "create", "--name", "subject", "-p", "8080:80", "-v", "/home", "--mount", IMAGE, "busybox",
+        "sh", "-c", SCRIPT,
     ];
     try_each(&Verb::new(nothing, line, Over::Answered).with_steps(8));
 }

@@ -13,16 +13,19 @@ mod shim;
 /// Says what it hears and ends when it is asked to.
 const SCRIPT: &str = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";
 
+/// The files of an image.
+const IMAGE: &str = "type=image,source=busybox,target=/image";
+
 /// A container with all that a start can leave behind.
-const FLAGS: [&str; 8] =
-    ["--name", "subject", "-p", "8080:80", "-v", "/home", "--ipc", "shareable"];
+const FLAGS: [&str; 10] =
+    ["--name", "subject", "-p", "8080:80", "-v", "/home", "--ipc", "shareable", "--mount", IMAGE];
 
 /// The same, run without anybody attached.
 const RUN: &[&str] = &[
     "run", "-d", "--name", "subject", "-p", "8080:80", "-v", "/home", "busybox", "sh", "-c", SCRIPT,
 ];
 const RUN_AND_REMOVE: &[&str] =
-    &["run", "--rm", "--name", "subject", "-v", "/home", "busybox", "true"];
+    &["run", "--rm", "--name", "subject", "-v", "/home", "--mount", IMAGE, "busybox", "true"];
 
 /// When a verb has had all of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

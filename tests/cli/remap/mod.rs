@@ -1,5 +1,6 @@
 //! `--userns-remap`: a container's root is nobody's root on the host, and nobody else notices.
 
+mod images;
 mod rights;
 
 use std::fs;

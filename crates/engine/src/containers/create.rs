@@ -156,7 +156,7 @@ impl Containers {
     }
 
     /// Held until the container is known, so that nobody removes its layers in between.
-    fn find_image(&self, name: &str, platform: Option<&str>) -> Result<Held> {
+    pub(super) fn find_image(&self, name: &str, platform: Option<&str>) -> Result<Held> {
         if name.is_empty() {
             return Err(invalid("config cannot be empty in order to create a container"));
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use barge_api_types::{ContainerConfig, ContainerEdit, EmptyObject, HostConfig, Mount};
 use barge_network::{PortRequest, PublishedPort};
+use barge_storage::LayerId;
 use barge_sys::fault;
 use barge_types::{Port, Signal};
 
@@ -204,7 +205,10 @@ impl Containers {
         let is_new = |mount: &&WantedMount| {
             !record.mounts.iter().any(|own| own.destination == mount.destination)
         };
-        mounts.iter().filter(is_new).try_for_each(WantedMount::check_source)
+        mounts.iter().filter(is_new).try_for_each(|mount| {
+            mount.check_source()?;
+            self.check_image(mount)
+        })
     }
 
     /// Makes and fills the volumes of what was added to the record's mounts.
@@ -225,11 +229,14 @@ impl Containers {
         Ok(())
     }
 
-    /// After the change is recorded: volumes that the container no longer has are let go. They stay.
+    /// After the change is in force: volumes that the container no longer has are let go. They stay; the layers of images
+    /// that it had mounted go.
     pub(super) fn let_go(&self, before: &ContainerRecord, after: &ContainerRecord) {
         let volume = |mount: &MountRecord| match &mount.source {
             MountSource::Volume { name, .. } => Some(name.clone()),
-            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+            MountSource::Bind { .. } | MountSource::Tmpfs { .. } | MountSource::Image { .. } => {
+                None
+            }
         };
         let kept: Vec<String> = after.mounts.iter().filter_map(volume).collect();
         for name in before.mounts.iter().filter_map(volume).filter(|name| !kept.contains(name)) {
@@ -237,6 +244,11 @@ impl Containers {
                 self.volumes.release(&name, &before.id);
             }
         }
+        let layers = |record: &ContainerRecord| -> Vec<LayerId> {
+            record.mounts.iter().filter_map(MountRecord::image_layer).collect()
+        };
+        let kept = layers(after);
+        self.remove_layers(layers(before).iter().filter(|layer| !kept.contains(layer)));
     }
 
     /// Makes what waited for the next start so, at that start.
@@ -258,8 +270,8 @@ impl Containers {
             record.save(&container.folder)?;
             fault::point("edit: recorded");
             undo.commit();
-            this.let_go(&before, &record);
             container.replace(record, settings);
+            this.let_go(&before, &container.record());
             Ok(())
         })
         .await

@@ -3,11 +3,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use barge_storage::{StorageError, remove_container_layers};
-use barge_types::ErrorKind;
-
 use super::Containers;
-use super::container::{Container, Presence};
 use super::state::State;
 use crate::blocking;
 use crate::bridge::{Download, DownloadWriter};
@@ -35,25 +31,9 @@ impl Containers {
                 Ok(()) => this.tell(&container, "export"),
                 Err(error) => writer.fail(error.message()),
             }
-            this.remove_layer_left_behind(&container);
+            this.remove_layer_left_behind(&container, &container.layer);
             Ok(())
         }));
         Ok(download)
-    }
-
-    /// A container that was removed meanwhile could not take its layer along: it was mounted.
-    pub(super) fn remove_layer_left_behind(&self, container: &Container) {
-        if container.watch().borrow().presence != Presence::Removed {
-            return;
-        }
-        match remove_container_layers(&*self.storage, &container.layer) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            // Another export: the last one removes it.
-            Err(StorageError::Mounted(_)) => {}
-            Err(error) => {
-                tracing::warn!(container = %container.id, %error, "cannot remove a layer: it is swept at the next start");
-            }
-        }
     }
 }

@@ -259,6 +259,7 @@ fn is_volume(mount: &super::record::MountRecord, wanted: &str) -> bool {
         || match &mount.source {
             MountSource::Volume { name, .. } => name == wanted,
             MountSource::Bind { path, .. } => path.as_os_str() == wanted,
+            MountSource::Image { name, .. } => name == wanted,
             MountSource::Tmpfs { .. } => false,
         }
 }

@@ -17,6 +17,7 @@ mod finish;
 mod first_process;
 mod handed;
 mod health;
+mod image_mounts;
 mod inspect;
 mod kill;
 mod list;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use barge_api_types::{
     ContainerConfig, ContainerCreateRequest, ContainerEdit, EndpointSettings, HostConfig,
 };
+use barge_storage::LayerId;
 use barge_sys::durable;
 use barge_types::{ContainerId, ContainerName, ImageId};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,42 @@ pub(crate) enum MountSource {
     },
     /// Memory.
     Tmpfs { options: Vec<String> },
+    /// The files of an image, to be read.
+    Image {
+        /// As the user named it.
+        name: String,
+        /// A path in the image.
+        #[serde(default)]
+        subpath: String,
+        /// What was made of it; none as long as the mount is only wanted.
+        made: Option<MountedImage>,
+    },
+}
+
+/// What a mount of an image consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MountedImage {
+    /// What the name meant then.
+    pub(crate) image: ImageId,
+    /// The container's own layer on the image's, by its id.
+    pub(crate) layer: String,
+}
+
+impl MountRecord {
+    /// The image that is mounted, if it is one.
+    pub(crate) const fn image(&self) -> Option<&MountedImage> {
+        match &self.source {
+            MountSource::Image { made, .. } => made.as_ref(),
+            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Tmpfs { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The layer that shows the image.
+    pub(crate) fn image_layer(&self) -> Option<LayerId> {
+        self.image().and_then(|made| made.layer.parse().ok())
+    }
 }
 
 /// Whether a bind takes the mounts below its source along.
@@ -180,21 +217,26 @@ impl ContainerRecord {
         Ok(record)
     }
 
-    /// The volumes of a record whose other parts may make no sense.
-    pub(crate) fn load_volumes(folder: &Path) -> Result<Vec<String>> {
+    /// Whether it is of this image, or has it mounted.
+    pub(crate) fn needs_image(&self, image: &ImageId) -> bool {
+        self.images().any(|own| own == *image)
+    }
+
+    /// The image that it is of, and those that it has mounted.
+    pub(crate) fn images(&self) -> impl Iterator<Item = ImageId> {
+        let mounted = self.mounts.iter().filter_map(MountRecord::image);
+        std::iter::once(self.image).chain(mounted.map(|made| made.image))
+    }
+
+    /// The mounts of a record whose other parts may make no sense.
+    pub(crate) fn load_mounts(folder: &Path) -> Result<Vec<MountRecord>> {
         #[derive(Deserialize)]
         struct Mounts {
             #[serde(default)]
             mounts: Vec<MountRecord>,
         }
         let found = read_record::<Mounts>(&folder.join(RECORD))?;
-        let mounts = found.into_iter().flat_map(|record| record.mounts);
-        Ok(mounts
-            .filter_map(|mount| match mount.source {
-                MountSource::Volume { name, .. } => Some(name),
-                MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
-            })
-            .collect())
+        Ok(found.map_or_else(Vec::new, |record| record.mounts))
     }
 
     /// Keeps what was asked for, word for word. Nothing but `inspect --as` reads it: no disk is waited for.
@@ -294,9 +336,11 @@ mod tests {
     }
 
     #[test]
-    fn the_volumes_of_a_record_that_makes_no_sense_are_known() {
+    fn the_mounts_of_a_record_that_makes_no_sense_are_known() {
         let folder = folder_with(|record| record["host_config"] = json!("?"));
         ContainerRecord::load(folder.path()).unwrap_err();
-        assert_eq!(ContainerRecord::load_volumes(folder.path()).unwrap(), ["data"]);
+        let mounts = ContainerRecord::load_mounts(folder.path()).unwrap();
+        assert!(matches!(&mounts[..], [MountRecord { source, .. }]
+            if matches!(source, MountSource::Volume { name, .. } if name == "data")));
     }
 }

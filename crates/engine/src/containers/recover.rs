@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::container::{Container, Rest};
 use super::exits::{Run, facts_of, facts_of_exec};
 use super::health::HEALTH_FILE;
-use super::record::{ContainerRecord, MountSource, StateRecord, StoppedBy};
+use super::record::{ContainerRecord, MountRecord, MountSource, StateRecord, StoppedBy};
 use super::settings::Settings;
 use super::state::{Ended, Freeze, Oom, Running, State};
 use super::volumes::SHARED_MEMORY;
@@ -79,11 +79,7 @@ impl Containers {
         }
         self.sweep_run_folders()?;
         for container in self.registry.all() {
-            for mount in &container.record().mounts {
-                if let MountSource::Volume { name, .. } = &mount.source {
-                    self.keep_volume(name, &container.id);
-                }
-            }
+            self.keep_volumes_of(&container.id, &container.record().mounts);
         }
         Ok(())
     }
@@ -91,10 +87,18 @@ impl Containers {
     /// What a container that cannot be loaded has in volumes is nothing to prune: it may run, and a person may still
     /// want to save it.
     fn keep_volumes(&self, folder: &Path, id: &ContainerId) {
-        match ContainerRecord::load_volumes(folder) {
-            Ok(names) => names.iter().for_each(|name| self.keep_volume(name, id)),
+        match ContainerRecord::load_mounts(folder) {
+            Ok(mounts) => self.keep_volumes_of(id, &mounts),
             Err(error) => {
                 tracing::warn!(container = %id, error = error.message(), "its volumes are not known");
+            }
+        }
+    }
+
+    fn keep_volumes_of(&self, id: &ContainerId, mounts: &[MountRecord]) {
+        for mount in mounts {
+            if let MountSource::Volume { name, .. } = &mount.source {
+                self.keep_volume(name, id);
             }
         }
     }
@@ -145,12 +149,10 @@ impl Containers {
 
     /// The layers that containers need.
     pub(crate) fn layers_in_use(&self) -> HashSet<LayerId> {
-        let containers = self.registry.all();
-        let own = containers.iter().map(|container| container.layer.clone());
-        let below = containers
-            .iter()
-            .filter_map(|container| self.storage.parent(&container.layer).ok().flatten());
-        own.chain(below).collect()
+        let own: Vec<LayerId> =
+            self.registry.all().iter().flat_map(|container| container.layers()).collect();
+        let below = own.iter().filter_map(|layer| self.storage.parent(layer).ok().flatten());
+        below.collect::<HashSet<_>>().into_iter().chain(own.iter().cloned()).collect()
     }
 
     /// The layers of every folder that is there, also of those whose record cannot be read: what a person may still
@@ -164,6 +166,8 @@ impl Containers {
             };
             layers.extend(self.storage.parent(&layer).ok().flatten());
             layers.insert(layer);
+            let mounts = ContainerRecord::load_mounts(&entry.path()).unwrap_or_default();
+            layers.extend(mounts.iter().filter_map(MountRecord::image_layer));
         }
         Ok(layers)
     }
@@ -239,11 +243,13 @@ impl Containers {
             tracing::error!(container = %container.id, error = error.message(), "cannot thaw what a killed daemon froze for a commit");
         }
         // Counts the mount, which is there.
-        let (storage, layer) = (Arc::clone(&self.storage), container.layer.clone());
-        let options = self.mount_options(&container);
-        let mounted = blocking::run(move || Ok(storage.mount(&layer, &options).map(|_| ())?)).await;
-        if let Err(error) = mounted {
-            tracing::warn!(container = %container.id, error = error.message(), "the root file system of a running container is not mounted");
+        for layer in container.layers() {
+            let (storage, options) = (Arc::clone(&self.storage), self.mount_options(&container));
+            let mounted =
+                blocking::run(move || Ok(storage.mount(&layer, &options).map(|_| ())?)).await;
+            if let Err(error) = mounted {
+                tracing::warn!(container = %container.id, error = error.message(), "a layer of a running container is not mounted");
+            }
         }
         for mount in &container.record().mounts {
             if let MountSource::Volume { name, .. } = &mount.source

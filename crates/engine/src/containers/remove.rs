@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barge_storage::remove_container_layers;
+use barge_storage::LayerId;
 use barge_sys::fault;
 use tokio::sync::MutexGuard;
 
@@ -117,11 +117,13 @@ impl Containers {
         container.inner().streams.clear();
         self.drop_layers_of_lost_image(container).await;
         container.advance(|progress| progress.presence = Presence::Removed);
-        if self.storage.exists(&container.layer) {
-            // Something was reading it. From now on that takes the layer along, unless it has ended just before.
-            let (this, target) = (Arc::clone(self), Arc::clone(container));
+        let left: Vec<LayerId> =
+            container.layers().into_iter().filter(|layer| self.storage.exists(layer)).collect();
+        if !left.is_empty() {
+            // Something was reading them. From now on that takes them along, unless it has ended just before.
+            let this = Arc::clone(self);
             blocking::run(move || {
-                this.remove_layer_left_behind(&target);
+                this.remove_layers(left.iter());
                 Ok(())
             })
             .await?;
@@ -132,7 +134,8 @@ impl Containers {
 
     /// An image that was forced away left its layers to its containers: they go with the last of those.
     async fn drop_layers_of_lost_image(self: &Arc<Self>, container: &Container) {
-        if self.images.image(&container.record().image).is_ok() {
+        let record = container.record();
+        if record.images().all(|image| self.images.image(&image).is_ok()) {
             return;
         }
         let this = Arc::clone(self);
@@ -153,13 +156,7 @@ impl Containers {
             Ok(()) | Err(_) => {}
         }
         fault::point("rm: out of sight");
-        match remove_container_layers(&*self.storage, &container.layer) {
-            Ok(()) => {}
-            Err(error) if error.kind() == barge_types::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::warn!(container = %container.id, %error, "cannot remove a layer: it is swept at the next start");
-            }
-        }
+        self.remove_layers(container.layers().iter());
         fault::point("rm: layer removed");
         self.leave_volumes(container, volumes);
         fault::point("rm: volumes left");

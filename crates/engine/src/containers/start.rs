@@ -241,7 +241,7 @@ impl Containers {
         let record = container.record();
         let settings = container.settings();
         let remap = self.users_of(&record.host_config, &settings, joins)?;
-        let rootfs = self.mount_root(container, undo)?;
+        let rootfs = self.mount_layer((container, &container.layer), undo)?;
         fault::point("start: root mounted");
         for folder in [&container.run_folder, &self.shim_folder] {
             fs::create_dir_all(folder).map_err(EngineError::io("create", folder))?;
@@ -311,18 +311,6 @@ impl Containers {
             descriptors: handed.meanings,
         };
         Ok((Box::new(create), handed.descriptors, link))
-    }
-
-    fn mount_root(&self, container: &Container, undo: &mut Rollback) -> Result<std::path::PathBuf> {
-        let layer = container.layer.clone();
-        let rootfs = self.storage.mount(&layer, &self.mount_options(container))?;
-        let storage = Arc::clone(&self.storage);
-        undo.push(move || {
-            if let Err(error) = storage.unmount(&layer) {
-                tracing::warn!(%layer, %error, "cannot unmount");
-            }
-        });
-        Ok(rootfs)
     }
 
     /// Keeps why a start failed; a container that goes with its end goes now.

@@ -123,6 +123,9 @@ impl Containers {
                 ("bind", String::new(), path.display().to_string(), "")
             }
             MountSource::Tmpfs { .. } => ("tmpfs", String::new(), String::new(), ""),
+            MountSource::Image { name, .. } => {
+                ("image", name.clone(), self.place_of_image(mount).unwrap_or_default(), "")
+            }
             MountSource::Volume { name, .. } => {
                 let path =
                     self.volumes.get(name).map(|volume| volume.mountpoint.display().to_string());
@@ -144,6 +147,11 @@ impl Containers {
                 mount.propagation.clone()
             },
         }
+    }
+
+    /// Where the files of a mounted image are while it is mounted.
+    fn place_of_image(&self, mount: &MountRecord) -> Option<String> {
+        self.storage.metadata(&mount.image_layer()?).ok()?.remove("MergedDir")
     }
 
     /// The bytes in the container's own layer, and with those of its image.

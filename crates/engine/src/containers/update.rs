@@ -138,8 +138,8 @@ impl Containers {
             record.save(&container.folder)?;
             fault::point("update: recorded");
             undo.commit();
-            this.let_go(&before, &record);
             container.replace(record, settings);
+            this.let_go(&before, &container.record());
             Ok(())
         })
         .await

@@ -27,7 +27,7 @@ impl Containers {
 impl ImageUsage for Containers {
     fn users(&self, image: &ImageId) -> Vec<User> {
         let all = self.registry.all();
-        let of_image = all.iter().filter(|container| container.record().image == *image);
+        let of_image = all.iter().filter(|container| container.record().needs_image(image));
         of_image
             .map(|container| User {
                 container: container.id.clone(),

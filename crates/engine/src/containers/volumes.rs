@@ -11,6 +11,7 @@ use barge_volume::{CreateOptions, VolumeName};
 use rustix::fs::OFlags;
 
 use super::container::{Container, Rest};
+use super::image_mounts::inside;
 use super::record::{Access, ContainerRecord, CopyUp, MountRecord, MountSource, Origin};
 use super::settings::{IpcMode, WantedMount, invalid};
 use super::{Containers, spec};
@@ -47,14 +48,32 @@ impl Containers {
                 if mounts.iter().any(|other: &MountRecord| other.destination == mount.destination) {
                     continue;
                 }
-                if let MountSource::Volume { name, .. } = &mount.source {
-                    self.use_volume(name, id, undo)?;
-                }
-                mounts
-                    .push(MountRecord { access: access.unwrap_or(mount.access), ..mount.clone() });
+                let source = self.share(id, &mount.source, undo)?;
+                let access = access.unwrap_or(mount.access);
+                mounts.push(MountRecord { access, source, ..mount.clone() });
             }
         }
         Ok(mounts)
+    }
+
+    /// Another container's mount as this one's own.
+    fn share(
+        &self,
+        id: &ContainerId,
+        source: &MountSource,
+        undo: &mut Rollback,
+    ) -> Result<MountSource> {
+        let mut own = source.clone();
+        match &mut own {
+            MountSource::Volume { name, .. } => self.use_volume(name, id, undo)?,
+            MountSource::Image { made: Some(made), .. } => {
+                *made = self.copy_image_mount(made, undo)?;
+            }
+            MountSource::Image { made: None, .. }
+            | MountSource::Bind { .. }
+            | MountSource::Tmpfs { .. } => {}
+        }
+        Ok(own)
     }
 
     /// Makes the volumes and folders of these mounts.
@@ -110,6 +129,10 @@ impl Containers {
                 MountSource::Bind { path, recursion }
             }
             tmpfs @ MountSource::Tmpfs { .. } => tmpfs,
+            MountSource::Image { name, subpath, .. } => {
+                let made = Some(self.make_image_mount(&name, undo)?);
+                MountSource::Image { name, subpath, made }
+            }
         };
         Ok(MountRecord {
             destination: mount.destination,
@@ -149,7 +172,8 @@ impl Containers {
                 }
                 MountSource::Volume { .. }
                 | MountSource::Bind { .. }
-                | MountSource::Tmpfs { .. } => None,
+                | MountSource::Tmpfs { .. }
+                | MountSource::Image { .. } => None,
             })
             .collect();
         if wanted.is_empty() {
@@ -190,6 +214,10 @@ impl Containers {
             let path = match &mount.source {
                 MountSource::Bind { path, .. } => path.clone(),
                 MountSource::Tmpfs { .. } => PathBuf::new(),
+                MountSource::Image { subpath, .. } => match mount.image_layer() {
+                    Some(layer) => inside(&self.mount_layer((container, &layer), undo)?, subpath)?,
+                    None => return Err(not_made(mount)),
+                },
                 MountSource::Volume { name, subpath, .. } => {
                     let name: VolumeName = name.parse()?;
                     let path = self.volumes.mount(&name, &container.id)?;
@@ -219,7 +247,9 @@ impl Containers {
         let own = record.mounts.iter().filter(|mount| self.has_own_files(&mount.source));
         let names = own.filter_map(|mount| match &mount.source {
             MountSource::Volume { name, .. } => Some(name.clone()),
-            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+            MountSource::Bind { .. } | MountSource::Tmpfs { .. } | MountSource::Image { .. } => {
+                None
+            }
         });
         names.collect()
     }
@@ -229,7 +259,9 @@ impl Containers {
             MountSource::Volume { name, .. } => {
                 self.volumes.get(name).is_ok_and(|volume| volume.options.is_empty())
             }
-            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => false,
+            MountSource::Bind { .. } | MountSource::Tmpfs { .. } | MountSource::Image { .. } => {
+                false
+            }
         }
     }
 
@@ -272,6 +304,11 @@ impl Containers {
         // Of a container that ended while no daemon ran nothing is mounted any more.
         let was_mounted = container.watch().borrow().rest == Rest::InUse;
         for mount in &container.record().mounts {
+            if let Some(layer) = mount.image_layer()
+                && let Err(error) = self.storage.unmount(&layer)
+            {
+                tracing::warn!(container = %container.id, %layer, %error, "cannot unmount");
+            }
             if let MountSource::Volume { name, .. } = &mount.source {
                 self.volumes.unmount(&name.parse()?, &container.id)?;
                 if was_mounted {
@@ -281,6 +318,11 @@ impl Containers {
         }
         Ok(())
     }
+}
+
+/// A record that somebody changed by hand.
+pub(super) fn not_made(mount: &MountRecord) -> EngineError {
+    invalid(format!("the image that is to be mounted at {} was not made", mount.destination))
 }
 
 /// Says in Docker's words that a path is not in a volume. Which one is mounted the runtime finds out by itself, inside of

@@ -20,9 +20,11 @@ use rustix::fs::{AtFlags, FsWord, OFlags, StatxFlags};
 
 use crate::blocking;
 use crate::containers::container::Container;
+use crate::containers::image_mounts::{MountedLayer, inside};
 use crate::containers::record::{Access, MountSource, Recursion};
 use crate::containers::settings::NetworkMode;
 use crate::containers::state::{Running, State};
+use crate::containers::volumes::not_made;
 use crate::containers::{Containers, exits, first_process};
 use crate::error::{EngineError, Result};
 use crate::remap::Remap;
@@ -34,30 +36,13 @@ pub(super) struct Files {
     devices: Option<u64>,
     /// How the ids in the tree are mapped.
     maps: Option<UserMaps>,
-    /// Goes after the root.
-    _layer: Layer,
+    /// Go after the root.
+    _layers: Vec<MountedLayer>,
 }
 
 enum Root {
     Running(OwnedFd),
     Stopped(Assembly),
-}
-
-/// The mounted layer of a container, so that a start and a view of its files share one mount of it.
-struct Layer {
-    containers: Arc<Containers>,
-    container: Arc<Container>,
-    path: PathBuf,
-}
-
-impl Drop for Layer {
-    fn drop(&mut self) {
-        let layer = &self.container.layer;
-        if let Err(error) = self.containers.storage.unmount(layer) {
-            tracing::warn!(%layer, %error, "cannot unmount");
-        }
-        self.containers.remove_layer_left_behind(&self.container);
-    }
 }
 
 /// Why there is no tree of a container that runs.
@@ -100,18 +85,12 @@ impl Containers {
         }
     }
 
-    fn layer_of(self: &Arc<Self>, container: &Arc<Container>) -> Result<Layer> {
-        let path = self.storage.mount(&container.layer, &self.mount_options(container))?;
-        let (containers, container) = (Arc::clone(self), Arc::clone(container));
-        Ok(Layer { containers, container, path })
-    }
-
     fn files_of_running(
         self: &Arc<Self>,
         container: &Arc<Container>,
         running: Running,
     ) -> std::result::Result<Files, NoRoot> {
-        let layer = self.layer_of(container).map_err(NoRoot::Failed)?;
+        let layer = self.hold_layer(container, container.layer.clone()).map_err(NoRoot::Failed)?;
         let found = first_process::look(running.pid, container.id.as_str(), |process| {
             let root = namespace::root_of(process)?;
             let record = container.record();
@@ -125,7 +104,7 @@ impl Containers {
         });
         match found {
             Ok(Some((root, devices, maps))) => {
-                Ok(Files { root: Root::Running(root), devices, maps, _layer: layer })
+                Ok(Files { root: Root::Running(root), devices, maps, _layers: vec![layer] })
             }
             Ok(None) => Err(NoRoot::Ended),
             Err(error) => {
@@ -137,9 +116,10 @@ impl Containers {
 
     /// Its verb lock is held: nobody mounts or unmounts its volumes meanwhile.
     fn files_of_stopped(self: &Arc<Self>, container: &Arc<Container>) -> Result<Files> {
-        let layer = self.layer_of(container)?;
-        let mut used = Vec::new();
-        let parts = self.parts(container, &mut used);
+        // A start and a view of its files share one mount of each layer.
+        let layer = self.hold_layer(container, container.layer.clone())?;
+        let (mut used, mut images) = (Vec::new(), Vec::new());
+        let parts = self.parts(container, (&mut used, &mut images));
         let made = parts.and_then(|parts| {
             let is_read_only = container.record().host_config.readonly_rootfs;
             let change = if is_read_only { Change::READ_ONLY } else { Change::NONE };
@@ -153,12 +133,17 @@ impl Containers {
             }
         }
         let maps = self.remap_of(&container.record().host_config).map(|remap| remap.maps().clone());
-        Ok(Files { root: Root::Stopped(made?), devices: None, maps, _layer: layer })
+        images.push(layer);
+        Ok(Files { root: Root::Stopped(made?), devices: None, maps, _layers: images })
     }
 
     /// What is mounted into a container that starts, those above before those in them; not a tmpfs, which is empty then
     /// and would hide what the layer has.
-    fn parts(&self, container: &Container, used: &mut Vec<VolumeName>) -> Result<Vec<Part>> {
+    fn parts(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        (used, images): (&mut Vec<VolumeName>, &mut Vec<MountedLayer>),
+    ) -> Result<Vec<Part>> {
         let record = container.record();
         let remap = self.remap_of(&record.host_config);
         let owners = remap.map(Remap::user_namespace);
@@ -166,6 +151,13 @@ impl Containers {
         for mount in &record.mounts {
             let (source, inside, reach) = match &mount.source {
                 MountSource::Tmpfs { .. } => continue,
+                MountSource::Image { subpath, .. } => {
+                    let layer = mount.image_layer().ok_or_else(|| not_made(mount))?;
+                    let image = self.hold_layer(container, layer)?;
+                    let path = inside(&image.path, subpath)?;
+                    images.push(image);
+                    (path, "", Reach::Tree)
+                }
                 MountSource::Bind { path, recursion } => {
                     let is_shallow = *recursion == Recursion::Shallow;
                     (path.clone(), "", if is_shallow { Reach::One } else { Reach::Tree })

@@ -79,9 +79,10 @@ impl WantedMount {
                     path.display()
                 )))
             }
-            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Tmpfs { .. } => {
-                Ok(())
-            }
+            MountSource::Bind { .. }
+            | MountSource::Volume { .. }
+            | MountSource::Tmpfs { .. }
+            | MountSource::Image { .. } => Ok(()),
         }
     }
 }
@@ -192,13 +193,19 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
             check_tmpfs(&options)?;
             plain(clean(&mount.target)?, MountSource::Tmpfs { options })
         }
-        "image" | "npipe" | "cluster" => {
+        "image" => plain(clean(&mount.target)?, image_source(mount, &wrong)?),
+        "npipe" | "cluster" => {
             return Err(EngineError::NotImplemented(format!(
                 "mounts of type {kind} are not supported by barge"
             )));
         }
         _ => return Err(invalid(format!("mount type unknown: \"{kind}\""))),
     };
+    if kind == "image" {
+        // Whatever is asked for, as in Docker.
+        wanted.access = Access::ReadOnly;
+        "rprivate".clone_into(&mut wanted.propagation);
+    }
     if mount.read_only {
         wanted.access = Access::ReadOnly;
     }
@@ -274,6 +281,41 @@ fn volume_source(mount: &Mount) -> MountSource {
     let origin = if mount.source.is_empty() { Origin::Anonymous } else { Origin::Named };
     let copy = if options.no_copy { CopyUp::NoCopy } else { CopyUp::Copy };
     MountSource::Volume { name: mount.source.clone(), subpath: options.subpath, copy, origin }
+}
+
+/// The reference and a path in what it names, which is looked for when the container starts.
+fn image_source(mount: &Mount, wrong: &impl Fn(&str) -> EngineError) -> Result<MountSource> {
+    for (is_given, field) in [
+        (mount.bind_options.is_some(), "BindOptions"),
+        (mount.volume_options.is_some(), "VolumeOptions"),
+        (mount.tmpfs_options.is_some(), "TmpfsOptions"),
+    ] {
+        if is_given {
+            return Err(wrong(&format!("field {field} must not be specified")));
+        }
+    }
+    if mount.source.is_empty() {
+        return Err(wrong("field Source must not be empty"));
+    }
+    let subpath = mount.image_options.clone().unwrap_or_default().subpath;
+    if !is_local(&subpath) {
+        return Err(wrong("subpath must be a relative path within the volume"));
+    }
+    Ok(MountSource::Image { name: mount.source.clone(), subpath, made: None })
+}
+
+/// Whether a path stays below where it is looked up, as it is written.
+fn is_local(path: &str) -> bool {
+    let mut depth = 0_i32;
+    !path.starts_with('/')
+        && path.split('/').all(|part| {
+            depth += match part {
+                ".." => -1,
+                "" | "." => 0,
+                _ => 1,
+            };
+            depth >= 0
+        })
 }
 
 /// Docker's list of what a tmpfs takes; the kernel's own is longer and says less about what is wrong.

@@ -1,4 +1,6 @@
-use barge_api_types::{DeviceMapping, HostConfig, Mount, PortBinding, Resources, Ulimit};
+use barge_api_types::{
+    DeviceMapping, HostConfig, ImageOptions, Mount, PortBinding, Resources, Ulimit, VolumeOptions,
+};
 
 use super::*;
 use crate::containers::record::{Access, MountSource, Origin};
@@ -183,6 +185,31 @@ fn bad_mounts_are_refused_in_dockers_words() {
         mounts(&[], vec![bind]).unwrap_err().message(),
         "invalid mount config for type \"bind\": field Source must not be empty"
     );
+}
+
+#[test]
+fn images_are_mounted_to_be_read_wherever_they_are_asked_for() {
+    let image = |source: &str, subpath: &str| Mount {
+        kind: "image".into(),
+        source: source.into(),
+        target: "/tools/".into(),
+        image_options: Some(ImageOptions { subpath: subpath.into() }),
+        ..Mount::default()
+    };
+    let all = mounts(&[], vec![image("busybox:1", "usr/../bin")]).unwrap();
+    assert_eq!((all[0].destination.as_str(), all[0].access), ("/tools", Access::ReadOnly));
+    let MountSource::Image { name, subpath, made } = &all[0].source else { panic!("{all:?}") };
+    assert_eq!((name.as_str(), subpath.as_str(), made), ("busybox:1", "usr/../bin", &None));
+    let with_volume = Mount { volume_options: Some(VolumeOptions::default()), ..image("x", "") };
+    for (mount, text) in [
+        (image("", ""), "field Source must not be empty"),
+        (image("x", "/bin"), "subpath must be a relative path within the volume"),
+        (image("x", "bin/../.."), "subpath must be a relative path within the volume"),
+        (with_volume, "field VolumeOptions must not be specified"),
+    ] {
+        let error = mounts(&[], vec![mount]).unwrap_err().message();
+        assert_eq!(error, format!("invalid mount config for type \"image\": {text}"));
+    }
 }
 
 #[test]

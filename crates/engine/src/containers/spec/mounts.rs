@@ -97,7 +97,7 @@ fn ipc_mounts(start: &Start<'_>) -> Vec<Mount> {
 fn is_own(start: &Start<'_>, record: &MountRecord) -> bool {
     match &record.source {
         MountSource::Volume { name, .. } => start.own_volumes.contains(name),
-        MountSource::Bind { .. } | MountSource::Tmpfs { .. } => false,
+        MountSource::Bind { .. } | MountSource::Tmpfs { .. } | MountSource::Image { .. } => false,
     }
 }
 
@@ -154,6 +154,9 @@ fn user_mount(record: &MountRecord, source: &Path) -> Mount {
                 (Access::ReadOnly | Access::TopReadOnly | Access::ReadWrite, _) => access,
             };
             bind(&record.destination, source, &[bind_word, propagation, access])
+        }
+        MountSource::Image { .. } => {
+            bind(&record.destination, source, &["rbind", "rprivate", "ro"])
         }
         MountSource::Volume { subpath, .. } => {
             let mut mount = bind(&record.destination, source, &["rbind", "rprivate", access]);

@@ -359,6 +359,11 @@ fn long_mount(mount: &Mount) -> Value {
             add("volume", Value::Object(own));
         }
     }
+    if let Some(options) = &mount.image_options
+        && !options.subpath.is_empty()
+    {
+        add("image", json!({"subpath": options.subpath}));
+    }
     if let Some(options) = &mount.tmpfs_options {
         add("tmpfs", json!({"size": options.size_bytes, "mode": options.mode}));
     }

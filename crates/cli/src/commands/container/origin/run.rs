@@ -378,6 +378,9 @@ fn mount(mount: &Mount) -> String {
             }
         }
     }
+    if let Some(options) = &mount.image_options {
+        add("image-subpath", &options.subpath);
+    }
     if let Some(options) = &mount.tmpfs_options {
         let size = if options.size_bytes > 0 { bytes(options.size_bytes) } else { String::new() };
         add("tmpfs-size", &size);
