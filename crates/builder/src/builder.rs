@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use barge_image::{ImageStore, ImageUsage};
 use barge_storage::{LayerId, StorageDriver};
+use barge_sys::spawn::UserMaps;
 use barge_types::{ImageId, Platform};
 
 use crate::cache::Cache;
@@ -42,6 +43,8 @@ pub struct BuilderParts {
     pub sources: Arc<dyn Sources>,
     /// The containers: who needs layers beside images and the cache.
     pub usage: Arc<dyn ImageUsage + Send + Sync>,
+    /// How the ids of steps are mapped, if they are: as the storage driver maps the owners of files.
+    pub users: Option<Arc<UserMaps>>,
 }
 
 impl std::fmt::Debug for BuilderParts {

@@ -72,6 +72,8 @@ pub struct RunStep {
     pub network: StepNetwork,
     /// What the process may.
     pub security: StepSecurity,
+    /// Whose users it has.
+    pub users: StepUsers,
     /// Devices by their CDI names.
     pub devices: Vec<StepDevice>,
     /// The host's name inside.
@@ -105,8 +107,10 @@ pub struct StepMount {
 /// What is mounted.
 #[derive(Clone, Debug)]
 pub enum StepSource {
-    /// A folder, file or socket of the host.
+    /// A folder, file or socket of the host; whoever it belongs to there.
     Path(PathBuf),
+    /// A folder on the disk whose files belong, to the process, to whom they belong there, also when its ids are mapped.
+    Own(PathBuf),
     /// Memory, with `size=…` and so on.
     Tmpfs(BTreeMap<String, String>),
 }
@@ -121,6 +125,17 @@ pub enum StepNetwork {
     None,
     /// The host's.
     Host,
+}
+
+/// Whose users a process has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StepUsers {
+    /// The host's: its root is root.
+    #[default]
+    Hosts,
+    /// Its own, mapped as those of containers are. [`RunStep::rootfs`] and what is mounted by [`StepSource::Path`] show
+    /// mapped owners.
+    Mapped,
 }
 
 /// `--security`.

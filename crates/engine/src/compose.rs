@@ -240,6 +240,7 @@ fn open_builds(config: &EngineConfig, images: &Arc<Images>) -> Result<Arc<Builds
         runner: Arc::new(runner),
         sources: Arc::clone(&sources) as Arc<dyn barge_builder::Sources>,
         usage: Arc::new(OnlyContainers(Arc::clone(containers))),
+        users: containers.remap.as_ref().map(|remap| Arc::new(remap.maps().clone())),
     })?);
     // Only once: the cell is new.
     containers.build_cache.set(Arc::downgrade(&builder)).ok();

@@ -1,5 +1,6 @@
 //! `--userns-remap`: a container's root is nobody's root on the host, and nobody else notices.
 
+mod builds;
 mod images;
 mod rights;
 
@@ -30,10 +31,16 @@ fn options(flag: &str, subordinate: &str) -> HostOptions {
 }
 
 fn remapped() -> TestHost {
+    remapped_with(&[])
+}
+
+fn remapped_with(flags: &[&str]) -> TestHost {
     // Two ranges, which follow each other inside.
     let ranges =
         format!("other:100000:65536\nmapped:{}:5000\nmapped:{ROOT}:60000\n", ROOT + 100_000);
-    let host = TestHost::with(options("mapped", &ranges));
+    let mut options = options("mapped", &ranges);
+    options.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+    let host = TestHost::with(options);
     host.busybox();
     host
 }

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use barge_storage::{Durability, LayerId, MountOptions, ReadWriteOptions, StorageError};
+use barge_storage::{Durability, LayerId, MountOptions, Owners, ReadWriteOptions, StorageError};
 use barge_types::Digest;
 use std::sync::Arc;
 
 use super::Running;
 use super::state::StageState;
+use super::users::Users;
 use crate::cache::remote::{Archive, Place, unpack};
 use crate::cache::{Claim, Flight, HeldLayer, NewRecord, Reuse};
 use crate::error::{BuildError, Result};
 use crate::event::Outcome;
+use crate::runner::{StepNetwork, StepSecurity};
 
 /// What a layer is made of.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct LayerWork<'a> {
     pub(crate) description: &'a str,
     /// Whether one that is there will do.
     pub(crate) reuse: Reuse,
+    /// Whom its files belong to for whoever makes it.
+    pub(crate) owners: Owners,
 }
 
 /// Fills a mounted layer.
@@ -161,17 +165,18 @@ impl Running<'_> {
     /// Makes a layer only to work in it.
     pub(crate) fn on_layer(
         &self,
-        id: &LayerId,
         parent: Option<&LayerId>,
+        owners: Owners,
         fill: Fill<'_>,
     ) -> Result<()> {
+        let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
         let storage = &self.shop.parts.storage;
         let options = ReadWriteOptions::default();
         storage
-            .create_read_write(id, parent, &options)
+            .create_read_write(&id, parent, &options)
             .map_err(BuildError::storage("make a layer"))?;
-        let filled = self.fill(id, fill);
-        self.discard(id);
+        let filled = self.fill(&id, owners, fill);
+        self.discard(&id);
         filled
     }
 
@@ -182,7 +187,7 @@ impl Running<'_> {
             .create_read_write(id, work.parent.as_ref(), &options)
             .map_err(BuildError::storage("make a layer"))?;
         barge_sys::fault::point("builder: layer made");
-        let filled = self.fill(id, fill);
+        let filled = self.fill(id, work.owners, fill);
         barge_sys::fault::point("builder: layer filled");
         if filled.is_err() && !self.keep_failed(id, &filled) {
             self.discard(id);
@@ -190,14 +195,19 @@ impl Running<'_> {
         filled
     }
 
-    fn fill(&self, id: &LayerId, fill: Fill<'_>) -> Result<()> {
+    fn fill(&self, id: &LayerId, owners: Owners, fill: Fill<'_>) -> Result<()> {
         let storage = &self.shop.parts.storage;
         // Nothing waits for the disk until the layer is part of an image.
-        let options = MountOptions { durability: Durability::Volatile, ..MountOptions::default() };
+        let options = MountOptions { durability: Durability::Volatile, owners };
         let root = storage.mount(id, &options).map_err(BuildError::storage("mount a layer"))?;
         let filled = fill(&root);
         let unmounted = storage.unmount(id).map_err(BuildError::storage("unmount a layer"));
         filled.and(unmounted)
+    }
+
+    /// Whose users a step has that reaches this and may do this.
+    pub(crate) fn users(&self, rights: (StepNetwork, StepSecurity)) -> Users {
+        Users::of(self.shop.parts.users.as_ref(), rights)
     }
 
     /// Removes a layer that nothing names.
@@ -206,6 +216,20 @@ impl Running<'_> {
             // What stays is swept at the next start: there is nothing more to be done about it, and the step's own error is
             // the one to tell.
             Ok(()) | Err(StorageError::NoSuchLayer(_) | _) => {}
+        }
+    }
+
+    /// Shows a layer's files to `look`, which must not change them, with these owners.
+    pub(crate) fn with_view_for(
+        &self,
+        layer: Option<&LayerId>,
+        owners: Owners,
+        look: Fill<'_>,
+    ) -> Result<()> {
+        match owners {
+            Owners::Stored => self.with_view(layer, look),
+            // What is only read is never mapped.
+            Owners::Mapped => self.on_layer(layer, owners, look),
         }
     }
 

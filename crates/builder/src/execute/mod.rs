@@ -27,6 +27,7 @@ mod slots;
 mod state;
 mod text;
 mod transfer;
+mod users;
 pub(crate) mod weight;
 mod workdir;
 

@@ -11,6 +11,7 @@ use barge_sys::openat2;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::users::Users;
 use crate::error::{BuildError, Result};
 
 /// What a runtime mounts on in every container: made by it where it is missing.
@@ -39,16 +40,29 @@ pub(crate) enum Shape {
 #[derive(Debug)]
 pub(crate) struct MountPoints {
     root: OwnedFd,
+    users: Users,
     shown: PathBuf,
     /// Made, in the order in which it was.
     made: Vec<(PathBuf, Shape)>,
 }
 
+impl Shape {
+    /// Makes it, with the folders above it, below a root.
+    pub(crate) fn make(self, root: &OwnedFd, path: &Path) -> std::io::Result<()> {
+        match self {
+            Self::Folder => openat2::create_folders(root, path, Mode::from_raw_mode(0o755)),
+            Self::File => openat2::create_file(root, path),
+        }
+        .map(drop)
+    }
+}
+
 impl MountPoints {
     /// Takes note of what the runtime will make.
-    pub(crate) fn new(root: &Path) -> Result<Self> {
+    pub(crate) fn new(root: &Path, users: &Users) -> Result<Self> {
         let fd = openat2::open_root(root).map_err(BuildError::io("open", root))?;
-        let mut points = Self { root: fd, shown: root.to_owned(), made: Vec::new() };
+        let mut points =
+            Self { root: fd, users: users.clone(), shown: root.to_owned(), made: Vec::new() };
         for (path, shape) in STANDARD {
             points.note(Path::new(path), *shape)?;
         }
@@ -87,11 +101,8 @@ impl MountPoints {
         if NOT_OURS.iter().any(|other| path.starts_with(other)) || !self.note(path, shape)? {
             return Ok(());
         }
-        let made = match shape {
-            Shape::Folder => openat2::create_folders(&self.root, path, Mode::from_raw_mode(0o755)),
-            Shape::File => openat2::create_file(&self.root, path),
-        };
-        made.map(drop)
+        self.users
+            .make(|| shape.make(&self.root, path))
             .map_err(BuildError::io("make the mount point", &self.shown.join(relative(path))))
     }
 
@@ -153,7 +164,7 @@ mod tests {
     fn what_was_made_goes_and_what_was_there_stays() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("etc")).unwrap();
-        let mut points = MountPoints::new(root.path()).unwrap();
+        let mut points = MountPoints::new(root.path(), &Users::default()).unwrap();
         points.make("/run/secrets/one", Shape::File).unwrap();
         points.make("/etc/two", Shape::Folder).unwrap();
         points.make("/dev/pipes", Shape::Folder).unwrap();
@@ -171,7 +182,7 @@ mod tests {
     #[test]
     fn what_the_step_put_there_stays() {
         let root = tempfile::tempdir().unwrap();
-        let mut points = MountPoints::new(root.path()).unwrap();
+        let mut points = MountPoints::new(root.path(), &Users::default()).unwrap();
         points.make("/cache/a", Shape::Folder).unwrap();
         points.make("/file", Shape::File).unwrap();
         std::fs::write(root.path().join("cache/kept"), "x").unwrap();
@@ -187,7 +198,7 @@ mod tests {
         std::fs::create_dir(outside.path().join("secrets")).unwrap();
         std::fs::write(outside.path().join("secrets/one"), "").unwrap();
         let root = tempfile::tempdir().unwrap();
-        let mut points = MountPoints::new(root.path()).unwrap();
+        let mut points = MountPoints::new(root.path(), &Users::default()).unwrap();
         points.make("/run/secrets/one", Shape::File).unwrap();
         std::fs::remove_dir_all(root.path().join("run")).unwrap();
         symlink(outside.path(), root.path().join("run")).unwrap();
@@ -199,7 +210,7 @@ mod tests {
     fn targets_behind_links_stay_inside() {
         let root = tempfile::tempdir().unwrap();
         symlink("/../../..", root.path().join("up")).unwrap();
-        let mut points = MountPoints::new(root.path()).unwrap();
+        let mut points = MountPoints::new(root.path(), &Users::default()).unwrap();
         points.make("/up/barge-mount-point", Shape::Folder).unwrap();
         assert!(root.path().join("barge-mount-point").is_dir());
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barge_image::Held;
-use barge_storage::LayerId;
+use barge_storage::{LayerId, Owners};
 use barge_types::Digest;
 
 use super::graph::Graph;
@@ -106,8 +106,13 @@ impl Graph<'_> {
         let digest = selection.digest()?;
         let key = KeyMaker::new("files").word(&path).digest(&digest);
         let key = if salt.is_empty() { key } else { key.word(salt) }.finish();
-        let work =
-            LayerWork { key, parent: None, description: "files of a context", reuse: Reuse::Yes };
+        let work = LayerWork {
+            key,
+            parent: None,
+            description: "files of a context",
+            reuse: Reuse::Yes,
+            owners: Owners::Stored,
+        };
         let (layer, outcome) = self.running.layer(&work, &mut |root| {
             selection.copy(root, &Placement { destination: "/", ..Placement::default() })?;
             if selection.digest()? == digest {

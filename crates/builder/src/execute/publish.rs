@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use barge_image::{AdoptOptions, Adopted, BuiltOptions};
 use barge_oci::image::{History, ImageConfig};
-use barge_storage::LayerId;
+use barge_storage::{LayerId, Owners};
 use barge_types::{ImageId, Reference};
 
 use super::Running;
@@ -109,8 +109,13 @@ impl Running<'_> {
         let Some(top) = state.top() else { return Ok(state.clone()) };
         let mut squashed = StageState { made: Vec::new(), ..state.clone() };
         let key = KeyMaker::new("squash").digest(&state.key).finish();
-        let work =
-            LayerWork { key, parent: base.clone(), description: "squash", reuse: Reuse::Yes };
+        let work = LayerWork {
+            key,
+            parent: base.clone(),
+            description: "squash",
+            reuse: Reuse::Yes,
+            owners: Owners::Stored,
+        };
         let path = self.place.folder()?.join("squashed.tar");
         self.add_layer(&mut squashed, &work, &mut |root: &Path| {
             let failed = || BuildError::io("write", &path);

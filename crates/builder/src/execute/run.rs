@@ -45,6 +45,7 @@ impl Graph<'_> {
         }
         let security = entitlements::security(run, self.running.request)?;
         let devices = entitlements::devices(run, self.running.request)?;
+        let users = self.running.users((network, security));
         let mounts = self.mounts(state, stage, (number, run))?;
         let env = state.process_env();
         let user = metadata::inner(&mut state.config).user.clone();
@@ -77,6 +78,7 @@ impl Graph<'_> {
             user,
             network,
             security,
+            users: users.of_step(),
             devices,
             hostname: hostname.unwrap_or(HOSTNAME).to_owned(),
             extra_hosts: self.running.request.extra_hosts.clone(),
@@ -88,10 +90,11 @@ impl Graph<'_> {
             parent: state.top(),
             description: text,
             reuse: self.running.reuse(&self.plan.stages[stage].label),
+            owners: users.owners(),
         };
         let line = history_line(state, &plan.args);
         let outcome = self.running.add_layer(state, &work, &mut |root| {
-            let prepared = mounts.prepare(self.running, root, plan.script.as_ref())?;
+            let prepared = mounts.prepare(self.running, (root, &users), plan.script.as_ref())?;
             self.process(number, root, (&step, prepared))
         })?;
         state.record_layer(line);

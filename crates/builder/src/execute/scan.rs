@@ -8,7 +8,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use barge_image::{Held, Predicate};
-use barge_storage::LayerId;
 use barge_sys::openat2;
 use rustix::fs::{FileType, OFlags};
 use serde::Deserialize;
@@ -83,9 +82,12 @@ impl Graph<'_> {
             .finish();
         let label = &self.plan.stages[self.plan.target].label;
         let description = "an SBOM";
-        let work = LayerWork { key, parent: None, description, reuse: running.reuse(label) };
+        let users = running.users((step.network, step.security));
+        let (reuse, owners) = (running.reuse(label), users.owners());
+        let step = RunStep { users: users.of_step(), ..step };
+        let work = LayerWork { key, parent: None, description, reuse, owners };
         let (layer, outcome) = running.layer(&work, &mut |out| {
-            running.with_view(state.top().as_ref(), &mut |files| {
+            running.with_view_for(state.top().as_ref(), owners, &mut |files| {
                 let mounts = [(SOURCE, files, true), (DESTINATION, out, false)];
                 let mounts = mounts.map(|(target, path, is_read_only)| StepMount {
                     target: target.to_owned(),
@@ -93,7 +95,9 @@ impl Graph<'_> {
                     is_read_only,
                 });
                 let step = RunStep { mounts: mounts.to_vec(), ..step.clone() };
-                self.on_own_layer(&scanner, number, &step)
+                running.on_layer(scanner.top_layer.as_ref(), owners, &mut |root| {
+                    self.run_process(number, RunStep { rootfs: root.to_owned(), ..step.clone() })
+                })
             })
         })?;
         let read = |root: &Path| documents(root).map_err(|error| named(&sbom.generator, error));
@@ -124,14 +128,6 @@ impl Graph<'_> {
             extra_hosts: request.extra_hosts.clone(),
             limits: request.limits.clone(),
             ..RunStep::default()
-        })
-    }
-
-    /// Runs a process on an image; whatever it changes there goes.
-    fn on_own_layer(&self, image: &Held, number: u32, step: &RunStep) -> Result<()> {
-        let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
-        self.running.on_layer(&id, image.top_layer.as_ref(), &mut |root| {
-            self.run_process(number, RunStep { rootfs: root.to_owned(), ..step.clone() })
         })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use barge_archive::extract::ApplyOptions;
 use barge_dockerfile::ast::{Heredoc, Transfer};
-use barge_storage::LayerId;
+use barge_storage::{LayerId, Owners};
 use barge_sys::openat2;
 use barge_types::{Digest, shown_address};
 
@@ -202,7 +202,13 @@ impl Graph<'_> {
             None => match self.running.elsewhere().key_of(same) {
                 Some(key) => {
                     let (parent, description) = (state.top(), target.line);
-                    let work = LayerWork { key, parent, description, reuse: target.reuse };
+                    let work = LayerWork {
+                        key,
+                        parent,
+                        description,
+                        reuse: target.reuse,
+                        owners: Owners::Stored,
+                    };
                     self.running.find(&work)?.map(|layer| (layer, key))
                 }
                 None => None,
@@ -336,16 +342,24 @@ impl Graph<'_> {
         };
         let (description, reuse) = (target.line, target.reuse);
         if !target.transfer.link {
-            let work = LayerWork { key, parent: state.top(), description, reuse };
+            let work =
+                LayerWork { key, parent: state.top(), description, reuse, owners: Owners::Stored };
             return self.running.add_layer(state, &work, fill);
         }
-        let work = LayerWork { key: on_top(state, &key), parent: state.top(), description, reuse };
+        let work = LayerWork {
+            key: on_top(state, &key),
+            parent: state.top(),
+            description,
+            reuse,
+            owners: Owners::Stored,
+        };
         if let Some(layer) = self.running.find(&work)? {
             state.key = work.key;
             state.made.push(Arc::new(layer));
             return Ok(Outcome::Cached);
         }
-        let on_nothing = LayerWork { key, parent: None, description, reuse };
+        let on_nothing =
+            LayerWork { key, parent: None, description, reuse, owners: Owners::Stored };
         let (layer, outcome) = self.running.layer(&on_nothing, fill)?;
         if let Some(word) = alone {
             self.running.shop.cache.alias(word, &layer.id);
@@ -362,7 +376,13 @@ impl Graph<'_> {
         target: &Target<'_>,
     ) -> Result<()> {
         let (description, reuse) = (target.line, target.reuse);
-        let work = LayerWork { key: on_top(state, &key), parent: state.top(), description, reuse };
+        let work = LayerWork {
+            key: on_top(state, &key),
+            parent: state.top(),
+            description,
+            reuse,
+            owners: Owners::Stored,
+        };
         let moved = self.running.moved(&work, layer)?;
         state.key = work.key;
         state.made.push(Arc::new(moved));

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use barge_storage::Owners;
 use barge_sys::openat2;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -38,7 +39,13 @@ impl Graph<'_> {
             state.record(line);
             return Ok(Outcome::Cached);
         }
-        let work = LayerWork { key, parent: state.top(), description: &line, reuse };
+        let work = LayerWork {
+            key,
+            parent: state.top(),
+            description: &line,
+            reuse,
+            owners: Owners::Stored,
+        };
         let outcome =
             self.running.add_layer(state, &work, &mut |root| make_folder(root, &path, &user))?;
         state.record_layer(line);

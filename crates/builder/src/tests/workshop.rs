@@ -80,6 +80,7 @@ fn open(root: tempfile::TempDir, driver: &str) -> Workshop {
         runner: Arc::clone(&runner) as Arc<dyn Runner>,
         sources: Arc::new(sources),
         usage: Arc::new(UnusedImages),
+        users: None,
     })
     .unwrap();
     let mut in_use: HashSet<_> = images.layer_ids();
@@ -356,7 +357,7 @@ impl Runner for Chroot {
         command.arg(step.mounts.len().to_string());
         for mount in &step.mounts {
             match &mount.source {
-                StepSource::Path(path) => command.arg(path),
+                StepSource::Path(path) | StepSource::Own(path) => command.arg(path),
                 StepSource::Tmpfs(_) => command.arg(""),
             };
             command.arg(&mount.target).arg(if mount.is_read_only { "ro" } else { "rw" });

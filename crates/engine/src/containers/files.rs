@@ -25,6 +25,9 @@ pub(crate) struct FileTexts {
 }
 
 impl FileTexts {
+    /// What they are called.
+    pub(crate) const NAMES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
+
     /// Of a container whose network is its own or the host's.
     pub(crate) fn new(
         record: &ContainerRecord,
@@ -40,12 +43,8 @@ impl FileTexts {
 
     /// Writes them into a folder. They are written anew with each start, so a crash of the machine loses nothing.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        let files = [
-            ("hostname", &self.hostname),
-            ("hosts", &self.hosts),
-            ("resolv.conf", &self.resolv_conf),
-        ];
-        files.into_iter().try_for_each(|(name, text)| {
+        let texts = [&self.hostname, &self.hosts, &self.resolv_conf];
+        Self::NAMES.into_iter().zip(texts).try_for_each(|(name, text)| {
             write_file(&folder.join(name), text.as_bytes(), Durability::Lazy)
         })
     }

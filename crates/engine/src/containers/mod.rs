@@ -77,7 +77,9 @@ pub(crate) use commit::CommitSource;
 pub(crate) use create::new_id;
 pub(crate) use files::FileTexts;
 pub(crate) use handed::Handed;
-pub(crate) use record::{Access, ContainerRecord, MountRecord, MountSource, Recursion};
+pub(crate) use record::{
+    Access, ContainerRecord, CopyUp, MountRecord, MountSource, Origin, Recursion,
+};
 pub(crate) use registry::Registry;
 pub(crate) use settings::{Host, NetworkMode, PidMode, SeccompChoice, Security, Settings};
 pub(crate) use spec::{Joins, SHM_SIZE, Start, build as build_spec, merge_environment};

@@ -7,12 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barge_storage::{Durability, LayerId, MountOptions, ReadWriteOptions, StorageDriver};
+use barge_storage::{Durability, LayerId, MountOptions, Owners, ReadWriteOptions, StorageDriver};
 use barge_sys::openat2;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use super::super::Running;
 use super::super::mount_points::{MountPoints, Shape};
+use super::super::users::Users;
 use super::agent::AgentProxy;
 use super::{CacheWish, Mounts, Owner, Wanted, What};
 use crate::cache::mounts::HeldMount;
@@ -30,6 +31,7 @@ pub(crate) struct Prepared {
     caches: Vec<HeldMount>,
     agents: Vec<AgentProxy>,
     memory: Option<Memory>,
+    users: Users,
 }
 
 /// Mounted files of a layer.
@@ -63,13 +65,13 @@ impl View {
     }
 
     /// To be written to.
-    fn create(running: &Running<'_>, parent: Option<&LayerId>) -> Result<Self> {
+    fn create(running: &Running<'_>, parent: Option<&LayerId>, owners: Owners) -> Result<Self> {
         let storage = Arc::clone(&running.shop.parts.storage);
         let id = LayerId::random().map_err(BuildError::storage("name a layer"))?;
         storage
             .create_read_write(&id, parent, &ReadWriteOptions::default())
             .map_err(BuildError::storage("make a view of a layer"))?;
-        let options = MountOptions { durability: Durability::Volatile, ..MountOptions::default() };
+        let options = MountOptions { durability: Durability::Volatile, owners };
         let mounted = storage.mount(&id, &options).map_err(BuildError::storage("mount a layer"));
         let layer = Layer::Own(id);
         // Dropped with what was made so far.
@@ -100,7 +102,7 @@ impl Mounts {
     pub(crate) fn prepare(
         &self,
         running: &Running<'_>,
-        root: &Path,
+        (root, users): (&Path, &Users),
         script: Option<&(String, String)>,
     ) -> Result<Prepared> {
         for wanted in &self.list {
@@ -111,11 +113,12 @@ impl Mounts {
         let mut prepared = Prepared {
             mounts: Vec::new(),
             env: Vec::new(),
-            points: Some(MountPoints::new(root)?),
+            points: Some(MountPoints::new(root, users)?),
             views: Vec::new(),
             caches: self.hold_caches(running)?,
             memory: None,
             agents: Vec::new(),
+            users: users.clone(),
         };
         let made = self.prepare_all(running, &mut prepared, script);
         match made {
@@ -153,14 +156,15 @@ impl Mounts {
         for wanted in &self.list {
             match &wanted.what {
                 What::Files { files, source } => {
-                    let view = self.view(running, (wanted, files.layer()))?;
+                    let owners = prepared.users.owners();
+                    let view = self.view(running, (wanted, files.layer()), owners)?;
                     let root = view.root.clone();
                     prepared.views.push(view);
                     prepared.add_below(wanted, &root, source)?;
                 }
                 What::Cache(wish) => {
                     let data = prepared.cache_of(running, wish)?;
-                    prepared.add(wanted, StepSource::Path(data), Shape::Folder)?;
+                    prepared.add(wanted, StepSource::Own(data), Shape::Folder)?;
                 }
                 // Refused before.
                 What::Missing { .. } => {}
@@ -173,11 +177,8 @@ impl Mounts {
                         prepared.env.push(format!("{name}={}", String::from_utf8_lossy(bytes)));
                     }
                     if !wanted.target.is_empty() {
-                        let path = prepared.memory(running)?.write(
-                            bytes,
-                            (owner.uid, owner.gid),
-                            owner.mode,
-                        )?;
+                        let outside = prepared.users.outside((owner.uid, owner.gid))?;
+                        let path = prepared.memory(running)?.write(bytes, outside, owner.mode)?;
                         prepared.add(wanted, StepSource::Path(path), Shape::File)?;
                     }
                 }
@@ -199,6 +200,7 @@ impl Mounts {
         &self,
         running: &Running<'_>,
         (wanted, layer): (&Wanted, Option<&LayerId>),
+        owners: Owners,
     ) -> Result<View> {
         let target = Path::new(&wanted.target);
         let is_below = |other: &&Wanted| {
@@ -206,11 +208,14 @@ impl Mounts {
         };
         match layer {
             Some(layer)
-                if wanted.is_read_only && !self.list.iter().any(|other| is_below(&other)) =>
+                // What is only read is never mapped.
+                if owners == Owners::Stored
+                    && wanted.is_read_only
+                    && !self.list.iter().any(|other| is_below(&other)) =>
             {
                 View::open(running, layer)
             }
-            layer => View::create(running, layer),
+            layer => View::create(running, layer, owners),
         }
     }
 }
@@ -248,7 +253,8 @@ impl Prepared {
 
     /// A socket of the step's own that leads to an agent.
     fn agent(&mut self, running: &Running<'_>, (agent, owner): (&Path, Owner)) -> Result<PathBuf> {
-        let (listener, path) = self.memory(running)?.listen((owner.uid, owner.gid), owner.mode)?;
+        let outside = self.users.outside((owner.uid, owner.gid))?;
+        let (listener, path) = self.memory(running)?.listen(outside, owner.mode)?;
         self.agents.push(AgentProxy::start(listener, agent)?);
         Ok(path)
     }
@@ -280,17 +286,18 @@ impl Prepared {
         let Some(above) = above else {
             return self.points.as_mut().map_or(Ok(()), |points| points.make(target, shape));
         };
-        let StepSource::Path(root) = &above.source else { return Ok(()) };
+        let (root, users) = match &above.source {
+            StepSource::Path(root) => (root, self.users.clone()),
+            // As it is on the disk.
+            StepSource::Own(root) => (root, Users::default()),
+            StepSource::Tmpfs(_) => return Ok(()),
+        };
         let Ok(inside) = path.strip_prefix(&above.target) else { return Ok(()) };
         if inside.as_os_str().is_empty() || !root.is_dir() {
             return Ok(());
         }
         let fd = openat2::open_root(root).map_err(BuildError::io("open", root))?;
-        let made = match shape {
-            Shape::Folder => openat2::create_folders(&fd, inside, Mode::from_raw_mode(0o755)),
-            Shape::File => openat2::create_file(&fd, inside),
-        };
-        made.map(drop).map_err(BuildError::io("make the mount point", path))
+        users.make(|| shape.make(&fd, inside)).map_err(BuildError::io("make the mount point", path))
     }
 
     fn cache_of(&self, running: &Running<'_>, wish: &CacheWish) -> Result<PathBuf> {
@@ -310,7 +317,7 @@ impl Prepared {
             .map_err(BuildError::io("change", &path))?;
         self.mounts.push(StepMount {
             target: "/dev/pipes".to_owned(),
-            source: StepSource::Path(folder),
+            source: StepSource::Own(folder),
             is_read_only: true,
         });
         Ok(())

@@ -24,6 +24,7 @@ use barge_shim_api::{
     AttachStreams, CgroupConfig, Create, Descriptor, EXIT_FILE, Event, ExitRecord, InitProcess,
     LogConfig, Request, SignalTarget, StdinMode, StdioConfig,
 };
+use barge_sys::user_namespace;
 use barge_types::ContainerId;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -36,6 +37,7 @@ use self::sweep::StepRecord;
 use crate::containers::{Containers, FileTexts, Handed, Link};
 use crate::disk;
 use crate::error::{EngineError, Result};
+use crate::remap::Remap;
 use crate::rollback::Rollback;
 use crate::shims::{self, Connection, ShimEvent};
 
@@ -64,6 +66,8 @@ struct Going<'a> {
     devices: Devices<'a>,
     folder: PathBuf,
     cgroup: String,
+    /// How its ids are mapped.
+    remap: Option<&'a Remap>,
 }
 
 /// Who hears a step's output and may end it.
@@ -113,9 +117,10 @@ impl StepRunner {
         let cgroup = plan.cgroup(&self.containers.defaults);
         let devices = Devices::find(&self.containers.cdi, step)?;
         let points = devices.mount_points()?;
-        let going = Going { id: &id, step, plan: &plan, devices, folder, cgroup };
+        let remap = self.containers.remap_of(&plan.record.host_config);
+        let going = Going { id: &id, step, plan: &plan, devices, folder, cgroup, remap };
         // Dropped last: mount points go after what was mounted on them.
-        let _stubs = Stubs::make(&step.rootfs, &points)?;
+        let _stubs = stubs(&step.rootfs, &points, remap)?;
         // Undone at the end whether it went well or not.
         let mut undo = Rollback::default();
         self.make_folder(&going.folder, &mut undo)?;
@@ -165,9 +170,13 @@ impl StepRunner {
         let endpoint = self.endpoint(going, undo)?;
         FileTexts::new(record, settings, (endpoint.as_ref(), &self.containers.defaults))?
             .write(&going.folder)?;
+        give_files(going)?;
         let mut handed = Handed::default();
         let mut link = None;
-        if going.step.network != StepNetwork::Host {
+        if going.remap.is_some() {
+            // It has to belong to the step's users, who do not exist yet.
+            link = endpoint.map(|endpoint| Link::Inside(endpoint, going.id.clone()));
+        } else if going.step.network != StepNetwork::Host {
             let sandbox = self.containers.network.sandbox(endpoint.as_ref())?;
             handed.copy(Descriptor::NetworkNamespace, sandbox.netns())?;
             link = endpoint.map(|endpoint| Link::Ahead(endpoint, sandbox));
@@ -177,7 +186,7 @@ impl StepRunner {
             UnixStream::pair().map_err(EngineError::io("make", "a socket pair"))?;
         let streams = AttachStreams { stdin: false, stdout: true, stderr: true };
         handed.add(Descriptor::Stream(streams), theirs.into());
-        let place = Place { files: &going.folder, cgroup: &going.cgroup };
+        let place = Place { files: &going.folder, cgroup: &going.cgroup, remap: going.remap };
         let mut spec = going.plan.spec(going.step, place)?;
         going.devices.add(&mut spec)?;
         let create = Create {
@@ -205,15 +214,26 @@ impl StepRunner {
 
     /// A place in the default bridge, for a step that has a network at all.
     fn endpoint(&self, going: &Going<'_>, undo: &mut Rollback) -> Result<Option<Endpoint>> {
-        if going.step.network != StepNetwork::Default {
-            return Ok(None);
-        }
-        let mode = barge_network::NetworkMode::Named("bridge".to_owned());
-        let options = EndpointOptions::new(going.id.clone(), going.id.as_str());
-        let endpoint = match self.containers.network.allocate(&mode, options) {
-            // As dockerd: most steps need none.
-            Err(NetworkError::BridgeDisabled) => return Ok(None),
-            allocated => allocated?,
+        let allocate = |network: &str| {
+            let mode = barge_network::NetworkMode::Named(network.to_owned());
+            let mut options = EndpointOptions::new(going.id.clone(), going.id.as_str());
+            options.place = match going.remap {
+                Some(_) => barge_network::Place::Process,
+                None => barge_network::Place::Sandbox,
+            };
+            self.containers.network.allocate(&mode, options)
+        };
+        let is_mapped = going.remap.is_some();
+        let endpoint = match going.step.network {
+            StepNetwork::Default => match allocate("bridge") {
+                // As dockerd: most steps need none.
+                Err(NetworkError::BridgeDisabled) if is_mapped => allocate("none")?,
+                Err(NetworkError::BridgeDisabled) => return Ok(None),
+                allocated => allocated?,
+            },
+            // Nobody else switches loopback on in a namespace that the step brings along.
+            StepNetwork::None if is_mapped => allocate("none")?,
+            StepNetwork::None | StepNetwork::Host => return Ok(None),
         };
         let (network, id) = (Arc::clone(&self.containers.network), going.id.clone());
         undo.push(move || {
@@ -379,6 +399,24 @@ impl std::fmt::Display for NotStarted {
 }
 
 impl std::error::Error for NotStarted {}
+
+/// Makes mount points that belong to somebody in there.
+fn stubs(rootfs: &Path, points: &[(PathBuf, bool)], remap: Option<&Remap>) -> Result<Stubs> {
+    let Some(remap) = remap else { return Stubs::make(rootfs, points) };
+    user_namespace::as_owner(remap.root(), || Stubs::make(rootfs, points))
+        .map_err(EngineError::io("act for the root of a build step in", rootfs))?
+}
+
+/// Gives the files of `/etc` to the step's root.
+fn give_files(going: &Going<'_>) -> Result<()> {
+    let Some((uid, gid)) = going.remap.map(Remap::root) else { return Ok(()) };
+    for name in FileTexts::NAMES {
+        let path = going.folder.join(name);
+        std::os::unix::fs::chown(&path, Some(uid), Some(gid))
+            .map_err(EngineError::io("change the owner of", &path))?;
+    }
+    Ok(())
+}
 
 fn finished(code: i32, cancel: &Cancel) -> Result<i32> {
     if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(code) }

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use barge_api_types::{ContainerConfig, HostConfig, Resources, StrSlice, Ulimit};
 use barge_builder::request::Limits;
-use barge_builder::runner::{RunStep, StepMount, StepNetwork, StepSecurity, StepSource};
+use barge_builder::runner::{RunStep, StepMount, StepNetwork, StepSecurity, StepSource, StepUsers};
 use barge_oci::runtime::Spec;
 use barge_types::{ContainerId, Digest, ImageId};
 
 use crate::containers::{
-    Access, ContainerDefaults, ContainerRecord, Host, Joins, MountRecord, MountSource, Recursion,
-    Settings, Start, build_spec,
+    Access, ContainerDefaults, ContainerRecord, CopyUp, Host, Joins, MountRecord, MountSource,
+    Origin, Recursion, Settings, Start, build_spec,
 };
 use crate::error::{EngineError, Result};
+use crate::remap::Remap;
 
 /// Where programs are looked for when nobody says, as in a container.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -32,6 +33,8 @@ pub(super) struct Place<'a> {
     /// The folder that has `hosts`, `hostname` and `resolv.conf`.
     pub(super) files: &'a Path,
     pub(super) cgroup: &'a str,
+    /// How its ids are mapped.
+    pub(super) remap: Option<&'a Remap>,
 }
 
 impl Plan {
@@ -91,10 +94,18 @@ impl Plan {
             shm: None,
             joins: Joins::default(),
             groups: Vec::new(),
-            remap: None,
-            own_volumes: Vec::new(),
+            remap: place.remap,
+            own_volumes: own_folders(step),
             cgroup: place.cgroup.to_owned(),
         })?;
+        // Given to its root instead: not every kernel shows other owners of files in memory (tmpfs, Linux 6.3).
+        let of_etc = |mount: &&mut barge_oci::runtime::Mount| {
+            mount.source.as_ref().is_some_and(|source| Path::new(source).starts_with(place.files))
+        };
+        for mount in spec.mounts.iter_mut().filter(of_etc) {
+            mount.uid_mappings.clear();
+            mount.gid_mappings.clear();
+        }
         if let Some(process) = &mut spec.process {
             process.env = environment(&step.env);
         }
@@ -121,6 +132,10 @@ fn host_config(step: &RunStep, defaults: &ContainerDefaults) -> Result<HostConfi
         network_mode: network.to_owned(),
         extra_hosts: step.extra_hosts.clone(),
         privileged: step.security == StepSecurity::Insecure,
+        userns_mode: match step.users {
+            StepUsers::Hosts => "host".to_owned(),
+            StepUsers::Mapped => String::new(),
+        },
         security_opt: limits.security_options.clone(),
         shm_size: match limits.shm_size {
             0 => defaults.shm_size,
@@ -172,6 +187,12 @@ fn mount(mount: &StepMount) -> (MountRecord, PathBuf) {
             MountSource::Bind { path: path.clone(), recursion: Recursion::Recursive },
             path.clone(),
         ),
+        // In the words of a container: a volume, whose files show the owners that its processes know.
+        StepSource::Own(path) => {
+            let (name, subpath) = (path.display().to_string(), String::new());
+            let (copy, origin) = (CopyUp::NoCopy, Origin::Named);
+            (MountSource::Volume { name, subpath, copy, origin }, path.clone())
+        }
         StepSource::Tmpfs(options) => {
             // Programs that a build makes in a temporary folder are run there.
             let own = options.iter().map(|(key, value)| match value.as_str() {
@@ -191,6 +212,15 @@ fn mount(mount: &StepMount) -> (MountRecord, PathBuf) {
         propagation: String::new(),
     };
     (record, path)
+}
+
+/// What is mounted of the builder's own, by the names of [`mount`].
+fn own_folders(step: &RunStep) -> Vec<String> {
+    let own = step.mounts.iter().filter_map(|mount| match &mount.source {
+        StepSource::Own(path) => Some(path.display().to_string()),
+        StepSource::Path(_) | StepSource::Tmpfs(_) => None,
+    });
+    own.collect()
 }
 
 fn signed(value: u64) -> i64 {
@@ -213,7 +243,7 @@ mod tests {
     }
 
     fn spec(step: &RunStep) -> Spec {
-        let place = Place { files: Path::new("/files"), cgroup: "barge/x" };
+        let place = Place { files: Path::new("/files"), cgroup: "barge/x", remap: None };
         plan(step).unwrap().spec(step, place).unwrap()
     }
 
