@@ -119,6 +119,26 @@ fn parameters_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_filter_that_cannot_be_read_is_no_missing_filter() {
+    let host = HOST.host();
+    let api = host.api();
+    let name = host.unique("kept");
+    let kept = json!({"Image": "busybox", "Cmd": ["true"]});
+    api.post(&format!("/containers/create?name={name}"), kept).is(201);
+    for (escape, said) in [("%zz", "%zz"), ("%", "%"), ("%7B%2", "%2")] {
+        let answer = api.post(&format!("/containers/prune?filters={escape}"), Value::Null);
+        assert_eq!(answer.error(400), format!("invalid URL escape \"{said}\""));
+    }
+    // {"label":["\xff"]}: what is no text is a label that nobody has.
+    let filter = "%7B%22label%22%3A%5B%22%ff%22%5D%7D";
+    api.post(&format!("/containers/prune?filters={filter}"), Value::Null).is(200);
+    assert_eq!(host.status(&name), "created");
+    let made = api.post("/containers/create?name=%ff%fe", json!({"Image": "busybox"})).error(400);
+    assert!(made.starts_with("Invalid container name (\u{fffd}\u{fffd})"), "{made}");
+    host.barge(&["rm", &name]).ok();
+}
+
+#[test]
 fn what_is_no_http_ends_the_connection() {
     let host = HOST.host();
     for bytes in [&b"nonsense\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n"]

@@ -50,7 +50,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let result = match ApiVersion::negotiate(version) {
             Ok(version) => {
                 tracing::debug!("Calling {line}");
-                handler(Call::new(self.state.clone(), name.to_owned(), version, request)).await
+                match Call::new(self.state.clone(), name.to_owned(), version, request) {
+                    Ok(call) => handler(call).await,
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(ApiError::invalid(error.to_string())),
         };

@@ -33,9 +33,9 @@ impl<S> Call<S> {
         name: String,
         version: ApiVersion,
         request: Request<RequestBody>,
-    ) -> Self {
-        let query = Query::parse(request.uri().query().unwrap_or_default());
-        Self { state, name, query, version, request }
+    ) -> Result<Self, ApiError> {
+        let query = Query::parse(request.uri().query().unwrap_or_default())?;
+        Ok(Self { state, name, query, version, request })
     }
 
     /// The headers.

@@ -11,13 +11,14 @@ use crate::status::ApiError;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Parses `a=1&b=x%20y`. A pair with a broken escape is dropped, as Go drops it.
-    pub(crate) fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
+    /// Parses `a=1&b=x%20y`. A broken escape is an error, as in Go's `ParseForm`: without its filter, a prune would take
+    /// what its client wanted to keep. Bytes that are no text are shown as such, which nothing is called.
+    pub(crate) fn parse(text: &str) -> Result<Self, ApiError> {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((unescape(key)?, unescape(value)?))
+            Ok((unescape(key)?, unescape(value)?))
         });
-        Self(pairs.collect())
+        pairs.collect::<Result<_, _>>().map(Self)
     }
 
     /// The first value of `key`, empty when there is none.
@@ -70,63 +71,85 @@ impl Query {
 }
 
 /// Undoes query escapes, `+` included.
-fn unescape(text: &str) -> Option<String> {
+fn unescape(text: &str) -> Result<String, ApiError> {
     let spaces =
         if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
-    percent_decode(&spaces)
+    let bytes = decode(&spaces)
+        .map_err(|escape| ApiError::invalid(format!("invalid URL escape \"{escape}\"")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Undoes `%41`; `None` for a broken escape or when the bytes are not UTF-8.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let mut bytes = text.bytes();
+    String::from_utf8(decode(text).ok()?).ok()
+}
+
+/// Undoes `%41`; an error is the escape that is none.
+fn decode(text: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let high = char::from(bytes.next()?).to_digit(16)?;
-            let low = char::from(bytes.next()?).to_digit(16)?;
-            out.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte != b'%' {
             out.push(byte);
+            rest = after;
+            continue;
         }
+        let digits = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        let digits = digits.filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let Some(value) = digits.and_then(|pair| u8::from_str_radix(pair, 16).ok()) else {
+            let shown = &rest[..rest.len().min(3)];
+            return Err(String::from_utf8_lossy(shown).into_owned());
+        };
+        out.push(value);
+        rest = &after[2..];
     }
-    String::from_utf8(out).ok()
+    Ok(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Query {
+        Query::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_broken_escape_is_an_error_that_shows_it() {
+        for (text, shown) in [("a=%zz", "%zz"), ("a=1&%", "%"), ("a=%4", "%4"), ("a=%ä", "%ä")] {
+            let error = Query::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), format!("invalid URL escape \"{shown}\""));
+        }
+    }
+
     #[test]
     fn values_are_unescaped() {
-        let query = Query::parse("a=x%20y+z&b&c=%C3%A4&names=1&names=2&bad=%zz");
+        let query = parse("a=x%20y+z&b&c=%C3%A4&names=1&names=2&bytes=%ff");
         assert_eq!(query.text("a"), "x y z");
         assert_eq!(query.get("b"), Some(""));
         assert_eq!(query.text("c"), "ä");
         assert_eq!(query.all("names"), ["1", "2"]);
-        assert_eq!(query.get("bad"), None);
+        assert_eq!(query.get("bytes"), Some("\u{fffd}"));
         assert_eq!(query.filled("b"), None);
     }
 
     #[test]
     fn truth_is_dockers() {
         for text in ["all=1", "all=true", "all=True", "all=yes", "all=x"] {
-            assert!(Query::parse(text).flag("all"), "{text}");
+            assert!(parse(text).flag("all"), "{text}");
         }
         for text in ["", "all", "all=0", "all=False", "all=no", "all=none", "all=%20"] {
-            assert!(!Query::parse(text).flag("all"), "{text}");
+            assert!(!parse(text).flag("all"), "{text}");
         }
-        assert!(Query::parse("").flag_or("stream", true));
-        assert!(!Query::parse("stream=0").flag_or("stream", true));
+        assert!(parse("").flag_or("stream", true));
+        assert!(!parse("stream=0").flag_or("stream", true));
     }
 
     #[test]
     fn numbers_are_checked() {
-        assert_eq!(Query::parse("t=-1").number::<i64>("t").unwrap(), Some(-1));
-        assert_eq!(Query::parse("").number::<i64>("t").unwrap(), None);
-        assert!(Query::parse("t=x").number::<i64>("t").is_err());
-        assert!(Query::parse("h=70000").number::<u16>("h").is_err());
+        assert_eq!(parse("t=-1").number::<i64>("t").unwrap(), Some(-1));
+        assert_eq!(parse("").number::<i64>("t").unwrap(), None);
+        assert!(parse("t=x").number::<i64>("t").is_err());
+        assert!(parse("h=70000").number::<u16>("h").is_err());
     }
 }

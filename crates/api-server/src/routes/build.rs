@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        query(&Query::parse(text)).unwrap_err().to_string()
+        query(&Query::parse(text).unwrap()).unwrap_err().to_string()
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
         let text = "t=a&t=b&buildargs=%7B%22A%22%3Anull%2C%22B%22%3A%221%22%7D&labels=null\
              &ulimits=%5B%7B%22Name%22%3A%22nofile%22%2C%22Hard%22%3A2%2C%22Soft%22%3A1%7D%5D\
              &extrahosts=a%3A1.2.3.4%2Cb%3A%3A%3A1&memory=7&cachefrom=%5B%22x%22%5D";
-        let parsed = query(&Query::parse(text)).unwrap();
+        let parsed = query(&Query::parse(text).unwrap()).unwrap();
         assert_eq!(parsed.tags, ["a", "b"]);
         assert_eq!(parsed.build_args["A"], None);
         assert_eq!(parsed.build_args["B"].as_deref(), Some("1"));
