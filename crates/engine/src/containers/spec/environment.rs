@@ -1,5 +1,7 @@
 //! A process's environment: defaults, then the image's, then the user's.
 
+use std::collections::HashMap;
+
 /// Where programs are looked for when nobody says.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -11,21 +13,32 @@ pub(crate) fn build(config: &[String], hostname: &str, has_terminal: bool) -> Ve
     merge(defaults, config)
 }
 
-/// Puts variables over others: one of the same name takes its place, a name without `=` removes it.
-pub(crate) fn merge(mut base: Vec<String>, over: &[String]) -> Vec<String> {
+/// Puts variables over others: one of the same name takes its place, a name without `=` removes it. Images and
+/// files of variables bring thousands, so places are looked up, not searched for.
+pub(crate) fn merge(base: Vec<String>, over: &[String]) -> Vec<String> {
     let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut slots: Vec<Option<String>> = Vec::with_capacity(base.len() + over.len());
+    let mut places = HashMap::with_capacity(base.len() + over.len());
+    for variable in base {
+        // The first of a name is the one that gives way.
+        places.entry(name(&variable)).or_insert(slots.len());
+        slots.push(Some(variable));
+    }
     for variable in over {
-        let at = base.iter().position(|other| name(other) == name(variable));
-        match (at, variable.contains('=')) {
-            (Some(at), true) => variable.clone_into(&mut base[at]),
+        match (places.get(&name(variable)).copied(), variable.contains('=')) {
+            (Some(at), true) => slots[at] = Some(variable.clone()),
             (Some(at), false) => {
-                base.remove(at);
+                slots[at] = None;
+                places.remove(&name(variable));
             }
-            (None, true) => base.push(variable.clone()),
+            (None, true) => {
+                places.insert(name(variable), slots.len());
+                slots.push(Some(variable.clone()));
+            }
             (None, false) => {}
         }
     }
-    base
+    slots.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -40,6 +53,12 @@ mod tests {
     fn later_variables_win_and_a_bare_name_removes() {
         let merged = merge(owned(&["A=1", "B=2"]), &owned(&["B=3", "C=4", "A"]));
         assert_eq!(merged, ["B=3", "C=4"]);
+    }
+
+    #[test]
+    fn what_was_removed_comes_back_at_the_end() {
+        let merged = merge(owned(&["A=1", "B=2"]), &owned(&["A", "A=3", "A=4"]));
+        assert_eq!(merged, ["B=2", "A=4"]);
     }
 
     #[test]
