@@ -197,3 +197,60 @@ fn a_start_that_fails_leaves_a_created_container_that_says_why() {
     assert!(state["Error"].as_str().unwrap().contains("no-such-program"), "{state}");
     host.api().delete(&format!("/containers/{name}")).is(204);
 }
+
+#[test]
+fn networks_that_are_not_the_containers_are_refused_and_not_forgotten() {
+    let host = HOST.host();
+    let api = host.api();
+    let create = |mode: &str, endpoints: Value| {
+        let body = json!({"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": mode},
+                          "NetworkingConfig": {"EndpointsConfig": endpoints}});
+        api.post("/containers/create", body)
+    };
+    for mode in ["", "default", "bridge", "none", "host"] {
+        let said = create(mode, json!({"other": {}})).error(400);
+        assert_eq!(said, "network other not found", "{mode}");
+    }
+    assert_eq!(
+        create("bridge", json!({"bridge": {}, "no": {}})).error(400),
+        "network no not found"
+    );
+    for (mode, network) in
+        [("", "bridge"), ("default", "default"), ("default", "bridge"), ("none", "none")]
+    {
+        let made = create(mode, json!({network: {}})).is(201).json();
+        api.delete(&format!("/containers/{}", made["Id"].as_str().unwrap())).is(204);
+    }
+}
+
+#[test]
+fn a_container_whose_network_is_disabled_has_none() {
+    let host = HOST.host();
+    let name = host.unique("apart");
+    let body =
+        json!({"Image": "busybox", "Cmd": ["ls", "/sys/class/net"], "NetworkDisabled": true});
+    host.api().post(&format!("/containers/create?name={name}"), body).is(201);
+    assert_eq!(host.barge(&["start", "-a", &name]).text(), "lo");
+    assert_eq!(host.inspect(&name)["HostConfig"]["NetworkMode"], "none");
+    host.barge(&["rm", &name]).ok();
+}
+
+#[test]
+fn thousands_of_variables_are_there() {
+    let host = HOST.host();
+    let name = host.unique("variables");
+    let variables = |prefix: &str| {
+        let names = (0..20_000).map(|number| format!("{prefix}{number}=x"));
+        names.collect::<Vec<String>>()
+    };
+    let body = json!({"Image": "busybox", "Cmd": ["sleep", "1000"], "Env": variables("OWN")});
+    host.api().post(&format!("/containers/create?name={name}"), body).is(201);
+    host.api().post(&format!("/containers/{name}/start"), Value::Null).is(204);
+    let count = json!({"Cmd": ["sh", "-c", "env | grep -c =x"], "Env": variables("MORE"),
+                       "AttachStdout": true});
+    let exec = host.api().post(&format!("/containers/{name}/exec"), count).is(201).json();
+    let path = format!("/exec/{}/start", exec["Id"].as_str().unwrap());
+    let (_, output) = host.api().hijack(&path, &json!({})).frame();
+    assert_eq!(String::from_utf8_lossy(&output).trim(), "40000");
+    host.barge(&["rm", "-f", &name]).ok();
+}

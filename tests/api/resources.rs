@@ -163,6 +163,19 @@ fn what_cannot_be_is_refused_in_dockers_words() {
                     "BindOptions": {"Propagation": "sideways"}}]}),
             "invalid mount config for type \"bind\": invalid propagation mode: sideways",
         ),
+        (
+            json!({"Mounts": [{"Type": "volume", "Target": "/x", "BindOptions": {}}]}),
+            "invalid mount config for type \"volume\": field BindOptions must not be specified",
+        ),
+        (
+            json!({"Mounts": [{"Type": "bind", "Source": "/", "Target": "/x",
+                    "TmpfsOptions": {"SizeBytes": 1 << 20}}]}),
+            "invalid mount config for type \"bind\": field TmpfsOptions must not be specified",
+        ),
+        (
+            json!({"BlkioDeviceReadBps": [{"Path": "/no/disk", "Rate": 1 << 20}]}),
+            "cannot look at the device \"/no/disk\": No such file or directory",
+        ),
     ] {
         let said = host.api().post("/containers/create", body(&host_config)).error(400);
         assert!(said.starts_with(text), "{host_config}: {said}");

@@ -8,12 +8,13 @@ use barge_testkit::{Client, SharedHost, Sharing};
 static HOST: Sharing = Sharing::new();
 
 /// Flags, a script in the container, what it prints.
-const INSIDE: [(&[&str], &str, &str); 43] = [
+const INSIDE: [(&[&str], &str, &str); 44] = [
     (&[], "echo $PATH; pwd; id -u; hostname | wc -c", "/usr/local/bin:/bin\n/\n0\n13"),
     (&["-e", "A=1", "-e", "B=two words"], "echo $A,$B", "1,two words"),
     (&["-e", "EMPTY="], "echo ${EMPTY-unset}.", "."),
     (&[], "tr -s ' ' < /proc/self/status | grep Groups: | tr -d ' '", "Groups:\t0"),
     (&["-w", "/some/new/folder"], "pwd", "/some/new/folder"),
+    (&["-w", "/../some/./other/../folder"], "pwd", "/some/folder"),
     (&["-u", "worker"], "id -u; id -g; echo $HOME", "1000\n1000\n/home/worker"),
     (&["-u", "worker"], "id -G", "1000 50"),
     (&["-u", "1234:4321"], "id -u; id -g; echo $HOME", "1234\n4321\n/"),

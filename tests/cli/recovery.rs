@@ -197,3 +197,27 @@ fn an_exit_that_no_record_tells_of_is_read_from_the_shims() {
     let shown = host.inspect("quick")["State"].clone();
     assert_eq!((&shown["Status"], &shown["ExitCode"]), (&"exited".into(), &137.into()), "{shown}");
 }
+
+#[test]
+fn a_device_that_went_away_keeps_no_container_from_being_known() {
+    let mut host = own_host();
+    let device = host.scratch().join("disk");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &device,
+        rustix::fs::FileType::BlockDevice,
+        rustix::fs::Mode::RUSR,
+        rustix::fs::makedev(7, 0),
+    )
+    .unwrap();
+    let path = device.to_str().unwrap();
+    let limits = serde_json::json!({"BlkioDeviceReadBps": [{"Path": path, "Rate": 1 << 20}]});
+    let body = serde_json::json!({"Image": "busybox", "Cmd": ["true"], "HostConfig": limits});
+    host.api().post("/containers/create?name=limited", body).is(201);
+    fs::remove_file(&device).unwrap();
+    host.restart();
+    assert_eq!(host.status("limited"), "created");
+    host.barge(&["update", "--restart", "on-failure", "limited"]).ok();
+    host.barge(&["start", "limited"]).fails_saying(1, path);
+    host.barge(&["rm", "limited"]).ok();
+}

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use barge_api_types::{
     ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig, LogConfig,
+    NetworkingConfig,
 };
 use barge_image::{Held, Image};
 use barge_storage::{LayerId, ReadWriteOptions, create_container_layers};
@@ -78,13 +79,21 @@ impl Containers {
         if command(&config).0.is_empty() {
             return Err(invalid("no command specified"));
         }
+        if config.network_disabled {
+            // What an older API calls it.
+            "none".clone_into(&mut host_config.network_mode);
+        }
         self.add_defaults(&mut host_config);
         let warnings = discard_unsupported(&mut host_config, &self.machine);
         let mut settings = Settings::parse_request(&config, &host_config, &self.machine)?;
         barge_logdriver::validate(&host_config.log_config.kind, &host_config.log_config.config)?;
         self.check_users(&host_config, &settings)?;
+        check_endpoints(&networking_config, (&settings.network, &host_config.network_mode))?;
         self.find_partners(&mut settings, &mut host_config)?;
         self.runtimes.find(&host_config.runtime)?;
+        if !config.working_dir.is_empty() {
+            config.working_dir = barge_types::path::clean(&config.working_dir);
+        }
         cdi::check(&host_config.resources.device_requests)?;
         let size = ReadWriteOptions::parse(&host_config.storage_opt)?;
         let wanted = parse_mounts(&config, &host_config)?;
@@ -284,6 +293,15 @@ impl Containers {
         Err(EngineError::Conflict(
             "no free name was found for the container: give it one with --name".to_owned(),
         ))
+    }
+}
+
+/// A container is in the network of its mode alone: to be in others too has to be an error, not forgotten.
+fn check_endpoints(asked: &NetworkingConfig, (mode, text): (&NetworkMode, &str)) -> Result<()> {
+    let own = [mode.network_name().unwrap_or(text), "default", text];
+    match asked.endpoints_config.keys().find(|name| !own.contains(&name.as_str())) {
+        Some(name) => Err(invalid(format!("network {name} not found"))),
+        None => Ok(()),
     }
 }
 

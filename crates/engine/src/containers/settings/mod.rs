@@ -24,7 +24,7 @@ pub(crate) use modes::{CgroupMode, IpcMode, NetworkMode, PidMode, UtsMode};
 pub(crate) use mounts::{WantedMount, clean, destination_of, parse_mounts};
 #[cfg(test)]
 use resources::device_rule;
-pub(crate) use resources::to_limits;
+pub(crate) use resources::{block_io, to_limits};
 pub(crate) use security::{NewPrivileges, SeccompChoice, Security, SystemPaths, all_capabilities};
 
 use super::health::HealthCheck;
@@ -43,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) uts: UtsMode,
     pub(crate) cgroup: CgroupMode,
     pub(crate) ports: Vec<PortRequest>,
+    /// Without those of block devices, which are looked at when a container starts.
     pub(crate) resources: LinuxResources,
     pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) security: Security,
@@ -66,7 +67,8 @@ impl Settings {
     ) -> Result<Self> {
         modes::check_network(&NetworkMode::parse(&host.network_mode)?, config, host)?;
         modes::check_hostname(&host.uts_mode, config)?;
-        refuse_unsupported(config, host)?;
+        refuse_unsupported(host)?;
+        block_io(&host.resources)?;
         Self::parse(config, host, machine)
     }
 
@@ -171,11 +173,10 @@ fn check_paths(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
 }
 
 /// What a request may ask for that barge does not have. The texts name the option as people type it.
-fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
+fn refuse_unsupported(host: &HostConfig) -> Result<()> {
     let asked = [
         (!host.links.is_empty(), "--link"),
         (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
-        (config.network_disabled, "NetworkDisabled"),
         (!host.cgroup.is_empty(), "Cgroup"),
         (host.resources.cpu_count != 0, "--cpu-count"),
     ];

@@ -175,12 +175,24 @@ fn apply_mode(mount: &mut WantedMount, mode: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// What can be mounted, each with options of its own.
+const KINDS: [&str; 3] = ["bind", "volume", "tmpfs"];
+
 /// The long form of `--mount`.
 fn from_mount(mount: &Mount) -> Result<WantedMount> {
     let kind = mount.kind.as_str();
     let wrong = |what: &str| invalid(format!("invalid mount config for type \"{kind}\": {what}"));
     if mount.target.is_empty() {
         return Err(wrong("field Target must not be empty"));
+    }
+    for (is_there, owner, field) in [
+        (mount.bind_options.is_some(), "bind", "BindOptions"),
+        (mount.volume_options.is_some(), "volume", "VolumeOptions"),
+        (mount.tmpfs_options.is_some(), "tmpfs", "TmpfsOptions"),
+    ] {
+        if is_there && kind != owner && KINDS.contains(&kind) {
+            return Err(wrong(&format!("field {field} must not be specified")));
+        }
     }
     let mut wanted = match kind {
         "bind" => plain(clean(&mount.target)?, bind_source(mount, &wrong)?),

@@ -30,23 +30,16 @@ pub(crate) fn parse(resources: &Resources, host: &Host) -> Result<LinuxResources
     {
         return Err(invalid(format!("invalid cgroup parent: {:?}", resources.cgroup_parent)));
     }
-    Ok(to_limits(resources)?.with_devices(device_rules(resources)?))
+    Ok(LinuxResources { devices: device_rules(resources)?, ..without_devices(resources) })
 }
 
-/// Adds device rules to limits.
-trait WithDevices {
-    fn with_devices(self, devices: Vec<LinuxDeviceCgroup>) -> Self;
-}
-
-impl WithDevices for LinuxResources {
-    fn with_devices(mut self, devices: Vec<LinuxDeviceCgroup>) -> Self {
-        self.devices = devices;
-        self
-    }
-}
-
-/// What is not zero, as limits; also what `update` sends to a running container.
+/// What is not zero, as limits that a running container gets at once.
 pub(crate) fn to_limits(resources: &Resources) -> Result<LinuxResources> {
+    Ok(LinuxResources { block_io: block_io(resources)?, ..without_devices(resources) })
+}
+
+/// All limits that need no look at the host's devices: these come and go, and change their numbers.
+fn without_devices(resources: &Resources) -> LinuxResources {
     let memory = LinuxMemory {
         limit: nonzero(resources.memory),
         reservation: nonzero(resources.memory_reservation),
@@ -73,16 +66,15 @@ pub(crate) fn to_limits(resources: &Resources) -> Result<LinuxResources> {
         realtime_runtime: nonzero(resources.cpu_realtime_runtime),
         ..LinuxCpu::default()
     };
-    Ok(LinuxResources {
+    LinuxResources {
         memory: some(memory),
         cpu: some(cpu),
         pids: resources
             .pids_limit
             .filter(|limit| *limit != 0)
             .map(|limit| LinuxPids { limit: limit.max(-1) }),
-        block_io: some(block_io(resources)?),
         ..LinuxResources::default()
-    })
+    }
 }
 
 /// The whole section is left out when it says nothing.
@@ -220,7 +212,8 @@ fn check_list(list: &str) -> Option<Option<u32>> {
     Some(Some(highest))
 }
 
-fn block_io(resources: &Resources) -> Result<LinuxBlockIo> {
+/// Limits of block devices, by the numbers that these have now.
+pub(crate) fn block_io(resources: &Resources) -> Result<Option<LinuxBlockIo>> {
     let devices = |list: &[ThrottleDevice]| list.iter().map(throttle).collect::<Result<Vec<_>>>();
     let weights = resources.blkio_weight_device.iter().map(|device| {
         let (major, minor) = device_numbers(&device.path)?;
@@ -231,7 +224,7 @@ fn block_io(resources: &Resources) -> Result<LinuxBlockIo> {
             leaf_weight: None,
         })
     });
-    Ok(LinuxBlockIo {
+    Ok(some(LinuxBlockIo {
         weight: (resources.blkio_weight != 0).then_some(resources.blkio_weight),
         weight_device: weights.collect::<Result<_>>()?,
         throttle_read_bps_device: devices(&resources.blkio_device_read_bps)?,
@@ -239,7 +232,7 @@ fn block_io(resources: &Resources) -> Result<LinuxBlockIo> {
         throttle_read_iops_device: devices(&resources.blkio_device_read_iops)?,
         throttle_write_iops_device: devices(&resources.blkio_device_write_iops)?,
         ..LinuxBlockIo::default()
-    })
+    }))
 }
 
 fn throttle(device: &ThrottleDevice) -> Result<LinuxThrottleDevice> {
@@ -250,7 +243,7 @@ fn throttle(device: &ThrottleDevice) -> Result<LinuxThrottleDevice> {
 fn device_numbers(path: &str) -> Result<(i64, i64)> {
     use std::os::unix::fs::MetadataExt as _;
     let found = std::fs::metadata(path)
-        .map_err(crate::error::EngineError::io("look at the device", path))?;
+        .map_err(|error| invalid(format!("cannot look at the device \"{path}\": {error}")))?;
     let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
     Ok((i64::from(major), i64::from(minor)))
 }

@@ -19,7 +19,9 @@ pub(crate) use other::{check_user, complete as complete_for_other, number_user};
 pub(crate) use process::exec as exec_process;
 
 use super::record::{ContainerRecord, MountRecord};
-use super::settings::{CgroupMode, IpcMode, NetworkMode, PidMode, Settings, SystemPaths, UtsMode};
+use super::settings::{
+    CgroupMode, IpcMode, NetworkMode, PidMode, Settings, SystemPaths, UtsMode, block_io,
+};
 use crate::error::Result;
 use crate::remap::Remap;
 
@@ -86,7 +88,8 @@ pub(crate) fn build(start: &Start<'_>) -> Result<Spec> {
     let settings = start.settings;
     let (nodes, rules) = devices::build(record, settings)?;
     let (masked_paths, readonly_paths) = paths(record, settings);
-    let resources = LinuxResources { devices: rules, ..settings.resources.clone() };
+    let block_io = block_io(&start.record.host_config.resources)?;
+    let resources = LinuxResources { devices: rules, block_io, ..settings.resources.clone() };
     let process = process::first(record, settings, &start.groups);
     let (uid_mappings, gid_mappings) = start.remap.map(Remap::mappings).unwrap_or_default();
     let is_own_uts = settings.uts == UtsMode::Private;

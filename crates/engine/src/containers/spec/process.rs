@@ -17,11 +17,7 @@ pub(super) fn first(record: &ContainerRecord, settings: &Settings, groups: &[u32
         user: user(&config.user, groups),
         args: std::iter::once(path).chain(arguments).collect(),
         env: environment::build(&config.env, &config.hostname, config.tty),
-        cwd: if config.working_dir.is_empty() {
-            "/".to_owned()
-        } else {
-            config.working_dir.clone()
-        },
+        cwd: barge_types::path::clean(&config.working_dir),
         oom_score_adj: i32::try_from(score).ok().filter(|score| *score != 0),
         ..rights(settings)
     }
