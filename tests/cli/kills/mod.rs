@@ -9,6 +9,7 @@ use serde_json::Value;
 mod clients;
 mod daemon;
 mod shim;
+mod volumes;
 
 /// Says what it hears and ends when it is asked to.
 const SCRIPT: &str = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";

@@ -22,7 +22,7 @@ use super::settings::{
     parse_mounts,
 };
 use super::state::State;
-use super::{Containers, command, spec, to_the_end};
+use super::{Containers, command, spec, to_the_end, unrecorded};
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
 use crate::{blocking, cdi, names, time};
@@ -105,6 +105,7 @@ impl Containers {
         };
         add_hostname(&mut config, &settings, &id, self)?;
         let mut undo = Rollback::default();
+        self.make_folder(&id, &mut undo)?;
         self.make_layers((&id, &size), &image, &mut undo)?;
         fault::point("create: layers made");
         let mounts = self.make_volumes(&id, &host_config, wanted, &mut undo)?;
@@ -142,22 +143,16 @@ impl Containers {
         &self,
         (record, asked): (ContainerRecord, &ContainerCreateRequest),
         settings: Settings,
-        mut undo: Rollback,
+        undo: Rollback,
     ) -> Result<Arc<Container>> {
         let folders = self.folders(&record.id)?;
         let folder = folders.data.clone();
-        std::fs::create_dir(&folder).map_err(EngineError::io("create", &folder))?;
-        let leftover = folder.clone();
-        undo.push(move || {
-            // What cannot be removed is swept at the next start.
-            std::fs::remove_dir_all(leftover).ok();
-        });
         let state = StateRecord::new(State::Created(None), 0, StoppedBy::Itself);
-        fault::point("create: folder made");
         ContainerRecord::save_request(&folder, asked)?;
         fault::point("create: request kept");
         record.save(&folder)?;
         fault::point("create: recorded");
+        unrecorded::forget(&folder);
         let container = Arc::new(Container::new(record, settings, state, folders));
         self.registry.insert(Arc::clone(&container));
         undo.commit();
@@ -256,6 +251,18 @@ impl Containers {
         if let IpcMode::Container(name) = &mut settings.ipc {
             identify(name, &mut host.ipc_mode)?;
         }
+        Ok(())
+    }
+
+    /// Without a record in it there is no container.
+    fn make_folder(&self, id: &ContainerId, undo: &mut Rollback) -> Result<()> {
+        let folder = self.folder.join(id.as_str());
+        std::fs::create_dir(&folder).map_err(EngineError::io("create", &folder))?;
+        undo.push(move || {
+            // What cannot be removed is swept at the next start.
+            std::fs::remove_dir_all(folder).ok();
+        });
+        fault::point("create: folder made");
         Ok(())
     }
 

@@ -11,12 +11,12 @@ use barge_storage::LayerId;
 use barge_sys::fault;
 use barge_types::{Port, Signal};
 
-use super::Containers;
 use super::container::Container;
 use super::record::{ContainerRecord, MountRecord, MountSource};
 use super::settings::{
     NetworkMode, Settings, UtsMode, WantedMount, clean, destination_of, invalid, parse_mounts,
 };
+use super::{Containers, unrecorded};
 use crate::blocking;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
@@ -269,6 +269,7 @@ impl Containers {
             fault::point("edit: mounts made");
             record.save(&container.folder)?;
             fault::point("edit: recorded");
+            unrecorded::forget(&container.folder);
             undo.commit();
             container.replace(record, settings);
             this.let_go(&before, &container.record());

@@ -43,6 +43,7 @@ mod stop;
 mod summary;
 mod top;
 mod unfinished;
+mod unrecorded;
 mod update;
 mod usage;
 mod volumes;

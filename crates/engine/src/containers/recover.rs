@@ -56,6 +56,7 @@ impl Containers {
         for folder in [&self.folder, &self.run_folder, &self.shim_folder] {
             fs::create_dir_all(folder).map_err(EngineError::io("create", folder))?;
         }
+        let mut half_made = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(EngineError::io("read", &self.folder))? {
             let entry = entry.map_err(EngineError::io("read", &self.folder))?;
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -70,7 +71,7 @@ impl Containers {
             match self.load_one(&path) {
                 Ok(Some(container)) => self.registry.insert(Arc::new(container)),
                 // Killed before the record was written: the container never was.
-                Ok(None) => remove_leftover(&path),
+                Ok(None) => half_made.push(path),
                 Err(error) => {
                     tracing::error!(folder = %path.display(), error = error.message(), "cannot load a container: it is left alone");
                     self.keep_volumes(&path, &id);
@@ -80,6 +81,14 @@ impl Containers {
         self.sweep_run_folders()?;
         for container in self.registry.all() {
             self.keep_volumes_of(&container.id, &container.record().mounts);
+        }
+        // Now it is known which volumes somebody has.
+        for container in self.registry.all() {
+            self.sweep_unrecorded(&container.folder, Some(&container.record()));
+        }
+        for folder in half_made {
+            self.sweep_unrecorded(&folder, None);
+            remove_leftover(&folder);
         }
         Ok(())
     }

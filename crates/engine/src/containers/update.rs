@@ -14,7 +14,7 @@ use super::record::ContainerRecord;
 use super::settings::{self, Settings, discard_limits, invalid};
 use super::unfinished::Unfinished;
 use super::{Containers, to_the_end};
-use super::{edit, edited};
+use super::{edit, edited, unrecorded};
 use crate::blocking;
 use crate::error::{EngineError, Result};
 use crate::rollback::Rollback;
@@ -137,6 +137,7 @@ impl Containers {
             fault::point("update: about to be recorded");
             record.save(&container.folder)?;
             fault::point("update: recorded");
+            unrecorded::forget(&container.folder);
             undo.commit();
             container.replace(record, settings);
             this.let_go(&before, &container.record());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use barge_api_types::HostConfig;
 use barge_storage::{LayerId, MountOptions};
-use barge_sys::openat2;
+use barge_sys::{fault, openat2};
 use barge_types::ContainerId;
 use barge_volume::{CreateOptions, VolumeName};
 use rustix::fs::OFlags;
@@ -80,9 +80,10 @@ impl Containers {
     pub(super) fn make_wanted(
         &self,
         id: &ContainerId,
-        wanted: Vec<WantedMount>,
+        mut wanted: Vec<WantedMount>,
         undo: &mut Rollback,
     ) -> Result<Vec<MountRecord>> {
+        self.name_volumes(id, &mut wanted)?;
         wanted.into_iter().map(|mount| self.make_volume(id, mount, undo)).collect()
     }
 
@@ -97,12 +98,13 @@ impl Containers {
             MountSource::Volume { name, subpath, copy, origin } => {
                 let is_new = origin == Origin::Anonymous || self.volumes.get(&name).is_err();
                 let options = CreateOptions {
-                    name: Some(name).filter(|name| !name.is_empty()),
+                    name: Some(name),
                     driver: None,
                     options: mount.volume_options,
                     labels: mount.volume_labels,
                 };
                 let volume = self.volumes.create(&options)?;
+                fault::point("create: volume made");
                 let name = volume.name.to_string();
                 if is_new {
                     self.tell_volume("create", (&name, &volume.driver));
