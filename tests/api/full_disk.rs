@@ -151,3 +151,38 @@ fn an_image_can_be_removed_to_make_room() {
     host.stop();
     drop(disk);
 }
+
+#[test]
+fn a_daemon_starts_on_a_full_disk_and_room_can_be_made() {
+    let mut host = TestHost::prepare(HostOptions::default());
+    let root = host.data_root().to_owned();
+    let disk = Disk::mount(&host, &root, 64);
+    host.start();
+    host.busybox();
+    let run = ["run", "-d", "--network", "none"];
+    let large = ["busybox", "sh", "-c", "head -c 4000000 /dev/zero > /large; exec sleep 1000"];
+    host.barge(&[&run[..], &["--name", "live"], &large].concat()).ok();
+    host.barge(&[&run[..], &["--name", "done"], &["busybox", "true"]].concat()).ok();
+    host.barge(&["volume", "create", "kept"]).ok();
+    eventually("it is done", || host.status("done") == "exited");
+    disk.fill();
+    host.kill9();
+    host.start();
+    assert_eq!((host.status("live"), host.status("done")), ("running".into(), "exited".into()));
+    assert_eq!(host.barge(&["exec", "live", "echo", "in"]).text(), "in");
+    // What is there can be told of, and goes; an image goes by what is kept for that.
+    host.barge(&["logs", "live"]).ok();
+    host.barge(&["system", "df"]).ok();
+    host.barge(&["stop", "-t", "0", "live"]).ok();
+    host.stop();
+    host.start();
+    assert_eq!(host.status("live"), "exited");
+    host.barge(&["rm", "live", "done"]).ok();
+    host.barge(&["volume", "rm", "kept"]).ok();
+    eventually("there is room", || {
+        host.barge(&["run", "--rm", "--network", "none", "busybox", "echo", "on"]).text() == "on"
+    });
+    host.assert_nothing_of_containers();
+    host.stop();
+    drop(disk);
+}

@@ -173,6 +173,12 @@ impl StorageError {
         move |source| Self::Archive { action, id, source }
     }
 
+    /// Whether there was no room for it.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
     /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -25,7 +25,7 @@ pub type FuseOverlayfs = Overlay<Program>;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Mounts by the program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Program {
     path: PathBuf,
 }
@@ -51,6 +51,7 @@ impl FuseOverlayfs {
             return Err(program.no_sizes());
         }
         Self::open_with(data_root, None, |trial| {
+            let Some(trial) = trial else { return Ok(program.clone()) };
             if !is_plain(trial.path) {
                 return Err(not_supported(
                     trial.path,
@@ -59,7 +60,7 @@ impl FuseOverlayfs {
             }
             program.mount(&trial.stack(), &trial.target())?;
             unmount(&trial.target())?;
-            Ok(program)
+            Ok(program.clone())
         })
     }
 }

@@ -64,18 +64,24 @@ pub struct Overlay<M: Mounter> {
 
 #[expect(private_bounds, reason = "the members of the family are the type's aliases")]
 impl<M: Mounter> Overlay<M> {
-    /// Opens the driver's folder below the data root; makes it if needed. `mounter` finds out what works there.
+    /// Opens the driver's folder below the data root; makes it if needed. `mounter` finds out what works there; where
+    /// nothing can be tried, it says what has to be so after all that was done before.
     pub(crate) fn open_with(
         data_root: &Path,
         size: Option<u64>,
-        mounter: impl FnOnce(&Trial<'_>) -> Result<M>,
+        mounter: impl Fn(Option<&Trial<'_>>) -> Result<M>,
     ) -> Result<Self> {
         let disk = Disk::open(&data_root.join(M::NAME))?;
         let probe = LayerId::random()?;
         let path = disk.path(&probe);
-        let result = disk.make_probe(&probe).and_then(|()| mounter(&Trial { path: &path }));
+        let mut result =
+            disk.make_probe(&probe).and_then(|()| mounter(Some(&Trial { path: &path })));
         unmount(&path.join("merged"))?;
         disk.trash.take(disk.root.as_fd(), probe.as_str())?;
+        // Who comes to make room on a full disk has to find a daemon.
+        if result.as_ref().is_err_and(StorageError::is_full) && !disk.links()?.is_empty() {
+            result = mounter(None);
+        }
         let mounter =
             result.map_err(|error| crate::detect::not_supported(M::NAME, &disk.path, error))?;
         let projects = Projects::open(&disk.root, &disk.path, &["."])?;

@@ -39,15 +39,19 @@ impl Overlay2 {
     /// `NoQuota` for a size that the file system cannot enforce.
     pub fn open(data_root: &Path, options: &StorageOptions) -> Result<Self> {
         options.check_for(Overlayfs::NAME)?;
-        Self::open_with(data_root, options.size(), |trial| {
-            Overlayfs::try_out(trial, marks_possible(trial)?)
+        Self::open_with(data_root, options.size(), |trial| match trial {
+            Some(trial) => Overlayfs::try_out(trial, marks_possible(trial)?),
+            None => Overlayfs::as_before(&data_root.join(Overlayfs::NAME)),
         })
     }
 
     /// With `userxattr`, as in a user namespace.
     #[cfg(test)]
     pub(crate) fn open_with_user_marks(data_root: &Path) -> Result<Self> {
-        Self::open_with(data_root, None, |trial| Overlayfs::try_out(trial, Marks::User))
+        Self::open_with(data_root, None, |trial| match trial {
+            Some(trial) => Overlayfs::try_out(trial, Marks::User),
+            None => Overlayfs::as_before(&data_root.join(Overlayfs::NAME)),
+        })
     }
 }
 
@@ -73,6 +77,17 @@ impl Overlayfs {
         let is_native = !has_mark(&diff.join("renamed"), "redirect")?
             && !has_mark(&diff.join("file"), "metacopy")?;
         Ok(Self { kernel, is_native })
+    }
+
+    /// What holds for layers that are there. Differences are looked for by comparing, which is always right.
+    fn as_before(path: &Path) -> Result<Self> {
+        // Who may not set an attribute may not remove one either, also one that is not there.
+        let marks = match rustix::fs::lremovexattr(path, "trusted.overlay.opaque") {
+            Ok(()) | Err(Errno::NODATA) => Marks::Trusted,
+            Err(Errno::PERM | Errno::OPNOTSUPP) => Marks::User,
+            Err(error) => return Err(StorageError::io("read attributes of", path)(error)),
+        };
+        Ok(Self { kernel: Kernel::new(marks), is_native: false })
     }
 }
 
