@@ -254,3 +254,16 @@ fn a_daemon_killed_at_any_moment_of_a_verb_leaves_a_consistent_state() {
         }
     }
 }
+
+#[test]
+fn signals_that_dockers_daemon_survives_are_survived() {
+    let mut host = TestHost::new();
+    let pid = host.daemon_pid();
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGPIPE, libc::SIGHUP] {
+        barge_sys::signal::kill(pid, signal).unwrap();
+    }
+    eventually("it tells of its threads", || host.log().contains(" threads:"));
+    host.api().get("/_ping").is(200);
+    assert_eq!(host.daemon_pid(), pid);
+    host.stop();
+}

@@ -12,6 +12,7 @@ mod pidfile;
 mod runtimes;
 mod settings;
 mod signals;
+mod threads;
 mod ulimit;
 
 use std::io;

@@ -1,4 +1,5 @@
-//! Signals: SIGTERM and SIGINT stop the daemon, SIGHUP reads the configuration file again.
+//! Signals: SIGTERM and SIGINT stop the daemon, SIGHUP reads the configuration file again, SIGUSR1 has the threads
+//! logged. SIGUSR2 does nothing: no daemon of Docker's ends by it.
 
 use std::io;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    first_user: Signal,
+    second_user: Signal,
 }
 
 impl Signals {
@@ -24,6 +27,8 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            first_user: signal(SignalKind::user_defined1())?,
+            second_user: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -34,6 +39,8 @@ impl Signals {
                 _ = self.terminate.recv() => break "terminated",
                 _ = self.interrupt.recv() => break "interrupt",
                 _ = self.hang_up.recv() => reloading.reload(),
+                _ = self.first_user.recv() => crate::threads::log(),
+                _ = self.second_user.recv() => {}
             }
         };
         tracing::info!("Processing signal '{name}'");
