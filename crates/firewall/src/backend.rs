@@ -37,6 +37,18 @@ pub trait FirewallBackend: Send + Sync + Debug {
     /// When the kernel refuses.
     fn withdraw(&self, ports: &[Publication]) -> Result<()>;
 
+    /// Opens passages, whether or not they are open already, in time that does not depend on how many are.
+    ///
+    /// # Errors
+    /// When the kernel refuses; then none is opened.
+    fn admit(&self, passages: &[Passage]) -> Result<()>;
+
+    /// Closes passages; those that are not open are no error. Connections that were made through them go on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn shut(&self, passages: &[Passage]) -> Result<()>;
+
     /// Removes everything of ours.
     ///
     /// # Errors
@@ -51,6 +63,8 @@ pub struct Ruleset {
     pub networks: Vec<NetworkRules>,
     /// The ports of all running containers.
     pub ports: Vec<Publication>,
+    /// What passes between containers that are kept apart.
+    pub passages: Vec<Passage>,
 }
 
 /// The rules of one bridge.
@@ -99,4 +113,17 @@ pub struct Publication {
     pub container: Ipv4Addr,
     /// The container's port.
     pub container_port: u16,
+}
+
+/// A port of one container that another may reach where containers are kept apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Passage {
+    /// Which protocol.
+    pub protocol: Protocol,
+    /// Who may.
+    pub from: Ipv4Addr,
+    /// Whom.
+    pub to: Ipv4Addr,
+    /// The port of the latter.
+    pub port: u16,
 }

@@ -7,7 +7,9 @@ mod backend;
 mod drivers;
 mod error;
 
-pub use backend::{FirewallBackend, Masquerade, NetworkRules, Publication, Ruleset, Verdict};
+pub use backend::{
+    FirewallBackend, Masquerade, NetworkRules, Passage, Publication, Ruleset, Verdict,
+};
 pub use drivers::nftables::Nftables;
 pub use drivers::none::None;
 pub use error::{FirewallError, Result};

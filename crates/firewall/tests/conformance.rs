@@ -4,7 +4,8 @@
 use std::net::Ipv4Addr;
 
 use barge_firewall::{
-    FirewallBackend, Masquerade, NetworkRules, Nftables, None, Publication, Ruleset, Verdict,
+    FirewallBackend, Masquerade, NetworkRules, Nftables, None, Passage, Publication, Ruleset,
+    Verdict,
 };
 use barge_sys::namespace::{in_netns, make_netns};
 use barge_types::Protocol;
@@ -28,7 +29,7 @@ fn rules(ports: Vec<Publication>) -> Ruleset {
         between_containers: Verdict::Accept,
         masquerade: Masquerade::Yes,
     };
-    Ruleset { networks: vec![network], ports }
+    Ruleset { networks: vec![network], ports, passages: vec![] }
 }
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -56,6 +57,19 @@ fn withdrawing_what_is_not_there_is_no_error(open: Open) {
     backend.replace(&rules(vec![port(ANY, 80)])).unwrap();
     backend.withdraw(&[port(ANY, 79), port(ANY, 80), port(ONE, 80)]).unwrap();
     backend.publish(&[port(ANY, 80)]).unwrap();
+}
+
+fn passages_open_twice_and_close_twice(open: Open) {
+    let (from, to) = (Ipv4Addr::new(172, 17, 0, 2), Ipv4Addr::new(172, 17, 0, 3));
+    let tcp = Passage { protocol: Protocol::Tcp, from, to, port: 80 };
+    let udp = Passage { protocol: Protocol::Udp, ..tcp };
+    let backend = open("a");
+    backend.replace(&Ruleset { passages: vec![tcp], ..rules(vec![]) }).unwrap();
+    backend.admit(&[tcp, udp]).unwrap();
+    backend.admit(&[]).unwrap();
+    backend.shut(&[tcp]).unwrap();
+    backend.shut(&[tcp, udp]).unwrap();
+    backend.shut(&[tcp, udp]).unwrap();
 }
 
 fn nothing_to_do_is_no_error(open: Open) {
@@ -103,6 +117,7 @@ macro_rules! conformance {
             replacing_twice_is_replacing_once,
             ports_come_and_go,
             withdrawing_what_is_not_there_is_no_error,
+            passages_open_twice_and_close_twice,
             nothing_to_do_is_no_error,
             clearing_twice_is_clearing_once,
             two_daemons_do_not_meet,

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use barge_firewall::{
-    FirewallBackend as _, Masquerade, NetworkRules, Nftables, Publication, Ruleset, Verdict,
+    FirewallBackend as _, Masquerade, NetworkRules, Nftables, Passage, Publication, Ruleset,
+    Verdict,
 };
 use barge_sys::namespace::{in_netns, make_netns};
 use barge_types::Protocol;
@@ -44,6 +45,11 @@ const EXPECTED: &str = "table ip barge {
 	map port-targets-of-address {
 		type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service
 		elements = { tcp . 127.0.0.1 . 81 : 172.17.0.2 . 8080 }
+	}
+
+	set passages {
+		type inet_proto . ipv4_addr . ipv4_addr . inet_service
+		elements = { udp . 172.17.0.2 . 172.17.0.3 . 53 }
 	}
 
 	chain guard-loopback {
@@ -86,7 +92,14 @@ fn the_table_reads_as_it_is_meant() {
     in_own_namespace(|| {
         let backend = Nftables::open("barge").unwrap();
         let ports = vec![port(Ipv4Addr::UNSPECIFIED, 80), port(Ipv4Addr::LOCALHOST, 81)];
-        backend.replace(&Ruleset { networks: vec![network("barge0", 17)], ports }).unwrap();
+        let passage = Passage {
+            protocol: Protocol::Udp,
+            from: Ipv4Addr::new(172, 17, 0, 2),
+            to: Ipv4Addr::new(172, 17, 0, 3),
+            port: 53,
+        };
+        let networks = vec![network("barge0", 17)];
+        backend.replace(&Ruleset { networks, ports, passages: vec![passage] }).unwrap();
         assert_eq!(nft("list table ip barge"), EXPECTED);
     });
 }
@@ -110,7 +123,7 @@ fn rules_of_others_stay() {
 fn replacing_mends_what_someone_broke() {
     in_own_namespace(|| {
         let backend = Nftables::open("barge").unwrap();
-        let rules = Ruleset { networks: vec![network("barge0", 17)], ports: vec![] };
+        let rules = Ruleset { networks: vec![network("barge0", 17)], ..Ruleset::default() };
         backend.replace(&rules).unwrap();
         let before = nft("list table ip barge");
         nft("flush table ip barge");
@@ -124,9 +137,8 @@ fn replacing_mends_what_someone_broke() {
 fn a_port_that_leads_elsewhere_is_refused_and_nothing_changes() {
     in_own_namespace(|| {
         let backend = Nftables::open("barge").unwrap();
-        backend
-            .replace(&Ruleset { networks: vec![], ports: vec![port(Ipv4Addr::UNSPECIFIED, 80)] })
-            .unwrap();
+        let ports = vec![port(Ipv4Addr::UNSPECIFIED, 80)];
+        backend.replace(&Ruleset { ports, ..Ruleset::default() }).unwrap();
         let before = nft("list table ip barge");
         let other = Publication {
             container: Ipv4Addr::new(172, 17, 0, 9),
@@ -147,11 +159,14 @@ fn isolated_containers_and_kept_addresses_are_settings_of_a_network() {
             ..network("br1", 18)
         };
         let backend = Nftables::open("barge").unwrap();
-        backend
-            .replace(&Ruleset { networks: vec![strict, network("br2", 19)], ports: vec![] })
-            .unwrap();
+        let networks = vec![strict, network("br2", 19)];
+        backend.replace(&Ruleset { networks, ..Ruleset::default() }).unwrap();
         let text = nft("list table ip barge");
-        assert!(text.contains("iifname \"br1\" oifname \"br1\" drop"), "{text}");
+        let passages = "meta l4proto . ip saddr . ip daddr . th dport @passages accept";
+        let drop = "iifname \"br1\" oifname \"br1\" drop";
+        let apart = format!("iifname \"br1\" oifname \"br1\" {passages}\n\t\t{drop}");
+        assert!(text.contains(&apart), "{text}");
+        assert_eq!(text.matches("@passages").count(), 1, "{text}");
         assert!(text.contains("iifname \"br2\" oifname \"br2\" accept"), "{text}");
         assert!(!text.contains("ip saddr 172.18.0.0/16 oifname != \"br1\" masquerade"), "{text}");
         // Whether one bridge may send to the other is decided before either may send anywhere.

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use barge_firewall::{FirewallBackend, Nftables, None as NoFirewall};
 use barge_sys::durable::Damaged;
-use barge_types::{ContainerId, NetworkId};
+use barge_types::{ContainerId, NetworkId, Port};
 
 use crate::config::{BridgeConfig, FirewallChoice, NetworkConfig};
 use crate::driver::NetworkDriver;
@@ -266,6 +266,38 @@ impl Controller {
         }
         self.lock().insert(container.clone(), endpoint.clone());
         Ok(endpoint)
+    }
+
+    /// Lets a container reach ports of another in the same network until either is released, where that keeps its
+    /// containers apart. Of those of which one has no endpoint (any more) nothing is to be done.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn link(&self, from: &ContainerId, to: &ContainerId, ports: &[Port]) -> Result<()> {
+        self.with_both((from, to), |driver, (from, to)| driver.link(from, to, ports))
+    }
+
+    /// Takes back what links have opened from one container to another.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn unlink(&self, from: &ContainerId, to: &ContainerId) -> Result<()> {
+        self.with_both((from, to), |driver, (from, to)| driver.unlink(from, to))
+    }
+
+    /// Neither is released in between: an address that is given to another would take a passage along.
+    fn with_both(
+        &self,
+        (from, to): (&ContainerId, &ContainerId),
+        act: impl FnOnce(&dyn NetworkDriver, (&Endpoint, &Endpoint)) -> Result<()>,
+    ) -> Result<()> {
+        let endpoints = self.lock();
+        match (endpoints.get(from), endpoints.get(to)) {
+            (Some(from), Some(to)) if from.network == to.network => {
+                act(&*self.by_id(&from.network)?.driver, (from, to))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes a container out of its network: rules first, then addresses and ports; its interface goes with its

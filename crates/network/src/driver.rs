@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use barge_types::Port;
+
 use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions};
 use crate::error::{NetworkError, Result};
 use crate::ports::{PortRequest, PublishedPort};
@@ -38,6 +40,16 @@ pub(crate) trait NetworkDriver: Send + Sync + Debug {
                 mode: endpoint.network_name.clone(),
             }),
         }
+    }
+
+    /// Lets one endpoint of the network reach ports of another until either is released, where they are kept apart.
+    fn link(&self, _from: &Endpoint, _to: &Endpoint, _ports: &[Port]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes back every `link` from the one to the other.
+    fn unlink(&self, _from: &Endpoint, _to: &Endpoint) -> Result<()> {
+        Ok(())
     }
 
     /// Undoes `plug`, where that happened, and `allocate`. Goes on when a step fails and says what failed.

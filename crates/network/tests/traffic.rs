@@ -83,6 +83,75 @@ fn without_icc_containers_do_not_reach_each_other() {
     server.join().unwrap();
 }
 
+/// A daemon that keeps containers apart, where bridged packets meet the firewall or where they do not.
+fn without_icc(host: &TestHost, bridged: &str) -> barge_network::Controller {
+    let path = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    // Without the module they never do.
+    host.run(|| std::fs::write(path, bridged)).ok();
+    let bridge = BridgeConfig { icc: Switch::Off, ..BridgeConfig::new("barge0".parse().unwrap()) };
+    host.try_open(&NetworkConfig { bridge: Some(bridge), ..host.config() }).unwrap()
+}
+
+#[test]
+fn linked_containers_reach_the_linked_ports_and_no_others_without_icc() {
+    for bridged in ["0", "1"] {
+        let host = TestHost::new();
+        let controller = without_icc(&host, bridged);
+        let (one, other) = (host.start(&controller, 1, &[]), host.start(&controller, 2, &[]));
+        let link = || {
+            let ports = ["80".parse().unwrap(), "53/udp".parse().unwrap()];
+            host.run(|| controller.link(&one.id, &other.id, &ports)).unwrap();
+        };
+        link();
+        // A second link to the same container opens nothing new.
+        link();
+        let (tcp, udp) = (other.serve_tcp(80), other.serve_udp(53));
+        let expected = Ok("c2 172.17.0.2".to_owned());
+        assert_eq!(one.run(|| ask_tcp(other.address(), 80)), expected, "{bridged}");
+        assert_eq!(one.run(|| ask_udp(other.address(), 53)), expected, "{bridged}");
+        tcp.join().unwrap();
+        udp.join().unwrap();
+        assert!(one.run(|| is_silent(other.address(), 81)), "{bridged}");
+        assert!(other.run(|| is_silent(one.address(), 80)), "{bridged}");
+        let third = host.start(&controller, 3, &[]);
+        assert!(third.run(|| is_silent(other.address(), 80)), "{bridged}");
+        host.run(|| controller.unlink(&one.id, &other.id)).unwrap();
+        assert!(one.run(|| is_silent(other.address(), 80)), "{bridged}");
+    }
+}
+
+#[test]
+fn passages_go_with_either_end_of_a_link() {
+    let host = TestHost::new();
+    let controller = without_icc(&host, "1");
+    let open = || {
+        let output = host.run(|| {
+            std::process::Command::new("nft")
+                .args(["list", "set", "ip", "barge", "passages"])
+                .output()
+                .unwrap()
+        });
+        String::from_utf8(output.stdout).unwrap().matches(" . 80").count()
+    };
+    let containers: Vec<_> = (1..=3).map(|number| host.start(&controller, number, &[])).collect();
+    let [one, two, three] = [0, 1, 2].map(|index| &containers[index]);
+    let link = |from: &kit::Container, to: &kit::Container| {
+        host.run(|| controller.link(&from.id, &to.id, &["80".parse().unwrap()])).unwrap();
+    };
+    link(one, two);
+    link(two, three);
+    link(one, three);
+    assert_eq!(open(), 3);
+    host.run(|| controller.release(&two.id)).unwrap();
+    assert_eq!(open(), 1);
+    // Of what is gone nothing is opened.
+    link(one, two);
+    link(two, three);
+    assert_eq!(open(), 1);
+    host.run(|| controller.release(&one.id)).unwrap();
+    assert_eq!(open(), 0);
+}
+
 #[test]
 fn a_container_leaves_under_the_hosts_address() {
     let host = TestHost::new();

@@ -1,6 +1,6 @@
 //! No backend: the administrator writes the rules (`--iptables=false`).
 
-use crate::backend::{FirewallBackend, Publication, Ruleset};
+use crate::backend::{FirewallBackend, Passage, Publication, Ruleset};
 use crate::error::Result;
 
 /// Writes no rules. Containers are reached and reach out by what routes and rules the host has of its own.
@@ -21,6 +21,14 @@ impl FirewallBackend for None {
     }
 
     fn withdraw(&self, _ports: &[Publication]) -> Result<()> {
+        Ok(())
+    }
+
+    fn admit(&self, _passages: &[Passage]) -> Result<()> {
+        Ok(())
+    }
+
+    fn shut(&self, _passages: &[Passage]) -> Result<()> {
         Ok(())
     }
 

@@ -4,8 +4,8 @@ use barge_netlink::nfnetlink::{self, Subsystem};
 use barge_netlink::{Mode, Request};
 
 use super::expression::Expressions;
-use super::names::{PORT_TARGETS, PORT_TARGETS_OF_ADDRESS};
-use crate::backend::Publication;
+use super::names::{PASSAGES, PORT_TARGETS, PORT_TARGETS_OF_ADDRESS};
+use crate::backend::{Passage, Publication};
 use barge_types::Protocol;
 
 /// `NFPROTO_IPV4`.
@@ -107,6 +107,21 @@ impl<'a> Batch<'a> {
         self.map(PORT_TARGETS_OF_ADDRESS, (by_address, 12), 2);
     }
 
+    /// The set of open passages.
+    pub(super) fn passage_set(&mut self) {
+        let types = [INET_PROTO, IPV4_ADDRESS, IPV4_ADDRESS, INET_SERVICE];
+        let key = types.into_iter().fold(0, |key, part| (key << 6) | part);
+        let request = self.request(message::NEW_SET, Mode::Ensure, format!("add set {PASSAGES}"));
+        self.requests.push(request.with(|payload| {
+            payload.text(1, self.table);
+            payload.text(2, PASSAGES);
+            payload.number_be(3, 0);
+            payload.number_be(4, key);
+            payload.number_be(5, 16);
+            payload.number_be(10, 3);
+        }));
+    }
+
     fn map(&mut self, name: &str, (key, key_length): (u32, u32), number: u32) {
         let request = self.request(message::NEW_SET, Mode::Ensure, format!("add map {name}"));
         self.requests.push(request.with(|payload| {
@@ -139,6 +154,29 @@ impl<'a> Batch<'a> {
             for some in ports.chunks(ELEMENTS_AT_ONCE) {
                 self.portion(change, map, some);
             }
+        }
+    }
+
+    /// Opens or closes passages.
+    pub(super) fn passages(&mut self, change: Change, passages: &[Passage]) {
+        let (message, mode, verb) = match change {
+            Change::Add => (message::NEW_ELEMENT, Mode::Ensure, "open"),
+            Change::Remove => (message::DELETE_ELEMENT, Mode::Existing, "close"),
+        };
+        for some in passages.chunks(ELEMENTS_AT_ONCE) {
+            let what = format!("{verb} {}", first_of(some));
+            let request = self.request(message, mode, what);
+            self.requests.push(request.with(|payload| {
+                payload.text(1, self.table);
+                payload.text(2, PASSAGES);
+                payload.nested(3, |elements| {
+                    for passage in some {
+                        elements.nested(1, |element| {
+                            element.nested(1, |key| key.bytes(1, &key_of_passage(passage)));
+                        });
+                    }
+                });
+            }));
         }
     }
 
@@ -177,6 +215,21 @@ fn list(ports: &[&Publication]) -> String {
         0 | 1 => first,
         many => format!("{first} and {} more", many - 1),
     }
+}
+
+/// The same of passages.
+fn first_of(passages: &[Passage]) -> String {
+    passages.first().map_or_else(String::new, |passage| {
+        let Passage { protocol, from, to, port } = passage;
+        format!("the passage from {from} to {to}:{port}/{protocol}")
+    })
+}
+
+fn key_of_passage(passage: &Passage) -> [u8; 16] {
+    let [a, b, c, d] = passage.from.octets();
+    let [e, f, g, h] = passage.to.octets();
+    let [high, low] = passage.port.to_be_bytes();
+    [number_of(passage.protocol), 0, 0, 0, a, b, c, d, e, f, g, h, high, low, 0, 0]
 }
 
 /// Each part of a key fills a register of four bytes.

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use barge_netlink::Payload;
 
-use super::names::{PORT_TARGETS, PORT_TARGETS_OF_ADDRESS};
+use super::names::{PASSAGES, PORT_TARGETS, PORT_TARGETS_OF_ADDRESS};
 use crate::backend::Verdict;
 
 /// `NFTA_LIST_ELEM`.
@@ -24,7 +24,7 @@ const VERDICT_REGISTER: u32 = 0;
 /// The first register of 16 bytes.
 const WIDE: u32 = 1;
 /// The registers of 4 bytes, `NFT_REG32_00` and on: a key of several parts fills several in a row.
-const NARROW: [u32; 3] = [8, 9, 10];
+const NARROW: [u32; 4] = [8, 9, 10, 11];
 
 /// Where in the IPv4 header the addresses are.
 const SOURCE: u32 = 12;
@@ -187,6 +187,18 @@ impl Expressions<'_> {
             data.number_be(3, NARROW[0]);
             data.number_be(5, NARROW[1]);
         })
+    }
+
+    /// The packet goes through an open passage.
+    pub(super) fn has_passage(&mut self) -> &mut Self {
+        self.meta(META_L4PROTO, NARROW[0])
+            .payload((1, SOURCE, 4), NARROW[1])
+            .payload((1, DESTINATION, 4), NARROW[2])
+            .payload((2, 2, 2), NARROW[3])
+            .add("lookup", |data| {
+                data.text(1, PASSAGES);
+                data.number_be(2, NARROW[0]);
+            })
     }
 
     /// Rewrites the source to the address of the interface the packet leaves by.

@@ -4,6 +4,7 @@
 //! table ip barge {
 //!   map port-targets            protocol . port           → container . port     0.0.0.0 (every address of the host)
 //!   map port-targets-of-address protocol . address . port → container . port     one address
+//!   set passages                protocol . source . destination . port       what passes where containers are kept apart
 //!
 //!   chain guard-loopback     filter prerouting raw       from a bridge to 127.0.0.0/8            drop
 //!   chain redirect-incoming  nat    prerouting dstnat    to an address of the host               dnat by map
@@ -12,13 +13,15 @@
 //!                                                        of the subnet, by its bridge, dnat'ed   masquerade
 //!                                                        of 127.0.0.0/8, by a bridge             masquerade
 //!   chain forward            filter forward    filter    to a bridge, established or dnat'ed     accept
+//!                                                        from the bridge to itself, in passages  accept (without icc)
 //!                                                        from the bridge to itself               accept, or drop (icc)
 //!                                                        to a bridge                             drop
 //!                                                        from a bridge                           accept
 //! }
 //! ```
 //!
-//! The number of rules depends on the number of networks only: publishing a port adds an element to a map. The guard is
+//! The number of rules depends on the number of networks only: publishing a port adds an element to a map,
+//! and a link between containers that are kept apart one to the set for each port. The guard is
 //! there because `route_localnet`, which lets 127.0.0.1 be published, would also let containers reach what listens on
 //! the host's loopback (CVE-2020-8558).
 
@@ -31,12 +34,14 @@ use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use barge_netlink::nfnetlink::{self, Subsystem};
-use barge_netlink::{Family, Socket};
+use barge_netlink::{Family, NetlinkError, Socket};
 
 use self::batch::{Batch, Change, Hook};
 use self::expression::Is;
 use self::names::{FORWARD, GUARD, OUTPUT, POSTROUTING, PREROUTING};
-use crate::backend::{FirewallBackend, Masquerade, NetworkRules, Publication, Ruleset, Verdict};
+use crate::backend::{
+    FirewallBackend, Masquerade, NetworkRules, Passage, Publication, Ruleset, Verdict,
+};
 use crate::error::{FirewallError, Result};
 
 const LOOPBACK: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 0, 0, 0), 8);
@@ -66,7 +71,7 @@ impl Nftables {
         Ok(Self { table: table.into(), socket: Mutex::new(socket) })
     }
 
-    fn apply(&self, batch: &Batch<'_>) -> std::result::Result<(), barge_netlink::NetlinkError> {
+    fn apply(&self, batch: &Batch<'_>) -> std::result::Result<(), NetlinkError> {
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         nfnetlink::transaction(&mut socket, Subsystem::Nftables, batch.requests())
     }
@@ -76,19 +81,13 @@ impl Nftables {
         conntrack::forget(&mut socket, ports);
     }
 
-    fn remove(
-        &self,
-        ports: &[Publication],
-    ) -> std::result::Result<(), barge_netlink::NetlinkError> {
+    fn remove(&self, ports: &[Publication]) -> std::result::Result<(), NetlinkError> {
         let mut batch = Batch::new(&self.table);
         batch.elements(Change::Remove, ports);
         self.apply(&batch)
     }
 
-    fn failed(
-        &self,
-        action: &'static str,
-    ) -> impl FnOnce(barge_netlink::NetlinkError) -> FirewallError {
+    fn failed(&self, action: &'static str) -> impl FnOnce(NetlinkError) -> FirewallError {
         let table = self.table.clone();
         move |source| FirewallError::Batch { action, table, source }
     }
@@ -118,22 +117,25 @@ impl FirewallBackend for Nftables {
     }
 
     fn withdraw(&self, ports: &[Publication]) -> Result<()> {
-        match self.remove(ports) {
-            // One that is missing makes the kernel keep all of them.
-            Err(error) if error.is_absent() => {
-                for port in ports {
-                    match self.remove(std::slice::from_ref(port)) {
-                        Err(error) if !error.is_absent() => {
-                            return Err(self.failed("withdraw ports")(error));
-                        }
-                        Ok(()) | Err(_) => {}
-                    }
-                }
-            }
-            done => done.map_err(self.failed("withdraw ports"))?,
-        }
+        each_that_is_there(ports, |ports| self.remove(ports))
+            .map_err(self.failed("withdraw ports"))?;
         self.forget_flows(ports);
         Ok(())
+    }
+
+    fn admit(&self, passages: &[Passage]) -> Result<()> {
+        let mut batch = Batch::new(&self.table);
+        batch.passages(Change::Add, passages);
+        self.apply(&batch).map_err(self.failed("open passages"))
+    }
+
+    fn shut(&self, passages: &[Passage]) -> Result<()> {
+        let remove = |passages: &[Passage]| {
+            let mut batch = Batch::new(&self.table);
+            batch.passages(Change::Remove, passages);
+            self.apply(&batch)
+        };
+        each_that_is_there(passages, remove).map_err(self.failed("close passages"))
     }
 
     fn clear(&self) -> Result<()> {
@@ -144,9 +146,30 @@ impl FirewallBackend for Nftables {
     }
 }
 
+/// Removes elements of which some may be missing: one that is makes the kernel keep all of them.
+fn each_that_is_there<T>(
+    elements: &[T],
+    remove: impl Fn(&[T]) -> std::result::Result<(), NetlinkError>,
+) -> std::result::Result<(), NetlinkError> {
+    match remove(elements) {
+        Err(error) if error.is_absent() => {
+            for element in elements {
+                match remove(std::slice::from_ref(element)) {
+                    Err(error) if !error.is_absent() => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 fn write_table(batch: &mut Batch<'_>, rules: &Ruleset) {
     batch.maps();
     batch.elements(Change::Add, &rules.ports);
+    batch.passage_set();
+    batch.passages(Change::Add, &rules.passages);
     batch.base_chain(GUARD, GUARD_HOOK);
     batch.base_chain(PREROUTING, PREROUTING_HOOK);
     batch.base_chain(OUTPUT, OUTPUT_HOOK);
@@ -200,6 +223,14 @@ fn write_forward(batch: &mut Batch<'_>, network: &NetworkRules) {
     batch.rule(FORWARD, |rule| {
         rule.leaves_by(Is::Same, bridge).is_redirected().verdict(Verdict::Accept);
     });
+    if network.between_containers == Verdict::Drop {
+        batch.rule(FORWARD, |rule| {
+            rule.came_by(Is::Same, bridge)
+                .leaves_by(Is::Same, bridge)
+                .has_passage()
+                .verdict(Verdict::Accept);
+        });
+    }
     batch.rule(FORWARD, |rule| {
         rule.came_by(Is::Same, bridge)
             .leaves_by(Is::Same, bridge)

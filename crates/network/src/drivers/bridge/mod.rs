@@ -6,6 +6,7 @@
 //! are.
 
 mod ahead;
+mod apart;
 mod claim;
 mod setup;
 
@@ -18,12 +19,13 @@ use ahead::Ahead;
 use claim::Claim;
 
 use barge_firewall::{Masquerade, NetworkRules, Publication, Verdict};
-use barge_netlink::link::{self, PortSettings, Veth, Watch};
+use barge_netlink::link::{self, Veth, Watch};
 use barge_netlink::route::{self, Route};
 use barge_netlink::{Family, Request, Socket, address, address::Address};
+use barge_types::Port;
 use ipnet::Ipv4Net;
 
-use crate::config::{BridgeConfig, InterfaceName, Switch};
+use crate::config::{BridgeConfig, InterfaceName};
 use crate::driver::NetworkDriver;
 use crate::endpoint::{Attachment, Endpoint, EndpointId, EndpointOptions, Link, MacAddress, Place};
 use crate::error::{NetworkError, Result, several};
@@ -226,16 +228,6 @@ impl Bridge {
         link::create_veth(&veth)
     }
 
-    /// Where the kernel shows bridged packets to the firewall (br_netfilter), it redirects a published port of the same
-    /// bridge without leaving the bridge: a container reaches itself only if the port reflects. Elsewhere packets
-    /// between ports never meet the firewall, and it takes the bridge to keep containers apart.
-    fn port_settings(&self, link: &Link) -> PortSettings {
-        PortSettings {
-            is_hairpin: self.filters_bridged && !link.ports.is_empty(),
-            is_isolated: !self.filters_bridged && self.config.icc == Switch::Off,
-        }
-    }
-
     /// Has the port of a container whose first ports are published later reflect, where that takes a setting.
     fn reflect(&self, link: &Link) -> Result<()> {
         let port = self.port_settings(link);
@@ -430,15 +422,28 @@ impl NetworkDriver for Bridge {
         Ok([kept.ports, added.ports].concat())
     }
 
+    fn link(&self, from: &Endpoint, to: &Endpoint, ports: &[Port]) -> Result<()> {
+        match (from.link(), to.link()) {
+            (Some(from), Some(to)) => self.let_through(from, to, ports),
+            _ => Ok(()),
+        }
+    }
+
+    fn unlink(&self, from: &Endpoint, to: &Endpoint) -> Result<()> {
+        let (Some(from), Some(to)) = (from.link(), to.link()) else { return Ok(()) };
+        self.shared.rules.shut(from.address.addr(), to.address.addr())
+    }
+
     fn release(&self, endpoint: &Endpoint) -> Result<()> {
         let Some(link) = endpoint.link() else { return Ok(()) };
+        let shut = self.shared.rules.shut_all_of(link.address.addr());
         let withdrawn = self.shared.rules.withdraw(&publications(link));
         self.shared.ports.release(&link.ports);
         self.pool().release(link.address.addr());
         self.chosen().remove(&endpoint.id);
         self.spares.refill();
         self.shared.reaper.expect_end_of(link.host_interface.as_str());
-        withdrawn
+        several([shut, withdrawn].into_iter().filter_map(Result::err))
     }
 
     fn remove(&self) -> Result<()> {

@@ -13,10 +13,13 @@ use barge_netlink::{Socket, link};
 use ipnet::Ipv4Net;
 
 use super::Ownership;
-use crate::config::{BridgeConfig, InterfaceName};
+use crate::config::{BridgeConfig, InterfaceName, Switch};
 use crate::endpoint::MacAddress;
 use crate::error::{NetworkError, Result};
 use crate::subnet;
+
+/// Whether an interface answers for neighbours on itself.
+const ANSWERS_FOR_PORTS: &str = "proxy_arp_pvlan";
 
 /// What came of it.
 pub(super) struct Made {
@@ -58,10 +61,14 @@ pub(super) fn set_up(
     set_addresses(socket, index, address, (ownership, &existing))?;
     socket.send(&[link::up(index)]).map_err(fail())?;
     if ownership == Ownership::Ours {
-        set(name, "ipv6", "disable_ipv6")?;
+        set((name, "ipv6", "disable_ipv6"), Switch::On)?;
+        if config.icc.is_on() {
+            // Of a time without.
+            set((name, "ipv4", ANSWERS_FOR_PORTS), Switch::Off)?;
+        }
     }
     // Lets 127.0.0.1 of the host be published; the firewall keeps containers from using it the other way round.
-    set(name, "ipv4", "route_localnet")?;
+    set((name, "ipv4", "route_localnet"), Switch::On)?;
     Ok(Made { ownership, index, address })
 }
 
@@ -121,15 +128,28 @@ fn alias(owner: &str) -> String {
     format!("barge:{owner}")
 }
 
-/// Switches a setting of an interface on. One the kernel does not have is none to switch.
-fn set(interface: &str, family: &str, setting: &str) -> Result<()> {
-    let path = PathBuf::from(format!("/proc/sys/net/{family}/conf/{interface}/{setting}"));
-    match fs::write(&path, "1") {
+/// Switches a setting of an interface, by the family that it is of. One the kernel does not have is none to switch.
+fn set((interface, family, setting): (&str, &str, &str), switch: Switch) -> Result<()> {
+    let path = format!("/proc/sys/net/{family}/conf/{interface}/{setting}");
+    write(path, if switch.is_on() { "1" } else { "0" })
+}
+
+fn write(path: String, value: &str) -> Result<()> {
+    let path = PathBuf::from(path);
+    match fs::write(&path, value) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(NetworkError::io("write", &path)(error))
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Has the bridge answer for neighbours on its own ports (ip-sysctl: what a switch does for isolated ports, RFC 3069).
+/// What the ports do not pass to each other comes to the host then, which routes it as the firewall says.
+pub(super) fn route_between_ports(name: &str) -> Result<()> {
+    // Whoever asks would be kept waiting for most of a second.
+    write(format!("/proc/sys/net/ipv4/neigh/{name}/proxy_delay"), "0")?;
+    set((name, "ipv4", ANSWERS_FOR_PORTS), Switch::On)
 }
 
 /// Whether br_netfilter is loaded and on.
