@@ -166,6 +166,24 @@ def volumes_and_networks():
     assert bridge.attrs["IPAM"]["Config"][0]["Subnet"], bridge.attrs
 
 
+def links():
+    target = client.containers.run("busybox", "sleep 1000", name="target", ports={"80/tcp": None}, detach=True)
+    own = client.containers.run(
+        "busybox", ["cat", "/etc/hosts"], name="own", links={"target": "db"}, detach=True
+    )
+    assert own.wait()["StatusCode"] == 0
+    target.reload()
+    address = target.attrs["NetworkSettings"]["IPAddress"]
+    assert f"{address}\tdb " in own.logs().decode(), own.logs()
+    assert own.attrs["HostConfig"]["Links"] == ["/target:/own/db"], own.attrs["HostConfig"]
+    assert client.api.containers(filters={"id": target.id})[0]["Names"] == ["/own/db", "/target"]
+    client.api.remove_container("own/db", link=True)
+    own.reload()
+    assert own.attrs["HostConfig"]["Links"] is None, own.attrs["HostConfig"]
+    own.remove()
+    target.remove(force=True)
+
+
 def events():
     seen = []
     stream = client.events(decode=True, filters={"type": "container", "event": ["create", "start", "die", "destroy"]})
@@ -193,7 +211,7 @@ def prunes():
     client.networks.prune()
 
 
-for step in [daemon, images, runs, life, attaches, volumes_and_networks, events, prunes]:
+for step in [daemon, images, runs, life, attaches, volumes_and_networks, links, events, prunes]:
     print(step.__name__, flush=True)
     step()
 print("all of it")

@@ -26,16 +26,32 @@ volumes:
   data: {labels: {of: compose}}
 "#;
 
+const LINKED: &str = r#"
+version: "2.4"
+services:
+  db:
+    image: busybox
+    network_mode: bridge
+    expose: ["5432"]
+    environment: {WORD: from the db}
+    command: ["sleep", "1000"]
+  app:
+    image: busybox
+    network_mode: bridge
+    links: ["db:store"]
+    command: ["sleep", "1000"]
+"#;
+
 struct Project<'h> {
     host: &'h TestHost,
     folder: PathBuf,
 }
 
 impl<'h> Project<'h> {
-    fn new(host: &'h TestHost) -> Self {
+    fn new(host: &'h TestHost, file: &str) -> Self {
         let folder = host.scratch().join("project");
         fs::create_dir_all(folder.join("web")).unwrap();
-        fs::write(folder.join("docker-compose.yml"), FILE).unwrap();
+        fs::write(folder.join("docker-compose.yml"), file).unwrap();
         let dockerfile =
             "FROM busybox\nARG what=nothing\nRUN echo built > /built\nCOPY word /word\n";
         fs::write(folder.join("web/Dockerfile"), dockerfile).unwrap();
@@ -68,7 +84,7 @@ fn a_project_comes_up_is_used_and_goes_away() {
     }
     let host = TestHost::new();
     host.busybox();
-    let project = Project::new(&host);
+    let project = Project::new(&host, FILE);
     project.run(&["up", "-d", "--build"]).ok();
     let web = host.inspect("project_web_1");
     assert_eq!(web["State"]["Health"]["Status"], "healthy", "the other one has waited for it");
@@ -107,5 +123,33 @@ fn a_project_comes_up_is_used_and_goes_away() {
     project.run(&["down", "-v", "-t", "0", "--rmi", "local"]).ok();
     assert_eq!(host.barge(&["ps", "-aq"]).text(), "");
     assert_eq!(volumes().text(), "");
+    host.assert_nothing_of_containers();
+}
+
+#[test]
+fn a_service_finds_what_it_is_linked_to() {
+    if let Verdict::Absent(_) = check("docker-compose") {
+        return;
+    }
+    let host = TestHost::new();
+    host.busybox();
+    let project = Project::new(&host, LINKED);
+    project.run(&["up", "-d"]).ok();
+    let exec = |line: &str| {
+        let words: Vec<&str> = ["exec", "-T", "app"].into_iter().chain(line.split(' ')).collect();
+        project.run(&words).text().to_owned()
+    };
+    assert!(exec("env").contains("STORE_ENV_WORD=from the db"));
+    let address = host.address("project_db_1").to_string();
+    assert!(exec("env").contains(&format!("STORE_PORT_5432_TCP_ADDR={address}")));
+    for name in ["store", "db_1", "project_db_1"] {
+        let answer = exec(&format!("ping -c 1 -W 60 {name}"));
+        assert!(answer.contains(&format!("({address})")), "{answer}");
+    }
+    // The one that is linked to first.
+    project.run(&["stop", "-t", "0"]).ok();
+    project.run(&["start"]).ok();
+    assert!(exec("cat /etc/hosts").contains("\tstore "));
+    project.run(&["down", "-t", "0"]).ok();
     host.assert_nothing_of_containers();
 }

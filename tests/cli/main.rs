@@ -33,6 +33,7 @@ mod images;
 mod isolation;
 mod kills;
 mod lifecycle;
+mod links;
 mod logs;
 mod network;
 mod quickstart;

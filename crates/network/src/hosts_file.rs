@@ -82,6 +82,17 @@ impl ExtraHost {
     }
 }
 
+/// A container that this one is linked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkedHost {
+    /// Where it is.
+    pub address: Ipv4Addr,
+    /// What it is called here.
+    pub alias: String,
+    /// Its other names.
+    pub names: Vec<String>,
+}
+
 /// What a container's file is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct HostsFile<'a> {
@@ -95,6 +106,8 @@ pub struct HostsFile<'a> {
     pub gateway: Option<Ipv4Addr>,
     /// `--add-host`.
     pub extra: &'a [ExtraHost],
+    /// `--link`.
+    pub linked: &'a [LinkedHost],
 }
 
 impl HostsFile<'_> {
@@ -107,6 +120,11 @@ impl HostsFile<'_> {
                 writeln!(text, "{address}\t{}", host.name).ok();
             }
         }
+        for LinkedHost { address, alias, names } in self.linked {
+            let names: Vec<&str> =
+                std::iter::once(alias).chain(names).map(String::as_str).collect();
+            writeln!(text, "{address}\t{}", names.join(" ")).ok();
+        }
         if let Some(address) = self.address {
             if self.domainname.is_empty() {
                 writeln!(text, "{address}\t{}", self.hostname).ok();
@@ -118,12 +136,41 @@ impl HostsFile<'_> {
     }
 }
 
+/// The file with another address on the lines of a linked container, by its alias; whatever else the container has made of
+/// its file stays.
+#[must_use]
+pub fn move_linked(text: &str, alias: &str, address: Ipv4Addr) -> String {
+    let moved = |line: &str| match line.split_once('\t') {
+        Some((_, names)) if is_of(names, alias) => format!("{address}\t{names}"),
+        Some(_) | None => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(moved).collect()
+}
+
+/// The file without the lines of a linked container.
+#[must_use]
+pub fn remove_linked(text: &str, alias: &str) -> String {
+    let stays = |line: &&str| line.split_once('\t').is_none_or(|(_, names)| !is_of(names, alias));
+    text.split_inclusive('\n').filter(stays).collect()
+}
+
+/// Whether the names of a line begin with this one.
+fn is_of(names: &str, alias: &str) -> bool {
+    names.split_whitespace().next() == Some(alias)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const EMPTY: HostsFile<'_> =
-        HostsFile { hostname: "web", domainname: "", address: None, extra: &[], gateway: None };
+    const EMPTY: HostsFile<'_> = HostsFile {
+        hostname: "web",
+        domainname: "",
+        address: None,
+        extra: &[],
+        gateway: None,
+        linked: &[],
+    };
 
     #[test]
     fn without_an_address_only_the_defaults_are_there() {
@@ -152,6 +199,29 @@ mod tests {
         let expected =
             "10.0.0.5\tdb\nfd00::1\tsix\nfd00::2\tseven\n172.17.0.1\thost.docker.internal\n";
         assert_eq!(text, format!("{DEFAULT_LINES}{expected}"));
+    }
+
+    #[test]
+    fn linked_containers_come_behind_the_extra_hosts_and_can_move_and_go() {
+        let extra = [ExtraHost::parse("x:10.0.0.5").unwrap()];
+        let linked = |alias: &str, names: &[&str]| LinkedHost {
+            address: Ipv4Addr::new(172, 17, 0, 2),
+            alias: alias.to_owned(),
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let linked = [linked("db", &["0123", "postgres"]), linked("postgres", &["0123"])];
+        let address = Some(Ipv4Addr::new(172, 17, 0, 3));
+        let text = HostsFile { address, extra: &extra, linked: &linked, ..EMPTY }.to_text();
+        let (before, after) = (format!("{DEFAULT_LINES}10.0.0.5\tx\n"), "172.17.0.3\tweb\n");
+        let (db, postgres) = ("172.17.0.2\tdb 0123 postgres\n", "172.17.0.2\tpostgres 0123\n");
+        assert_eq!(text, format!("{before}{db}{postgres}{after}"));
+        let moved = move_linked(&text, "db", Ipv4Addr::new(172, 17, 0, 9));
+        let new = "172.17.0.9\tdb 0123 postgres\n";
+        assert_eq!(moved, format!("{before}{new}{postgres}{after}"));
+        // A name that merely begins or goes on like it is another's.
+        assert_eq!(move_linked(&text, "d", Ipv4Addr::LOCALHOST), text);
+        assert_eq!(remove_linked(&text, "postgres"), format!("{before}{db}{after}"));
+        assert_eq!(remove_linked("no end\n1.2.3.4\tdb", "db"), "no end\n");
     }
 
     #[test]

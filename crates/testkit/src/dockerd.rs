@@ -23,6 +23,19 @@ impl Dockerd {
     /// When it does not start.
     #[must_use]
     pub fn start(host: &TestHost) -> Self {
+        Self::start_with(host, "--bridge=none")
+    }
+
+    /// Starts it with the default network that it makes itself, `10.99.0.0/24`, and without rules for it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with_bridge(host: &TestHost) -> Self {
+        Self::start_with(host, "--bip=10.99.0.1/24")
+    }
+
+    fn start_with(host: &TestHost, network: &str) -> Self {
         let root = host.scratch().join("dockerd");
         std::fs::create_dir_all(&root).unwrap();
         run(command("mount").args(["-t", "tmpfs", "-o", "size=4g", "dockerd"]).arg(&root));
@@ -30,7 +43,7 @@ impl Dockerd {
         let mut line = command("/usr/sbin/dockerd");
         line.args(["--data-root", &path("data"), "--exec-root", &path("exec")])
             .args(["--pidfile", &path("pid"), "-H", &format!("unix://{}", path("d.sock"))])
-            .args(["--bridge=none", "--iptables=false", "--ip-forward=false"])
+            .args([network, "--iptables=false", "--ip-forward=false"])
             .args(["--storage-driver=overlay2"]);
         let process = Some(host.in_netns(|| Process::start(&mut line)));
         let dockerd = Self { process, root };

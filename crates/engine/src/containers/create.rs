@@ -90,6 +90,7 @@ impl Containers {
         self.check_users(&host_config, &settings)?;
         check_endpoints(&networking_config, (&settings.network, &host_config.network_mode))?;
         self.find_partners(&mut settings, &mut host_config)?;
+        self.find_link_targets(&mut settings, &mut host_config)?;
         self.runtimes.find(&host_config.runtime)?;
         if !config.working_dir.is_empty() {
             config.working_dir = barge_types::path::clean(&config.working_dir);

@@ -15,7 +15,7 @@ use super::Containers;
 use super::create::add_image_config;
 use super::edit::{self, forget_mount};
 use super::record::ContainerRecord;
-use super::settings::clean;
+use super::settings::{LinkTo, clean};
 use super::update::change_limits;
 use crate::blocking;
 use crate::error::{EngineError, Result};
@@ -105,6 +105,15 @@ pub(super) fn remember(
         request.host_config.restart_policy = update.restart_policy.clone();
     }
     fold(&update.edit, &mut request);
+    record.edited = Some(request);
+}
+
+/// Takes a link that was removed out of the request that makes the container.
+pub(super) fn forget_link(record: &mut ContainerRecord, folder: &Path, alias: &str) {
+    let kept = || ContainerRecord::load_request(folder).map(Box::new);
+    let Some(mut request) = record.edited.take().or_else(kept) else { return };
+    let is_other = |text: &String| LinkTo::parse(text).is_ok_and(|link| link.alias != alias);
+    request.host_config.links.retain(is_other);
     record.edited = Some(request);
 }
 

@@ -296,7 +296,9 @@ impl Containers {
                 _ => blocking::run(move || this.groups_of_running(&container)).await?,
             }
         };
-        let mut process = spec::exec_process(&record, &container.settings(), &groups, wanted);
+        let linked = self.linked_environment(container);
+        let told = (groups.as_slice(), linked.as_slice());
+        let mut process = spec::exec_process(&record, &container.settings(), told, wanted);
         if container.is_by_other_runtime() {
             let (this, container) = (Arc::clone(self), Arc::clone(container));
             process = blocking::run(move || {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use barge_api_types::LogConfig;
 use barge_logdriver::LogFile;
-use barge_network::{Endpoint, hosts_file, resolv_conf};
+use barge_network::{Endpoint, hosts_file, hosts_file::LinkedHost, resolv_conf};
 use barge_storage::MountOptions;
 use barge_sys::openat2;
 use barge_types::accounts;
@@ -24,6 +24,14 @@ pub(crate) struct FileTexts {
     resolv_conf: String,
 }
 
+/// What the texts are made of besides the container itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileSources<'a> {
+    pub(crate) endpoint: Option<&'a Endpoint>,
+    pub(crate) linked: &'a [LinkedHost],
+    pub(crate) defaults: &'a ContainerDefaults,
+}
+
 impl FileTexts {
     /// What they are called.
     pub(crate) const NAMES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
@@ -32,12 +40,12 @@ impl FileTexts {
     pub(crate) fn new(
         record: &ContainerRecord,
         settings: &Settings,
-        (endpoint, defaults): (Option<&Endpoint>, &ContainerDefaults),
+        sources: FileSources<'_>,
     ) -> Result<Self> {
         Ok(Self {
             hostname: format!("{}\n", record.config.hostname),
-            hosts: hosts(record, settings, endpoint)?,
-            resolv_conf: resolv_conf(record, settings, defaults),
+            hosts: hosts(record, settings, sources)?,
+            resolv_conf: resolv_conf(record, settings, sources.defaults),
         })
     }
 
@@ -57,13 +65,15 @@ impl Containers {
         &self,
         container: &Container,
         endpoint: Option<&Endpoint>,
+        linked: &[LinkedHost],
     ) -> Result<PathBuf> {
         let (record, settings) = (container.record(), container.settings());
         if let NetworkMode::Container(name) = &settings.network {
             return Ok(self.network_owner(name)?.folder.clone());
         }
         let folder = container.folder.clone();
-        FileTexts::new(&record, &settings, (endpoint, &self.defaults))?.write(&folder)?;
+        let sources = FileSources { endpoint, linked, defaults: &self.defaults };
+        FileTexts::new(&record, &settings, sources)?.write(&folder)?;
         Ok(folder)
     }
 
@@ -121,7 +131,7 @@ impl Containers {
 fn hosts(
     record: &ContainerRecord,
     settings: &Settings,
-    endpoint: Option<&Endpoint>,
+    sources: FileSources<'_>,
 ) -> Result<String> {
     let extra = extra_hosts(&record.host_config.extra_hosts)?;
     if settings.network == NetworkMode::Host {
@@ -136,12 +146,13 @@ fn hosts(
             .collect();
         return Ok(own + &added.concat());
     }
-    let link = endpoint.and_then(Endpoint::link);
+    let link = sources.endpoint.and_then(Endpoint::link);
     let file = hosts_file::HostsFile {
         hostname: &record.config.hostname,
         domainname: &record.config.domainname,
         address: link.map(|link| link.address.addr()),
         extra: &extra,
+        linked: sources.linked,
         gateway: link.and_then(|link| link.gateway),
     };
     Ok(file.to_text())

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barge_api_types::{ContainerInspect, ContainerState, GraphDriverInfo, NetworkSettings};
+use barge_api_types::{
+    ContainerInspect, ContainerState, GraphDriverInfo, HostConfig, NetworkSettings,
+};
 use barge_network::Endpoint;
 use barge_storage::StorageError;
 
@@ -67,7 +69,10 @@ impl Containers {
             platform: "linux".to_owned(),
             app_armor_profile: container.settings().security.apparmor.clone().unwrap_or_default(),
             exec_ids,
-            host_config: record.host_config.clone(),
+            host_config: HostConfig {
+                links: self.shown_links(&record, &container.settings()),
+                ..record.host_config.clone()
+            },
             graph_driver: GraphDriverInfo {
                 data: self.layer_facts(container)?,
                 name: record.driver.clone(),

@@ -20,6 +20,7 @@ mod health;
 mod image_mounts;
 mod inspect;
 mod kill;
+mod links;
 mod list;
 mod log_usage;
 mod logs;
@@ -76,7 +77,7 @@ pub use wait::{WaitCondition, Waiter};
 
 pub(crate) use commit::CommitSource;
 pub(crate) use create::new_id;
-pub(crate) use files::FileTexts;
+pub(crate) use files::{FileSources, FileTexts};
 pub(crate) use handed::Handed;
 pub(crate) use record::{
     Access, ContainerRecord, CopyUp, MountRecord, MountSource, Origin, Recursion,

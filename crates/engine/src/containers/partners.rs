@@ -194,7 +194,7 @@ fn refuse_unsupported(wanted: Option<&EndpointSettings>) -> Result<()> {
     }
     let ipam = wanted.ipam_config.as_ref();
     let asked = [
-        (!wanted.links.is_empty(), "--link"),
+        (!wanted.links.is_empty(), "Links of an endpoint"),
         (!wanted.driver_opts.is_empty(), "--network driver-opt"),
         (ipam.is_some_and(|ipam| !ipam.ipv6_address.is_empty()), "--ip6"),
         (ipam.is_some_and(|ipam| !ipam.link_local_ips.is_empty()), "--link-local-ip"),

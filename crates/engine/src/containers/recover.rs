@@ -202,6 +202,7 @@ impl Containers {
         for found in live {
             self.go_on(found).await;
         }
+        self.link_again().await?;
         let mut endings = JoinSet::new();
         for container in ended {
             let this = Arc::clone(self);
@@ -363,6 +364,7 @@ impl Containers {
         }
         let (this, container) = (Arc::clone(self), Arc::clone(container));
         tokio::spawn(async move {
+            this.await_targets(&container).await;
             let _verb = container.verb.lock().await;
             if container.state() != state || container.inner().stop != stop {
                 // Somebody has been faster, and knows better.

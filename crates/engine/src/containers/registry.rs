@@ -1,24 +1,47 @@
-//! All containers by id, by name and by the beginning of an id. Looking one up costs the same however many there are.
+//! All containers by id, by name, by the name of a link and by the beginning of an id. Looking one up costs the same however many there are.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use barge_types::{ContainerId, ContainerName};
 
 use super::container::Container;
+use super::settings::LinkTo;
 use crate::error::{EngineError, Result};
 
 /// All containers.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     maps: RwLock<Maps>,
+    linking: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Maps {
     containers: BTreeMap<String, Arc<Container>>,
     names: HashMap<String, ContainerId>,
+    /// Who is linked to a container, by its id, and what it is called there.
+    parents: HashMap<String, Vec<(ContainerId, String)>>,
+}
+
+impl Maps {
+    /// Where a link leads.
+    fn linked(&self, parent: &str, alias: &str) -> Option<Arc<Container>> {
+        let parent = self.containers.get(self.names.get(parent)?.as_str())?;
+        let settings = parent.settings();
+        let link = settings.links.iter().find(|link| link.alias == alias)?;
+        self.containers.get(&link.target).cloned()
+    }
+
+    fn forget_link(&mut self, parent: &ContainerId, link: &LinkTo) {
+        if let Some(parents) = self.parents.get_mut(&link.target) {
+            parents.retain(|(id, alias)| id != parent || *alias != link.alias);
+            if parents.is_empty() {
+                self.parents.remove(&link.target);
+            }
+        }
+    }
 }
 
 /// A name that is taken for a container that is being made; given back when that fails.
@@ -31,7 +54,7 @@ pub(crate) struct ReservedName<'a> {
 }
 
 impl Registry {
-    /// Finds by whole id, then by name, then by the beginning of an id.
+    /// Finds by whole id, then by name or by the name of a link (`web/db`), then by the beginning of an id.
     pub(crate) fn find(&self, text: &str) -> Result<Arc<Container>> {
         let missing = || EngineError::NoSuchContainer(text.to_owned());
         let key = text.strip_prefix('/').unwrap_or(text);
@@ -44,6 +67,9 @@ impl Registry {
         }
         if let Some(id) = maps.names.get(key) {
             return maps.containers.get(id.as_str()).cloned().ok_or_else(missing);
+        }
+        if let Some((parent, alias)) = key.split_once('/') {
+            return maps.linked(parent, alias).ok_or_else(missing);
         }
         let from = (Bound::Included(key), Bound::Unbounded);
         let mut found =
@@ -80,13 +106,57 @@ impl Registry {
     pub(crate) fn insert(&self, container: Arc<Container>) {
         let mut maps = self.write();
         maps.names.insert(container.name().to_string(), container.id.clone());
+        for LinkTo { target, alias } in &container.settings().links {
+            let parents = maps.parents.entry(target.clone()).or_default();
+            parents.push((container.id.clone(), alias.clone()));
+        }
         maps.containers.insert(container.id.to_string(), container);
+    }
+
+    /// Who is linked to a container, with what it is called there.
+    pub(crate) fn parents(&self, id: &ContainerId) -> Vec<(Arc<Container>, String)> {
+        let maps = self.read();
+        let parents = maps.parents.get(id.as_str()).into_iter().flatten();
+        let known = parents.filter_map(|(parent, alias)| {
+            Some((Arc::clone(maps.containers.get(parent.as_str())?), alias.clone()))
+        });
+        known.collect()
+    }
+
+    /// Whether anybody is linked to a container.
+    pub(crate) fn has_parents(&self, id: &ContainerId) -> bool {
+        self.read().parents.contains_key(id.as_str())
+    }
+
+    /// The names of a container: its own and those of links to it.
+    pub(crate) fn names(&self, container: &Container) -> Vec<String> {
+        let mut names = vec![format!("/{}", container.name())];
+        for (parent, alias) in self.parents(&container.id) {
+            names.push(format!("/{}/{alias}", parent.name()));
+        }
+        names.sort();
+        names
+    }
+
+    /// Forgets that a container is linked to another.
+    pub(crate) fn forget_link(&self, parent: &ContainerId, link: &LinkTo) {
+        self.write().forget_link(parent, link);
+    }
+
+    /// Held while one end of a link looks at the other to act on what it sees.
+    pub(crate) fn linking(&self) -> MutexGuard<'_, ()> {
+        self.linking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a container and its name.
     pub(crate) fn remove(&self, id: &ContainerId) {
         let mut maps = self.write();
-        maps.containers.remove(id.as_str());
+        if let Some(container) = maps.containers.remove(id.as_str()) {
+            for link in &container.settings().links {
+                maps.forget_link(id, link);
+            }
+        }
+        maps.parents.remove(id.as_str());
         maps.names.retain(|_, holder| holder != id);
     }
 

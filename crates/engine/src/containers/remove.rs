@@ -21,7 +21,7 @@ pub struct RemoveOptions {
     pub force: bool,
     /// With its anonymous volumes.
     pub volumes: bool,
-    /// Only the link of this name (which barge does not have).
+    /// Only the link of this name (`web/db`).
     pub link: bool,
 }
 
@@ -30,9 +30,7 @@ impl Containers {
     pub async fn remove(self: &Arc<Self>, name: &str, options: RemoveOptions) -> Result<()> {
         let container = self.registry.find(name)?;
         if options.link {
-            return Err(EngineError::NotImplemented(
-                "links are not supported by barge: there is none to remove".to_owned(),
-            ));
+            return self.remove_link(name).await;
         }
         let this = Arc::clone(self);
         to_the_end(async move {

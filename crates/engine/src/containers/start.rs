@@ -254,7 +254,7 @@ impl Containers {
         let place = if remap.is_some() { Place::Process } else { Place::Sandbox };
         let endpoint = self.allocate(container, place, undo)?;
         fault::point("start: address allocated");
-        let files = self.write_files(container, endpoint.as_ref())?;
+        let (files, linked) = self.write_files_and_link(container, endpoint.as_ref())?;
         let mounts = self.resolve_mounts(container, undo)?;
         let shm = self.shared_memory(container, undo)?;
         fault::point("start: mounts made");
@@ -288,6 +288,7 @@ impl Containers {
             shm,
             joins,
             groups: self.additional_groups(&record, &rootfs)?,
+            linked,
             remap,
             own_volumes: self.own_volumes(&record),
             cgroup: cgroup.clone(),

@@ -32,7 +32,7 @@ impl Containers {
         let host = &record.host_config;
         ContainerSummary {
             id: record.id.to_string(),
-            names: vec![format!("/{}", record.name)],
+            names: self.registry.names(container),
             image,
             image_id: record.image.to_string(),
             command: std::iter::once(path).chain(arguments).collect::<Vec<_>>().join(" "),

@@ -172,13 +172,13 @@ impl TestHost {
         names.filter(|name| name.starts_with("veth")).collect()
     }
 
-    /// Rules and elements of sets that publish a port.
+    /// Elements of sets: ports that are published, passages of links.
     fn rules(&self) -> Vec<String> {
-        // Published ports are elements of maps; a map without elements stays.
+        // A set without elements stays.
         let rules = self.ruleset();
         let starts = rules.match_indices("elements = {").map(|(at, _)| &rules[at..]);
         let elements = starts.map(|text| text.split('}').next().unwrap_or_default());
-        elements.filter(|text| text.contains(" : ")).map(str::to_owned).collect()
+        elements.filter(|text| text.contains(" . ")).map(str::to_owned).collect()
     }
 
     /// Everything that `nft list ruleset` says in the host's network.

@@ -34,7 +34,7 @@ use self::frames::Frames;
 use self::spec::{Place, Plan};
 use self::stubs::Stubs;
 use self::sweep::StepRecord;
-use crate::containers::{Containers, FileTexts, Handed, Link};
+use crate::containers::{Containers, FileSources, FileTexts, Handed, Link};
 use crate::disk;
 use crate::error::{EngineError, Result};
 use crate::remap::Remap;
@@ -168,8 +168,9 @@ impl StepRunner {
     fn prepare(&self, going: &Going<'_>, undo: &mut Rollback) -> Result<Prepared> {
         let Plan { record, settings } = going.plan;
         let endpoint = self.endpoint(going, undo)?;
-        FileTexts::new(record, settings, (endpoint.as_ref(), &self.containers.defaults))?
-            .write(&going.folder)?;
+        let (endpoint_of, defaults) = (endpoint.as_ref(), &self.containers.defaults);
+        let sources = FileSources { endpoint: endpoint_of, linked: &[], defaults };
+        FileTexts::new(record, settings, sources)?.write(&going.folder)?;
         give_files(going)?;
         let mut handed = Handed::default();
         let mut link = None;

@@ -94,6 +94,7 @@ impl Plan {
             shm: None,
             joins: Joins::default(),
             groups: Vec::new(),
+            linked: Vec::new(),
             remap: place.remap,
             own_volumes: own_folders(step),
             cgroup: place.cgroup.to_owned(),

@@ -4,6 +4,7 @@
 //! is refused here by name; nothing is accepted and ignored.
 
 mod discard;
+mod links;
 mod machine;
 mod modes;
 mod mounts;
@@ -19,6 +20,7 @@ use barge_oci::runtime::{LinuxResources, Rlimit};
 use barge_types::{RestartPolicy, Signal};
 
 pub(crate) use discard::{discard_limits, discard_unsupported};
+pub(crate) use links::LinkTo;
 pub(crate) use machine::{Host, SecurityModules};
 pub(crate) use modes::{CgroupMode, IpcMode, NetworkMode, PidMode, UtsMode};
 pub(crate) use mounts::{WantedMount, clean, destination_of, parse_mounts};
@@ -43,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) uts: UtsMode,
     pub(crate) cgroup: CgroupMode,
     pub(crate) ports: Vec<PortRequest>,
+    pub(crate) links: Vec<LinkTo>,
     /// Without those of block devices, which are looked at when a container starts.
     pub(crate) resources: LinuxResources,
     pub(crate) rlimits: Vec<Rlimit>,
@@ -103,6 +106,7 @@ impl Settings {
                 mode => mode,
             })?,
             ports: ports::parse(config, host, &network)?,
+            links: host.links.iter().map(|text| LinkTo::parse(text)).collect::<Result<_>>()?,
             network,
             resources: resources::parse(&host.resources, machine)?,
             rlimits: resources::rlimits(&host.resources)?,
@@ -175,7 +179,6 @@ fn check_paths(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
 /// What a request may ask for that barge does not have. The texts name the option as people type it.
 fn refuse_unsupported(host: &HostConfig) -> Result<()> {
     let asked = [
-        (!host.links.is_empty(), "--link"),
         (!host.volume_driver.is_empty() && host.volume_driver != "local", "--volume-driver"),
         (!host.cgroup.is_empty(), "Cgroup"),
         (host.resources.cpu_count != 0, "--cpu-count"),

@@ -1,16 +1,22 @@
-//! A process's environment: defaults, then the image's, then the user's.
+//! A process's environment: defaults, what links tell, then the image's, then the user's.
 
 use std::collections::HashMap;
+
+use barge_api_types::ContainerConfig;
 
 /// Where programs are looked for when nobody says.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The variables that are there unless the configuration says otherwise, with the configuration's over them.
-pub(crate) fn build(config: &[String], hostname: &str, has_terminal: bool) -> Vec<String> {
+pub(crate) fn build(
+    config: &ContainerConfig,
+    linked: &[String],
+    has_terminal: bool,
+) -> Vec<String> {
     let terminal = has_terminal.then(|| "TERM=xterm".to_owned());
     let defaults =
-        [PATH.to_owned(), format!("HOSTNAME={hostname}")].into_iter().chain(terminal).collect();
-    merge(defaults, config)
+        [PATH.to_owned(), format!("HOSTNAME={}", config.hostname)].into_iter().chain(terminal);
+    merge(merge(defaults.collect(), linked), &config.env)
 }
 
 /// Puts variables over others: one of the same name takes its place, a name without `=` removes it. Images and
@@ -63,7 +69,15 @@ mod tests {
 
     #[test]
     fn a_terminal_has_a_term() {
-        let all = build(&owned(&["PATH=/bin"]), "box", true);
-        assert_eq!(all, ["PATH=/bin", "HOSTNAME=box", "TERM=xterm"]);
+        let config = ContainerConfig {
+            env: owned(&["PATH=/bin", "DB_NAME=own"]),
+            hostname: "box".into(),
+            ..ContainerConfig::default()
+        };
+        let all = build(&config, &[], true);
+        assert_eq!(all, ["PATH=/bin", "HOSTNAME=box", "TERM=xterm", "DB_NAME=own"]);
+        // What a link tells is over the defaults and below the container's own.
+        let all = build(&config, &owned(&["DB_NAME=/box/db", "DB_PORT=1"]), false);
+        assert_eq!(all, ["PATH=/bin", "HOSTNAME=box", "DB_NAME=own", "DB_PORT=1"]);
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Start<'a> {
     pub(crate) joins: Joins,
     /// `--group-add`, by number.
     pub(crate) groups: Vec<u32>,
+    /// The variables of those it is linked to.
+    pub(crate) linked: Vec<String>,
     /// How its ids are mapped.
     pub(crate) remap: Option<&'a Remap>,
     /// Volumes whose files show other owners then.
@@ -90,7 +92,7 @@ pub(crate) fn build(start: &Start<'_>) -> Result<Spec> {
     let (masked_paths, readonly_paths) = paths(record, settings);
     let block_io = block_io(&start.record.host_config.resources)?;
     let resources = LinuxResources { devices: rules, block_io, ..settings.resources.clone() };
-    let process = process::first(record, settings, &start.groups);
+    let process = process::first(record, settings, (&start.groups, &start.linked));
     let (uid_mappings, gid_mappings) = start.remap.map(Remap::mappings).unwrap_or_default();
     let is_own_uts = settings.uts == UtsMode::Private;
     Ok(Spec {

@@ -8,7 +8,11 @@ use crate::containers::record::ContainerRecord;
 use crate::containers::settings::{NewPrivileges, Settings};
 
 /// The container's own command.
-pub(super) fn first(record: &ContainerRecord, settings: &Settings, groups: &[u32]) -> Process {
+pub(super) fn first(
+    record: &ContainerRecord,
+    settings: &Settings,
+    (groups, linked): (&[u32], &[String]),
+) -> Process {
     let config = &record.config;
     let (path, arguments) = super::super::command(config);
     let score = record.host_config.oom_score_adj;
@@ -16,7 +20,7 @@ pub(super) fn first(record: &ContainerRecord, settings: &Settings, groups: &[u32
         terminal: config.tty,
         user: user(&config.user, groups),
         args: std::iter::once(path).chain(arguments).collect(),
-        env: environment::build(&config.env, &config.hostname, config.tty),
+        env: environment::build(config, linked, config.tty),
         cwd: barge_types::path::clean(&config.working_dir),
         oom_score_adj: i32::try_from(score).ok().filter(|score| *score != 0),
         ..rights(settings)
@@ -27,11 +31,11 @@ pub(super) fn first(record: &ContainerRecord, settings: &Settings, groups: &[u32
 pub(crate) fn exec(
     record: &ContainerRecord,
     settings: &Settings,
-    groups: &[u32],
+    (groups, linked): (&[u32], &[String]),
     request: &ExecCreateRequest,
 ) -> Process {
     let config = &record.config;
-    let base = environment::build(&config.env, &config.hostname, request.tty);
+    let base = environment::build(config, linked, request.tty);
     let folder =
         [&request.working_dir, &config.working_dir].into_iter().find(|folder| !folder.is_empty());
     let name = if request.user.is_empty() { &config.user } else { &request.user };

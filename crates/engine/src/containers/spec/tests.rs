@@ -42,6 +42,7 @@ fn spec_with(host: HostConfig, mounts: Vec<(MountRecord, PathBuf)>) -> Spec {
         mounts,
         shm: None,
         groups: Vec::new(),
+        linked: Vec::new(),
         remap: None,
         own_volumes: Vec::new(),
         joins: Joins { network: Some(9), ..Joins::default() },
