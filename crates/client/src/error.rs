@@ -112,6 +112,12 @@ impl ClientError {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
+    /// Whether something is not as it would have to be for that.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(StatusCode::CONFLICT)
+    }
+
     /// Whether no daemon could be reached at all.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {

@@ -50,7 +50,13 @@ async fn run(session: &Session, input: Input) -> Result<()> {
     let client = session.client().await?;
     let mut results = at_once(&input.arguments, |name| client.containers().start(name));
     let mut failed = Vec::new();
-    while let Some((name, result)) = results.next().await {
+    while let Some((name, mut result)) = results.next().await {
+        // It may need one that is named before it (a link to it, its network), which has been started by now.
+        if input.arguments.first().is_some_and(|first| first != name)
+            && result.as_ref().is_err_and(barge_client::ClientError::is_conflict)
+        {
+            result = client.containers().start(name).await;
+        }
         match result {
             Ok(()) => session.streams.line(name)?,
             Err(error) => {
