@@ -48,3 +48,28 @@ fn an_exec_is_known_to_the_daemon_that_comes_after() {
     let again = host.api().post(&format!("/exec/{after}/start"), json!({"Detach": true}));
     assert_eq!(again.error(409), format!("Error: Exec command {after} has already run"));
 }
+
+#[test]
+fn an_exit_code_can_be_asked_for_when_the_container_has_ended() {
+    let host = TestHost::new();
+    host.busybox();
+    let run = ["run", "-d", "--name", "subject", "busybox", "sleep", "1000"];
+    host.barge(&run).ok();
+    let (ended, killed) = (exec(&host, "exit 5"), exec(&host, "sleep 1000"));
+    eventually("it ends", || inspect(&host, &ended)["Running"] == false);
+    let body = json!({"Cmd": ["true"]});
+    let made = host.api().post("/containers/subject/exec", body).is(201).json();
+    let unused = made["Id"].as_str().unwrap();
+    host.barge(&["kill", "subject"]).ok();
+    eventually("it settles", || host.api().get(&format!("/exec/{unused}/json")).status == 404);
+    for (id, code) in [(&ended, 5), (&killed, 137)] {
+        let shown = inspect(&host, id);
+        assert_eq!((&shown["Running"], &shown["ExitCode"]), (&json!(false), &json!(code)));
+    }
+    host.barge(&["start", "subject"]).ok();
+    assert_eq!(host.inspect("subject")["ExecIDs"], Value::Null);
+    let again = host.api().post(&format!("/exec/{ended}/start"), json!({"Detach": true}));
+    assert_eq!(again.error(409), format!("Error: Exec command {ended} has already run"));
+    host.barge(&["rm", "-f", "subject"]).ok();
+    host.api().get(&format!("/exec/{ended}/json")).is(404);
+}

@@ -241,7 +241,7 @@ impl Containers {
             inner.shim = None;
             inner.endpoint = None;
         }
-        self.forget_execs(container);
+        self.end_execs(container);
         container.advance(|progress| progress.rest = Rest::Settled);
         if matches!(container.state(), State::Restarting(_)) {
             let (this, container) = (Arc::clone(self), Arc::clone(container));

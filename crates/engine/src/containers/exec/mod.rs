@@ -1,15 +1,17 @@
 //! `exec`: one more process in a running container.
 
-use std::collections::{BTreeMap, HashMap};
+mod kept;
+
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream as StdStream;
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barge_api_types::{
     ExecCreateRequest, ExecCreateResponse, ExecInspect, ExecProcessConfig, ExecStartRequest,
 };
 use barge_shim_api::{
-    AttachStreams, ConsoleSize, Exec as ExecRequest, ExecState, Exit, Request, Response, StdinMode,
+    AttachStreams, ConsoleSize, Exec as ExecRequest, Exit, Request, Response, StdinMode,
     StdioConfig,
 };
 use barge_sys::fault;
@@ -42,8 +44,6 @@ enum Phase {
     Ended { pid: u32, code: i64, at: Instant },
 }
 
-/// How many execs of a container are kept before those that ended are looked at.
-const KEPT: usize = 64;
 /// How long one is kept after its end.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
@@ -133,7 +133,7 @@ impl Exec {
     }
 
     fn is_old(&self) -> bool {
-        matches!(self.phase(), Phase::Ended { at, .. } if at.elapsed() > KEPT_FOR)
+        matches!(self.phase(), Phase::Ended { at, .. } if at.elapsed() >= KEPT_FOR)
     }
 
     fn end_with(&self, code: i64) {
@@ -373,66 +373,6 @@ impl Containers {
                 Phase::Created => 0,
             },
         })
-    }
-
-    fn find_exec(&self, id: &str) -> Result<(Arc<Container>, Arc<Exec>)> {
-        let missing = || EngineError::NoSuchExec(id.to_owned());
-        let container = self.execs().get(id).and_then(Weak::upgrade).ok_or_else(missing)?;
-        let exec = container.inner().execs.get(id).cloned().ok_or_else(missing)?;
-        Ok((container, exec))
-    }
-
-    fn execs(&self) -> MutexGuard<'_, HashMap<String, Weak<Container>>> {
-        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Knows again what the shim kept for a daemon that comes back.
-    pub(super) fn resume_execs(&self, container: &Arc<Container>, states: Vec<ExecState>) {
-        for state in states {
-            // One of a shim that kept nothing is still known by its id.
-            let request = serde_json::from_str(&state.note).unwrap_or_default();
-            let phase = match state.exit {
-                None => Phase::Running { pid: state.pid },
-                Some(exit) => {
-                    Phase::Ended { pid: state.pid, code: i64::from(exit.code), at: Instant::now() }
-                }
-            };
-            let id = state.exec_id;
-            let exec = Exec { id: id.clone(), request, phase: watch::Sender::new(phase) };
-            container.inner().execs.insert(id.clone(), Arc::new(exec));
-            self.execs().insert(id, Arc::downgrade(container));
-        }
-    }
-
-    /// Forgets the execs of a container that ended.
-    pub(super) fn forget_execs(&self, container: &Container) {
-        let forgotten = std::mem::take(&mut container.inner().execs);
-        let mut all = self.execs();
-        for id in forgotten.keys() {
-            all.remove(id);
-        }
-    }
-
-    /// Forgets one that nobody asks for any more.
-    pub(super) fn drop_exec(&self, container: &Container, exec: &Exec) {
-        container.inner().execs.remove(&exec.id);
-        self.execs().remove(&exec.id);
-    }
-
-    /// Forgets execs that ended a while ago: clients ask for the exit code right after the end.
-    fn forget_old_execs(&self, container: &Container) {
-        let mut inner = container.inner();
-        if inner.execs.len() < KEPT {
-            return;
-        }
-        let mut all = self.execs();
-        inner.execs.retain(|id, exec| {
-            let is_old = exec.is_old();
-            if is_old {
-                all.remove(id);
-            }
-            !is_old
-        });
     }
 }
 
