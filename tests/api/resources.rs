@@ -173,6 +173,10 @@ fn what_cannot_be_is_refused_in_dockers_words() {
             "invalid mount config for type \"bind\": field TmpfsOptions must not be specified",
         ),
         (
+            json!({"Mounts": [{"Type": "volume", "Target": "/x", "ImageOptions": {"Subpath": "x"}}]}),
+            "invalid mount config for type \"volume\": field ImageOptions must not be specified",
+        ),
+        (
             json!({"BlkioDeviceReadBps": [{"Path": "/no/disk", "Rate": 1 << 20}]}),
             "cannot look at the device \"/no/disk\": No such file or directory",
         ),

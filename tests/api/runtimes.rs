@@ -60,6 +60,10 @@ fn a_whole_life_by_another_runtime() {
         assert!(confined.stdout.contains("CapEff:\t0000000000000000"), "{confined}");
         assert!(confined.stdout.contains("Read-only file system"), "{confined}");
         assert!(confined.stdout.contains("Seccomp:\t2"), "{confined}");
+        let image = ["--mount", "type=image,src=busybox,dst=/image,image-subpath=bin"];
+        let mounted =
+            run(&image, &["sh", "-c", "/image/busybox echo mounted; touch /image/x || echo kept"]);
+        assert_eq!(mounted.text(), "mounted\nkept", "{mounted}");
         let named = host.unique("life");
         let start = ["run", "-d", "--runtime", &runtime, "--name", &named, "-m", "64m"];
         host.barge(&[&start[..], &["busybox", "sleep", "1000"]].concat()).ok();

@@ -143,6 +143,11 @@ fn an_image_that_is_mounted_is_in_use() {
         let refused = host.barge(words);
         assert!(refused.stderr.contains("conflict") && refused.code == 1, "{refused}");
     }
+    let listed = host.api().get("/images/json").is(200).json();
+    for image in listed.as_array().unwrap() {
+        let users = i64::from(!image["RepoTags"].to_string().contains("tools:base"));
+        assert_eq!(image["Containers"], users, "{image}");
+    }
     host.barge(&["image", "prune", "-af"]).ok();
     host.barge(&["exec", "user", "cat", "/mnt/tools/own"]).ok();
     host.barge(&["stop", "-t", "0", "user"]).ok();

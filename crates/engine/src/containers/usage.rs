@@ -9,16 +9,18 @@ use barge_types::ImageId;
 use super::Containers;
 
 impl Containers {
-    /// How many containers each image has.
+    /// How many containers each image has, or is mounted in.
     pub(crate) fn count_by_image(&self) -> HashMap<ImageId, i64> {
         let mut counts = HashMap::new();
         for container in self.registry.all() {
-            *counts.entry(container.record().image).or_default() += 1;
+            for image in container.record().images().collect::<HashSet<_>>() {
+                *counts.entry(image).or_default() += 1;
+            }
         }
         counts
     }
 
-    /// The containers of an image.
+    /// The containers of an image, and those that have it mounted.
     pub(crate) fn ids_of_image(&self, image: &ImageId) -> Vec<String> {
         self.users(image).into_iter().map(|user| user.container.to_string()).collect()
     }

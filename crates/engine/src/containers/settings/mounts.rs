@@ -176,7 +176,7 @@ fn apply_mode(mount: &mut WantedMount, mode: &str, text: &str) -> Result<()> {
 }
 
 /// What can be mounted, each with options of its own.
-const KINDS: [&str; 3] = ["bind", "volume", "tmpfs"];
+const KINDS: [&str; 4] = ["bind", "volume", "tmpfs", "image"];
 
 /// The long form of `--mount`.
 fn from_mount(mount: &Mount) -> Result<WantedMount> {
@@ -189,6 +189,7 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
         (mount.bind_options.is_some(), "bind", "BindOptions"),
         (mount.volume_options.is_some(), "volume", "VolumeOptions"),
         (mount.tmpfs_options.is_some(), "tmpfs", "TmpfsOptions"),
+        (mount.image_options.is_some(), "image", "ImageOptions"),
     ] {
         if is_there && kind != owner && KINDS.contains(&kind) {
             return Err(wrong(&format!("field {field} must not be specified")));
@@ -297,15 +298,6 @@ fn volume_source(mount: &Mount) -> MountSource {
 
 /// The reference and a path in what it names, which is looked for when the container starts.
 fn image_source(mount: &Mount, wrong: &impl Fn(&str) -> EngineError) -> Result<MountSource> {
-    for (is_given, field) in [
-        (mount.bind_options.is_some(), "BindOptions"),
-        (mount.volume_options.is_some(), "VolumeOptions"),
-        (mount.tmpfs_options.is_some(), "TmpfsOptions"),
-    ] {
-        if is_given {
-            return Err(wrong(&format!("field {field} must not be specified")));
-        }
-    }
     if mount.source.is_empty() {
         return Err(wrong("field Source must not be empty"));
     }
