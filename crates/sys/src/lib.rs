@@ -32,6 +32,7 @@ pub mod signal;
 pub mod signalfd;
 pub mod socket;
 pub mod spawn;
+pub mod spawner;
 mod stand_in;
 pub mod user_namespace;
 pub mod xattr;

@@ -216,7 +216,7 @@ impl Containers {
     /// Everything that blocks and that the shim's first request needs.
     fn prepare(self: &Arc<Self>, container: &Arc<Container>, joins: Joins) -> Result<Prepared> {
         let mut undo = Rollback::default();
-        let (control, mut child) = shims::spawn(&self.programs.shim, container.id.as_str())?;
+        let (control, mut child) = shims::spawn(&self.programs, container.id.as_str())?;
         fault::point("start: shim spawned");
         let prepared = self.prepare_rest(container, joins, &mut undo);
         match prepared {

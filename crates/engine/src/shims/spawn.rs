@@ -1,9 +1,12 @@
 //! Starts the shim of one container.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use barge_sys::spawner::Spawner;
 
 use crate::error::{EngineError, Result};
 
@@ -16,6 +19,7 @@ pub(crate) struct Programs {
     pub(crate) runtime: PathBuf,
     /// `barge-hello`, which the built-in image is made of; absent when it is not installed.
     pub(crate) hello: Option<PathBuf>,
+    spawner: Arc<Spawner>,
 }
 
 impl Programs {
@@ -25,6 +29,7 @@ impl Programs {
             shim: find("barge-shim").ok_or_else(|| missing("barge-shim"))?,
             runtime: find("barge-runtime").ok_or_else(|| missing("barge-runtime"))?,
             hello: find("barge-hello"),
+            spawner: Arc::new(Spawner::start()),
         })
     }
 }
@@ -49,17 +54,19 @@ fn find(program: &str) -> Option<PathBuf> {
 /// Without anything to do between fork and exec, the standard library uses `posix_spawn`, which copies no page tables: a
 /// fork takes longer the larger the daemon is, and slows down the threads that write to its pages afterwards. So no
 /// folder is set here (a static program's `posix_spawn` could not); the shim leaves the daemon's session and folder
-/// by itself.
-pub(crate) fn spawn(program: &Path, id: &str) -> Result<(UnixStream, Child)> {
+/// by itself. Nor does it get a copy of the daemon's descriptors, to close them ([`Spawner`]).
+pub(crate) fn spawn(programs: &Programs, id: &str) -> Result<(UnixStream, Child)> {
     let (ours, theirs) = UnixStream::pair().map_err(EngineError::io("make", "a socket pair"))?;
-    let child = Command::new(program)
+    let mut command = Command::new(&programs.shim);
+    command
         .arg(id)
         .env_clear()
         .envs(barge_sys::fault::for_child())
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(EngineError::io("start", program))?;
+        .stderr(Stdio::null());
+    let child = programs
+        .spawner
+        .spawn(command, theirs.as_fd())
+        .map_err(EngineError::io("start", &programs.shim))?;
     Ok((ours, child))
 }

@@ -124,7 +124,7 @@ impl StepRunner {
         // Undone at the end whether it went well or not.
         let mut undo = Rollback::default();
         self.make_folder(&going.folder, &mut undo)?;
-        let (control, mut child) = shims::spawn(&self.containers.programs.shim, id.as_str())?;
+        let (control, mut child) = shims::spawn(&self.containers.programs, id.as_str())?;
         let outcome =
             self.run_in(&going, (control, &child), &mut Listener { output, cancel }, &mut undo);
         let reaped = self.reap(&going, &mut child, outcome.is_ok());
