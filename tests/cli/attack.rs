@@ -216,6 +216,34 @@ fn mounts_inside_are_not_seen_outside() {
 }
 
 #[test]
+fn there_is_nothing_below_a_containers_root() {
+    let host = HOST.host();
+    let name = host.unique("below");
+    let mut flags = vec!["run", "-d", "--name", &name, "--cap-add", "SYS_ADMIN"];
+    flags.extend(["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]);
+    host.barge(&[&flags[..], &["busybox", "sleep", "1000"]].concat()).ok();
+    let exec = |script: &str| host.barge(&["exec", &name, "/bin/busybox", "sh", "-c", script]);
+    exec("echo mine > /mark; mkdir -p /jail/bin; cp /bin/busybox /jail/bin").ok();
+
+    // A folder outside of one's root leads up as far as the container's own, and no further.
+    let climb = exec("nsenter -t 1 -m -r/jail -w/ /bin/busybox cat ../../../mark");
+    assert_eq!(climb.text(), "mine");
+    // The kernel does not take it for a chroot: in one nobody may make a user namespace.
+    exec("unshare -r true").ok();
+    exec("mkdir /jail/proc; ! chroot /jail /bin/busybox unshare -r /bin/busybox true").ok();
+    // Its mounts are its own, from the root down.
+    let first = exec("head -n1 /proc/self/mountinfo");
+    let first: Vec<&str> = first.text().split(' ').collect();
+    assert_eq!(first.get(3..5), Some(&["/", "/"][..]), "{first:?}");
+
+    // Who takes the root away finds an empty folder.
+    exec("umount -l /").ok();
+    let outcome = exec("ls /");
+    assert_eq!(outcome.code, 127, "{outcome}");
+    remove(&host, &name);
+}
+
+#[test]
 fn another_container_is_not_reached_through_a_shared_process_namespace() {
     let host = HOST.host();
     let (first, second) = (host.unique("first"), host.unique("second"));

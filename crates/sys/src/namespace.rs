@@ -81,7 +81,10 @@ pub fn make_bare_mounts() -> io::Result<OwnedFd> {
             | Attributes::MOUNT_ATTR_NOSUID
             | Attributes::MOUNT_ATTR_NODEV
             | Attributes::MOUNT_ATTR_NOEXEC;
-        let empty = Filesystem::open("tmpfs")?.create(attributes)?;
+        let empty = Filesystem::open("tmpfs")?;
+        // Its root is all that it may have, also if somebody with the rights to makes it writable.
+        empty.set("nr_inodes", "1")?;
+        let empty = empty.create(attributes)?;
         mount::attach_at(&empty, CWD, root)?;
         rustix::process::fchdir(&empty)?;
         rustix::process::pivot_root(".", ".")?;

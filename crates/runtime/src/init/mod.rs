@@ -42,6 +42,7 @@ use barge_oci::runtime::{Linux, Process};
 use barge_sys::{exec, process, seccomp, signal};
 
 use self::cgroup_view::Groups;
+use self::root::Below;
 use self::workdir::Missing;
 use crate::bare;
 use crate::error::{At as _, Stage, StartError};
@@ -116,13 +117,13 @@ fn create(plan: &CreatePlan<'_>, filter: &[u8], parent: &mut ToParent) -> Result
     }
 
     let groups = cgroup_view::read(spec)?;
-    let handed = match plan.bare_mounts {
-        Some(place) => bare::enter(place, spec)?,
-        None => parent.ask_for_trees(plan.handed)?,
+    let (handed, below) = match plan.bare_mounts {
+        Some(place) => (bare::enter(place, spec)?, Below::Nothing),
+        None => (parent.ask_for_trees(plan.handed)?, Below::Host),
     };
     let mut handed = handed.into_iter();
     let own_root = match handed.next() {
-        Some(tree) => root::enter_handed(tree, linux)?,
+        Some(tree) => root::enter_handed(tree, (linux, below))?,
         None => root::enter(std::path::Path::new(&root.path), linux)?,
     };
     let groups = Groups { text: &groups, is_own_namespace: plan.own_cgroup_namespace };

@@ -18,6 +18,16 @@ pub(super) struct OwnRoot {
     fd: OwnedFd,
     /// How the mounts of the host, copied into our namespace, hear from the host's.
     pub(super) propagation: Propagation,
+    below: Below,
+}
+
+/// What the namespace has besides the container's root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Below {
+    /// A copy of the host's mounts.
+    Host,
+    /// An empty file system ([`crate::bare`]).
+    Nothing,
 }
 
 impl AsFd for OwnRoot {
@@ -48,12 +58,14 @@ pub(super) fn enter(path: &Path, linux: &Linux) -> Result<OwnRoot, StartError> {
         let above = mount_point_of(above).at(Stage::Root, shown)?;
         mount::change_at(CWD, &above, Reach::One, Change::PRIVATE).at(Stage::Root, shown)?;
     }
-    Ok(OwnRoot { fd, propagation })
+    Ok(OwnRoot { fd, propagation, below: Below::Host })
 }
 
-/// The same for a root that was opened outside: it is put onto the host's, where everyone may, and pivot_root(2) finds it
-/// there.
-pub(super) fn enter_handed(tree: OwnedFd, linux: &Linux) -> Result<OwnRoot, StartError> {
+/// The same for a root that was opened outside: it is put onto what is there, where everyone may, and [`pivot`] finds it.
+pub(super) fn enter_handed(
+    tree: OwnedFd,
+    (linux, below): (&Linux, Below),
+) -> Result<OwnRoot, StartError> {
     let shown = || "prepare the rootfs".to_owned();
     let propagation = wanted(linux)?.map_or(Propagation::PRIVATE, |(kind, _)| kind);
     let change = Change { propagation: Some(propagation), ..Change::NONE };
@@ -61,7 +73,7 @@ pub(super) fn enter_handed(tree: OwnedFd, linux: &Linux) -> Result<OwnRoot, Star
     // pivot_root(2) wants the mount below to be not shared.
     mount::change_at(CWD, Path::new("/"), Reach::One, Change::PRIVATE).at(Stage::Root, shown)?;
     mount::attach_at(&tree, CWD, Path::new("/")).at(Stage::Root, shown)?;
-    Ok(OwnRoot { fd: tree, propagation })
+    Ok(OwnRoot { fd: tree, propagation, below })
 }
 
 /// The nearest folder upwards that is the root of a mount.
@@ -87,9 +99,17 @@ fn wanted(linux: &Linux) -> Result<Option<(Propagation, Reach)>, StartError> {
 }
 
 /// Makes the root `/`; the host's root, stacked on it by that, is taken away at once. No folder is needed for it.
+///
+/// Where there is nothing to take away, the root stays on top of the namespace's empty one, and `/` is changed for this
+/// process alone: pivot_root(2) looks for the old root in every process of the host. To the kernel this is no chroot: it
+/// takes what is mounted uppermost on a namespace's root for its root, also for whoever joins, and `..` does not lead below.
 pub(super) fn pivot(root: &OwnRoot, linux: &Linux) -> Result<(), StartError> {
     let shown = || "pivot_root".to_owned();
     rustix::process::fchdir(&root.fd).at(Stage::Root, shown)?;
+    if root.below == Below::Nothing {
+        rustix::process::chroot(".").at(Stage::Root, || "chroot".to_owned())?;
+        return rustix::process::chdir("/").at(Stage::Root, shown);
+    }
     rustix::process::pivot_root(".", ".").at(Stage::Root, shown)?;
     if root.propagation == Propagation::SHARED {
         // Taking it away must not be seen by the host.
