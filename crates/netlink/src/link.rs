@@ -15,6 +15,8 @@ const SET: u16 = 19;
 /// Length of `struct ifinfomsg`.
 const FIXED: usize = 16;
 const AF_UNSPEC: u8 = 0;
+/// As the kind of an attribute.
+const AF_INET6: u16 = 10;
 /// `IFF_UP`.
 const UP: u32 = 1;
 /// `IF_OPER_UP`.
@@ -33,8 +35,12 @@ mod attribute {
     pub(super) const STATE: u16 = 16;
     pub(super) const INFO: u16 = 18;
     pub(super) const ALIAS: u16 = 20;
+    pub(super) const OF_FAMILIES: u16 = 26;
     pub(super) const NETNS_FD: u16 = 28;
     pub(super) const DETAIL: u16 = 29;
+    /// `IFLA_INET6_ADDR_GEN_MODE`, inside of the family's in `OF_FAMILIES`, and "none".
+    pub(super) const ADDRESS_MODE: u16 = 8;
+    pub(super) const NO_ADDRESS: u8 = 1;
     /// `IFLA_INFO_KIND`, inside of `INFO`.
     pub(super) const INFO_KIND: u16 = 1;
     /// `IFLA_INFO_DATA`, inside of `INFO`.
@@ -238,6 +244,18 @@ pub fn set_name(index: u32, name: &str) -> Request {
 pub fn set_mac(index: u32, mac: [u8; 6]) -> Request {
     change(index, format!("set the address of link {index}"), |payload| {
         payload.bytes(attribute::ADDRESS, &mac);
+    })
+}
+
+/// Has the kernel give a link no IPv6 address of its own when it is switched on.
+#[must_use]
+pub fn without_own_address(index: u32) -> Request {
+    change(index, format!("set the IPv6 addresses of link {index}"), |payload| {
+        payload.nested(attribute::OF_FAMILIES, |families| {
+            families.nested(AF_INET6, |inet6| {
+                inet6.bytes(attribute::ADDRESS_MODE, &[attribute::NO_ADDRESS]);
+            });
+        });
     })
 }
 

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use barge_netlink::address::Address;
 use barge_netlink::link::{PortSettings, Veth};
@@ -43,6 +43,42 @@ fn a_bridge_is_made_with_its_address_and_switched_on() {
     assert_eq!((bridge.mac, bridge.mtu, bridge.is_up), (Some(MAC), 1400, true));
     assert_eq!(link::by_index(&mut socket, bridge.index).unwrap(), Some(bridge.clone()));
     assert!(link::list(&mut socket).unwrap().contains(&bridge));
+}
+
+#[test]
+fn a_link_without_an_address_of_its_own_gets_none_when_it_is_switched_on() {
+    let (netns, mut socket) = namespace();
+    let pair = |name, peer| Veth {
+        name,
+        peer,
+        peer_mac: None,
+        is_up: false,
+        netns: netns.as_fd(),
+        master: None,
+        mtu: None,
+    };
+    for (name, peer) in [("bare", "bare-peer"), ("usual", "usual-peer")] {
+        send(&mut socket, link::create_veth(&pair(name, peer)));
+    }
+    let bare = index(&mut socket, "bare");
+    send(&mut socket, link::without_own_address(bare));
+    for name in ["bare-peer", "bare", "usual-peer", "usual"] {
+        let index = index(&mut socket, name);
+        send(&mut socket, link::up(index));
+    }
+    // The kernel's link watch gives addresses, in the order of what has changed.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let found = loop {
+        let found =
+            in_netns(&netns, || std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
+        let found = found.unwrap();
+        if found.contains("usual\n") || Instant::now() > deadline {
+            break found;
+        }
+        std::thread::yield_now();
+    };
+    assert!(found.contains(" usual\n") && found.contains(" bare-peer\n"), "{found}");
+    assert!(!found.contains(" bare\n"), "{found}");
 }
 
 #[test]

@@ -331,7 +331,15 @@ impl Controller {
         self.lock().get(container).cloned()
     }
 
-    /// The network of this name, id, or beginning of an id.
+    /// Whether there is a network of this name, id, or beginning of an id.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn check(&self, name: &str) -> Result<()> {
+        self.resolve(name).map(drop)
+    }
+
+    /// The network of this name, id, or beginning of an id, with all its endpoints.
     ///
     /// # Errors
     /// There is none, or more than one.

@@ -31,6 +31,10 @@ pub struct Sandbox {
     pub(crate) socket: Mutex<Socket>,
     /// A pair of interfaces that waits to be used.
     pub(crate) pair: Option<Pair>,
+    /// The namespace's own `/sys`. The container's mount finds it among the newest; making one, the kernel looks at that of
+    /// every other container first.
+    #[expect(dead_code, reason = "it is there as long as this is open")]
+    sysfs: Option<OwnedFd>,
 }
 
 /// A pair of interfaces that was made ahead: switched off, without addresses, the host's end a port of its bridge.
@@ -51,7 +55,8 @@ impl Sandbox {
             namespace::unshare(Kinds::NETWORK).map_err(NetworkError::io("make", Path::new(OWN)))?;
             let netns = own()?;
             disable_ipv6()?;
-            Ok(Self { netns, socket: Mutex::new(begin()?), pair: None })
+            let socket = Mutex::new(begin()?);
+            Ok(Self { netns, socket, pair: None, sysfs: file_system("sysfs").ok() })
         })
     }
 
@@ -65,7 +70,7 @@ impl Sandbox {
                 .map_err(NetworkError::io("enter", Path::new(OWN)))?;
             open_socket()
         })?;
-        Ok(Self { netns, socket: Mutex::new(socket), pair: None })
+        Ok(Self { netns, socket: Mutex::new(socket), pair: None, sysfs: None })
     }
 
     /// The sandbox of a process (a pidfd) that has a network namespace of its own, which nobody has touched. Whether later
@@ -77,7 +82,7 @@ impl Sandbox {
         run(|| {
             namespace::join(process, Kinds::NETWORK)
                 .map_err(NetworkError::io("enter", Path::new(OWN)))?;
-            Ok(Self { netns: own()?, socket: Mutex::new(begin()?), pair: None })
+            Ok(Self { netns: own()?, socket: Mutex::new(begin()?), pair: None, sysfs: None })
         })
     }
 
@@ -132,8 +137,14 @@ fn disable_ipv6() -> Result<()> {
     }
 }
 
-fn private_proc() -> rustix::io::Result<OwnedFd> {
-    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+/// A file system of the thread's namespaces, without a mount: there is nothing to be taken down when it is closed.
+fn file_system(kind: &str) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(context.as_fd())?;
+    Ok(context)
+}
+
+fn private_proc() -> rustix::io::Result<OwnedFd> {
+    let context = file_system("proc")?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }

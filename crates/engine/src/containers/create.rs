@@ -242,7 +242,7 @@ impl Containers {
         match &mut settings.network {
             NetworkMode::Container(name) => identify(name, &mut host.network_mode)?,
             NetworkMode::Named(name) => {
-                self.network.inspect(name).map_err(|error| missing(error.into()))?;
+                self.network.check(name).map_err(|error| missing(error.into()))?;
             }
             NetworkMode::Host => {}
         }

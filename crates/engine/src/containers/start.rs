@@ -175,6 +175,8 @@ impl Containers {
         drop(descriptors);
         let subscribed = shim.send(&Request::Subscribe, &[]).await?;
         let mut pid = 0;
+        // Open until the container has mounted what its namespace already has.
+        let mut sandbox = None;
         if let Some(link) = link {
             let network = Arc::clone(&self.network);
             if matches!(link, Link::Inside(..))
@@ -182,14 +184,21 @@ impl Containers {
             {
                 pid = made(shim, created.wait().await?).await?;
             }
-            let plugged = blocking::run(move || match link {
-                Link::Ahead(endpoint, sandbox) => Ok(network.plug(&endpoint, &sandbox)?),
-                Link::Inside(endpoint, id) => Ok(network.plug(&endpoint, &sandbox_of(pid, &id)?)?),
+            let plugged = blocking::run(move || {
+                let (endpoint, sandbox) = match link {
+                    Link::Ahead(endpoint, sandbox) => (endpoint, sandbox),
+                    Link::Inside(endpoint, id) => (endpoint, sandbox_of(pid, &id)?),
+                };
+                network.plug(&endpoint, &sandbox)?;
+                Ok(sandbox)
             })
             .await;
-            if let Err(error) = plugged {
-                shim.shut_down().await;
-                return Err(error);
+            match plugged {
+                Ok(plugged) => sandbox = Some(plugged),
+                Err(error) => {
+                    shim.shut_down().await;
+                    return Err(error);
+                }
             }
         }
         fault::point("start: network plugged");
@@ -199,6 +208,7 @@ impl Containers {
             pid = made(shim, created.wait().await?).await?;
         }
         fault::point("start: created");
+        drop(sandbox);
         subscribed.wait().await?.ok();
         match started.wait().await? {
             Ok(Response::Started { at }) => {

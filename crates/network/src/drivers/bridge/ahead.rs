@@ -47,6 +47,9 @@ impl Ahead {
         self.socket.send(&[link::create_veth(&veth)]).map_err(fail())?;
         let index = |link: Option<link::Link>| link.map_or(0, |link| link.index);
         let host_index = index(link::by_name(&mut self.socket, host.as_str()).map_err(fail())?);
+        // A port of a bridge needs none, and giving it one takes longer the more interfaces have one. Where the kernel has no
+        // IPv6, it is not asked to.
+        self.socket.send(&[link::without_own_address(host_index)]).ok();
         let inside_index = {
             let mut socket =
                 sandbox.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
