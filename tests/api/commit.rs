@@ -178,7 +178,7 @@ fn an_export_goes_on_when_the_container_is_removed_meanwhile() {
     assert_eq!(again.text(), sum.text());
     eventually("the layer is gone", || {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        !mounts.contains(host.data_root().to_str().unwrap())
+        !mounts.contains(host.data_root().join("overlay2/").to_str().unwrap())
     });
     host.assert_nothing_of_containers();
 }

@@ -24,10 +24,10 @@ pub(super) fn tools(host: &TestHost) {
     host.barge(&["build", "-q", "-t", "tools", host.scratch().to_str().unwrap()]).ok();
 }
 
-/// Where the daemon has something mounted for containers.
+/// Where the daemon has something mounted for containers: below the mount that the folder of the layers is.
 fn mounted(host: &TestHost) -> Vec<String> {
     let table = std::fs::read_to_string(format!("/proc/{}/mountinfo", host.daemon_pid())).unwrap();
-    let root = host.data_root().to_str().unwrap().to_owned();
+    let root = host.data_root().join("overlay2/").to_str().unwrap().to_owned();
     let targets = table.lines().filter_map(|line| line.split(' ').nth(4));
     targets.filter(|target| target.starts_with(&root)).map(str::to_owned).collect()
 }

@@ -135,6 +135,9 @@ impl Engine {
         if let Some(remap) = &self.containers.remap {
             remap.close();
         }
+        if let Err(error) = self.containers.storage.close() {
+            tracing::warn!(%error, "cannot unmount the folder of the layers");
+        }
     }
 
     fn open_stores(config: EngineConfig) -> Result<Self> {

@@ -171,4 +171,9 @@ pub trait StorageDriver: Send + Sync + Debug {
 
     /// Waits until the files of removed layers are gone (for tests and an orderly end).
     fn flush(&self);
+
+    /// Takes away what only the driver itself needs mounted, when the daemon ends; nothing is made or mounted afterwards.
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -4,13 +4,13 @@
 //! immutable file, a mount in the way) stays there for the next start and is in nobody's way.
 
 use std::fs;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use rustix::fs::{Mode, mkdirat, renameat};
+use rustix::fs::{Mode, OFlags, mkdirat, renameat};
 use rustix::io::Errno;
 
 use crate::error::{Result, StorageError};
@@ -28,6 +28,8 @@ pub(crate) type Delete = fn(&Path) -> std::io::Result<()>;
 #[derive(Debug)]
 pub(crate) struct Trash {
     path: PathBuf,
+    /// By the mount that the driver's folder was opened by: nothing is moved from one mount to another.
+    folder: OwnedFd,
     next: AtomicU64,
     pending: Arc<Pending>,
     deleter: Mutex<Option<Sender<Vec<PathBuf>>>>,
@@ -63,9 +65,13 @@ impl Trash {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(StorageError::io("create", &path)(error)),
         }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(root_fd, NAME, flags, Mode::empty())
+            .map_err(StorageError::io("open", &path))?;
         let [a, b, c, d, e, f, g, h, ..] = random()?;
         let trash = Self {
             path,
+            folder,
             next: AtomicU64::new(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
             pending: Arc::default(),
             deleter: Mutex::new(None),
@@ -91,11 +97,11 @@ impl Trash {
         link: Option<PathBuf>,
     ) -> Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let target = self.path.join(format!("{name}.{number:016x}"));
-        match renameat(folder, name, rustix::fs::CWD, &target) {
+        let target = format!("{name}.{number:016x}");
+        match renameat(folder, name, &self.folder, &target) {
             Ok(()) => {
                 crate::fault::point();
-                self.delete(link.into_iter().chain([target]).collect());
+                self.delete(link.into_iter().chain([self.path.join(target)]).collect());
                 Ok(())
             }
             Err(Errno::NOENT) => Ok(()),

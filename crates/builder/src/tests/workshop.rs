@@ -190,9 +190,10 @@ impl Workshop {
             found.extend(entries.map(|entry| entry.unwrap().path()));
         }
         let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
-        let root = self.root.path().display().to_string();
-        let ours = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        found.extend(ours.filter(|path| path.starts_with(&root)).map(PathBuf::from));
+        let ours = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
+        let ours = ours.filter(|path| path.starts_with(self.root.path()));
+        // The folder of the layers itself is the driver's.
+        found.extend(ours.filter(|path| *path != self.root.path().join("overlay2")));
         found
     }
 }

@@ -11,6 +11,7 @@ use barge_archive::extract::{ApplyOptions, Whiteouts, apply, inherit};
 use barge_archive::pack::{self, PackOptions, Packed};
 
 use super::disk::{self, Parts};
+use super::home::Home;
 use super::{Mounter, Native, New, Overlay, Stack};
 use crate::driver::{MountOptions, Owners, ReadWriteOptions, StorageDriver};
 use crate::error::{Result, StorageError};
@@ -157,6 +158,10 @@ impl<M: Mounter> StorageDriver for Overlay<M> {
         }
         state.views = state.views.saturating_sub(1);
         Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.home.as_ref().map_or(Ok(()), Home::close)
     }
 
     fn sync(&self) -> Result<()> {

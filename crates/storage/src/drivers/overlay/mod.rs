@@ -7,6 +7,7 @@
 
 mod disk;
 mod driver;
+mod home;
 mod mounter;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::syncing::Syncing;
 use crate::table::{Layer, Making, Table};
 use disk::{Disk, Parts};
 pub(super) use disk::{open_folder, unmount};
+use home::Home;
 pub(crate) use mounter::{Mounter, Stack, Trial};
 
 /// What the kernel stacks (`OVL_MAX_STACK`).
@@ -60,6 +62,8 @@ pub struct Overlay<M: Mounter> {
     /// One layer at a time is filled: there is one such per image.
     filling: Mutex<()>,
     mapped: Mapped,
+    /// The last to go: files in there are closed then.
+    home: Option<Home>,
 }
 
 #[expect(private_bounds, reason = "the members of the family are the type's aliases")]
@@ -71,6 +75,7 @@ impl<M: Mounter> Overlay<M> {
         size: Option<u64>,
         mounter: impl Fn(Option<&Trial<'_>>) -> Result<M>,
     ) -> Result<Self> {
+        let home = Home::enter(&data_root.join(M::NAME))?;
         let disk = Disk::open(&data_root.join(M::NAME))?;
         let probe = LayerId::random()?;
         let path = disk.path(&probe);
@@ -97,6 +102,7 @@ impl<M: Mounter> Overlay<M> {
             size,
             filling: Mutex::new(()),
             mapped: Mapped::default(),
+            home,
         };
         driver.load()?;
         Ok(driver)

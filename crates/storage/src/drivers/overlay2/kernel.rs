@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use barge_archive::Marks;
+use barge_sys::mount::{Change, Reach};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -21,7 +22,7 @@ use rustix::mount::{
     fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
-use super::super::overlay::Stack;
+use super::super::overlay::{Stack, unmount};
 use crate::driver::Durability;
 use crate::error::{Result, StorageError};
 
@@ -37,11 +38,47 @@ pub(super) struct Kernel {
     pub(super) marks: Marks,
     /// The kernel lacks `lowerdir+`.
     is_classic: bool,
+    bare: Option<Bare>,
+}
+
+/// A mount of the driver's folder that is nowhere, and so has no mounts below.
+///
+/// overlayfs makes itself a copy of the mount that each layer is in, and looks at every mount below for that: beside 500
+/// containers this costs 0.2 ms for each layer of the next one.
+#[derive(Debug)]
+struct Bare {
+    folder: PathBuf,
+    mount: OwnedFd,
 }
 
 impl Kernel {
     pub(super) fn new(marks: Marks) -> Self {
-        Self { marks, is_classic: !takes_single_layers() }
+        Self { marks, is_classic: !takes_single_layers(), bare: None }
+    }
+
+    /// The same for layers in this folder, which must not be mount points, if `trial` can be mounted like this at `target`:
+    /// not before Linux 6.15, which takes layers of a mount that is nowhere.
+    pub(super) fn for_folder(
+        marks: Marks,
+        folder: &Path,
+        (trial, target): (&Stack, &Path),
+    ) -> Self {
+        let bare = barge_sys::mount::clone_tree(CWD, folder, Reach::One).and_then(|mount| {
+            barge_sys::mount::change(&mount, Reach::One, Change::PRIVATE)?;
+            Ok(Bare { folder: folder.to_owned(), mount })
+        });
+        let with = Self { bare: bare.ok(), ..Self::new(marks) };
+        let is_taken =
+            !with.is_classic && with.mount_at(trial, target).and_then(|()| unmount(target)).is_ok();
+        if is_taken { with } else { Self { bare: None, ..with } }
+    }
+
+    /// Opens a layer by the mount that has no others, if it is in there.
+    fn open_bare(&self, layer: &Path) -> Option<rustix::io::Result<OwnedFd>> {
+        let bare = self.bare.as_ref()?;
+        let name = layer.strip_prefix(&bare.folder).ok()?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Some(rustix::fs::openat(&bare.mount, name, flags, Mode::empty()))
     }
 
     /// Mounts a stack at `target`.
@@ -60,7 +97,7 @@ impl Kernel {
         }
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
             .map_err(StorageError::io("open file system", Path::new("overlay")))?;
-        add_lowers(&context, stack)
+        self.add_lowers(&context, stack)
             .map_err(|(path, error)| StorageError::io("stack layer", &path)(error))?;
         self.configure(&context, stack)
             .and_then(|()| {
@@ -72,6 +109,26 @@ impl Kernel {
                 path: stack.upper.as_ref().map(|(upper, _)| upper.clone()).unwrap_or_default(),
                 source: with_log(&context, error),
             })
+    }
+
+    /// Adds the layers below, each an option of its own.
+    fn add_lowers(
+        &self,
+        context: &OwnedFd,
+        stack: &Stack,
+    ) -> std::result::Result<(), (PathBuf, Errno)> {
+        let set = |fd: OwnedFd| fsconfig_set_fd(context, "lowerdir+", &fd);
+        for lower in &stack.lowers {
+            let result = if let Some(opened) = self.open_bare(lower) {
+                opened.and_then(set)
+            } else if is_plain(lower) {
+                fsconfig_set_string(context, "lowerdir+", lower.as_path())
+            } else {
+                open_path(lower).and_then(set)
+            };
+            result.map_err(|error| (lower.clone(), error))?;
+        }
+        Ok(())
     }
 
     fn configure(&self, context: &OwnedFd, stack: &Stack) -> rustix::io::Result<()> {
@@ -134,19 +191,6 @@ fn takes_single_layers() -> bool {
     };
     fsconfig_set_string(&context, "lowerdir+", "/").is_ok()
         && fsconfig_set_flag(&context, "no-such-option").is_err()
-}
-
-/// Adds the layers below, each an option of its own.
-fn add_lowers(context: &OwnedFd, stack: &Stack) -> std::result::Result<(), (PathBuf, Errno)> {
-    for lower in &stack.lowers {
-        let result = if is_plain(lower) {
-            fsconfig_set_string(context, "lowerdir+", lower.as_path())
-        } else {
-            open_path(lower).and_then(|fd| fsconfig_set_fd(context, "lowerdir+", &fd))
-        };
-        result.map_err(|error| (lower.clone(), error))?;
-    }
-    Ok(())
 }
 
 /// Whether a path can be given as a value: short, and nothing in it that some options unescape and others do not. The
@@ -242,7 +286,6 @@ fn escape(options: &mut Vec<u8>, path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::overlay::unmount;
 
     fn folders(root: &Path, lowers: usize) -> Stack {
         let make = |name: &str| {
@@ -282,6 +325,33 @@ mod tests {
             assert_eq!(seen, layers);
             assert!(folder.path().join("diff/new").exists());
         }
+    }
+
+    #[test]
+    fn layers_of_the_drivers_folder_are_opened_where_nothing_is_mounted_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("a,b:c\\d");
+        let stack = folders(&home, 3);
+        let target = home.join("merged");
+        std::fs::create_dir(&target).unwrap();
+        let kernel = Kernel::for_folder(Marks::Trusted, &home, (&stack, &target));
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().ok());
+        let version = numbers.next().flatten().zip(numbers.next().flatten());
+        assert_eq!(kernel.bare.is_some(), version >= Some((6, 15)), "{release}");
+        // One in there, and one elsewhere.
+        let lowers = [stack.lowers[1].clone(), folders(folder.path(), 1).lowers.remove(0)];
+        let stack = Stack { lowers: lowers.into(), ..stack };
+        kernel.mount_at(&stack, &target).unwrap();
+        let seen = ["file-0", "file-1", "file-2"].map(|name| target.join(name).exists());
+        std::fs::write(target.join("new"), "x").unwrap();
+        unmount(&target).unwrap();
+        assert_eq!(seen, [true, true, false]);
+        assert!(home.join("diff/new").exists());
+        // What is not there is named as it is without.
+        let stack = Stack { lowers: vec![home.join("l/none")], ..stack };
+        let error = kernel.mount_at(&stack, &target).unwrap_err();
+        assert!(error.to_string().contains("l/none"), "{error}");
     }
 
     #[test]

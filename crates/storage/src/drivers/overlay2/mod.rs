@@ -64,8 +64,9 @@ impl Overlayfs {
         std::fs::create_dir(lower.join("folder"))
             .and_then(|()| std::fs::write(lower.join("file"), "x"))
             .map_err(failed())?;
-        let kernel = Kernel::new(marks);
         let target = trial.target();
+        let home = trial.path.parent().unwrap_or(trial.path);
+        let kernel = Kernel::for_folder(marks, home, (&trial.stack(), &target));
         kernel.mount_at(&trial.stack(), &target)?;
         // With a redirect the rename works, without it does not: either is fine.
         std::fs::rename(target.join("folder"), target.join("renamed")).ok();
