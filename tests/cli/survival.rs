@@ -267,3 +267,18 @@ fn signals_that_dockers_daemon_survives_are_survived() {
     assert_eq!(host.daemon_pid(), pid);
     host.stop();
 }
+
+#[test]
+fn a_shim_goes_with_its_container_and_not_by_a_signal() {
+    let host = host();
+    host.barge(&["run", "-d", "--name", "steady", "busybox", "sleep", "1000"]).ok();
+    let shim = host.shim("steady");
+    let ending = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGPIPE];
+    for signal in ending.into_iter().chain([libc::SIGUSR1, libc::SIGUSR2]) {
+        barge_sys::signal::kill(shim, signal).unwrap();
+        // It has to read each to answer.
+        host.barge(&["exec", "steady", "true"]).ok();
+    }
+    assert_eq!(host.shim("steady"), shim);
+    assert_eq!(host.status("steady"), "running");
+}

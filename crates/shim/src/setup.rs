@@ -28,6 +28,18 @@ pub(crate) fn control_connection() -> Result<OwnedFd, ShimError> {
     fds::inherited(CONTROL).map_err(taken())
 }
 
+/// What would end the shim, and is asked of the daemon or of everybody; and the end of a child.
+const HEARD: [Signal; 8] = [
+    Signal::CHILD,
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::PIPE,
+    Signal::USR1,
+    Signal::USR2,
+];
+
 /// Detaches from the starter; gives the signals that are of interest.
 ///
 /// The signals that a terminal or a service manager sends to whole groups are read and forgotten:
@@ -42,10 +54,7 @@ pub(crate) fn detach() -> Result<SignalFd, ShimError> {
     process::set_name(c"barge-shim").map_err(ShimError::setup("set the process's name"))?;
     silence().map_err(ShimError::setup("open /dev/null"))?;
     std::env::set_current_dir("/").map_err(ShimError::setup("change to the root folder"))?;
-    let signals =
-        [Signal::CHILD, Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::PIPE]
-            .map(Signal::as_raw);
-    SignalFd::open(&signals).map_err(ShimError::setup("receive signals"))
+    SignalFd::open(&HEARD.map(Signal::as_raw)).map_err(ShimError::setup("receive signals"))
 }
 
 fn silence() -> io::Result<()> {
