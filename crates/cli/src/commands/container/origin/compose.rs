@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use barge_api_types::{
-    ContainerOrigin, DeviceMapping, EndpointSettings, HealthConfig, LogConfig, Mount, ObjectSet,
-    PortMap, RestartPolicy, StrSlice, Ulimit,
+    ContainerOrigin, DeviceMapping, DeviceRequest, EndpointSettings, HealthConfig, LogConfig,
+    Mount, ObjectSet, PortMap, RestartPolicy, StrSlice, Ulimit,
 };
 use serde_json::{Map, Value, json};
 
+use super::devices::Said;
 use super::fields::Fields;
 use super::words::{bytes, cpus, duration, pair};
-use super::{notes, request, yaml};
+use super::{devices, notes, request, yaml};
 use crate::error::Result;
 
 /// The file, after comments with what it does not say.
@@ -176,7 +177,23 @@ impl Service {
             let DeviceMapping { path_on_host, path_in_container, cgroup_permissions } = device;
             format!("{path_on_host}:{path_in_container}:{cgroup_permissions}")
         });
-        self.add("devices", devices.collect::<Vec<_>>());
+        let mut devices: Vec<String> = devices.collect();
+        let requests: Vec<DeviceRequest> = self.fields.get("HostConfig.DeviceRequests")?;
+        if let Some(said) = devices::said(&requests) {
+            self.fields.take::<Vec<DeviceRequest>>("HostConfig.DeviceRequests")?;
+            let mut reserved = Vec::new();
+            for said in said {
+                match said {
+                    Said::Named(names) => devices.extend_from_slice(names),
+                    Said::Gpus(request) => reserved.push(devices::reservation(request)),
+                }
+            }
+            if !reserved.is_empty() {
+                let reserved = json!({"resources": {"reservations": {"devices": reserved}}});
+                self.add("deploy", reserved);
+            }
+        }
+        self.add("devices", devices);
         Ok(())
     }
 

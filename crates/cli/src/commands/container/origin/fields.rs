@@ -29,7 +29,12 @@ impl Fields {
         Ok(value.unwrap_or_default())
     }
 
-    /// The same for text that says something.
+    /// The value at a path, which stays.
+    pub(super) fn get<T: DeserializeOwned + Default>(&self, path: &str) -> Result<T> {
+        Self(self.0.clone()).take(path)
+    }
+
+    /// Takes text that says something.
     pub(super) fn text(&mut self, path: &str) -> Result<Option<String>> {
         Ok(Some(self.take::<String>(path)?).filter(|text| !text.is_empty()))
     }

@@ -5,6 +5,7 @@
 //! out: the fields that were said are taken out of the request, and what is left that means something is named.
 
 mod compose;
+mod devices;
 mod fields;
 mod run;
 mod words;

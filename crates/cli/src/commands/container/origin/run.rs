@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use barge_api_types::{
-    ContainerOrigin, DeviceMapping, EndpointSettings, HealthConfig, LogConfig, Mount, ObjectSet,
-    PortMap, RestartPolicy, StrSlice, ThrottleDevice, Ulimit, WeightDevice,
+    ContainerOrigin, DeviceMapping, DeviceRequest, EndpointSettings, HealthConfig, LogConfig,
+    Mount, ObjectSet, PortMap, RestartPolicy, StrSlice, ThrottleDevice, Ulimit, WeightDevice,
 };
 
+use super::devices::Said;
 use super::fields::Fields;
-use super::words::{bytes, cpus, duration, pair, quoted};
-use super::{notes, request};
+use super::words::{bytes, cpus, csv_field, duration, pair, quoted};
+use super::{devices, notes, request};
 use crate::error::Result;
 
 /// The line, after comments with what it does not say.
@@ -235,6 +236,16 @@ impl Line {
                 format!("{path_on_host}:{path_in_container}:{cgroup_permissions}")
             }),
         );
+        let requests: Vec<DeviceRequest> = self.fields.get("HostConfig.DeviceRequests")?;
+        if let Some(said) = devices::said(&requests) {
+            self.fields.take::<Vec<DeviceRequest>>("HostConfig.DeviceRequests")?;
+            for said in said {
+                match said {
+                    Said::Named(names) => self.all("device", names.iter().cloned()),
+                    Said::Gpus(request) => self.add("gpus", &devices::gpus(request)),
+                }
+            }
+        }
         let weights: Vec<WeightDevice> = self.fields.take("HostConfig.BlkioWeightDevice")?;
         self.all(
             "blkio-weight-device",
@@ -387,12 +398,5 @@ fn mount(mount: &Mount) -> String {
         let mode = if options.mode > 0 { format!("{:o}", options.mode) } else { String::new() };
         add("tmpfs-mode", &mode);
     }
-    let quote = |field: &String| {
-        if field.contains([',', '"']) {
-            format!("\"{}\"", field.replace('"', "\"\""))
-        } else {
-            field.clone()
-        }
-    };
-    fields.iter().map(quote).collect::<Vec<_>>().join(",")
+    fields.iter().map(|field| csv_field(field)).collect::<Vec<_>>().join(",")
 }

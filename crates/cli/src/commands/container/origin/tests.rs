@@ -12,7 +12,22 @@ fn origin(line: &[&str]) -> ContainerOrigin {
 }
 
 /// Every flag of `run` that becomes a part of the request.
-const LINES: [&[&str]; 6] = [
+const LINES: [&[&str]; 7] = [
+    &[
+        "--device",
+        "vendor.example/class=one",
+        "--device",
+        "/dev/null",
+        "--device",
+        "vendor.example/class=two",
+        "--gpus",
+        "all",
+        "--gpus",
+        "2",
+        "--gpus",
+        "\"device=0,1\",\"capabilities=compute,utility\",\"options=a=b,c=d\",driver=nvidia",
+        "img",
+    ],
     &["-it", "--rm", "busybox"],
     &[
         "-m",
@@ -190,7 +205,7 @@ fn the_line_makes_the_same_request_again() {
 
 #[test]
 fn a_shell_reads_the_line_as_it_is() {
-    let origin = origin(LINES[1]);
+    let origin = origin(LINES[2]);
     let line = run::text(&origin).unwrap();
     let shell = std::process::Command::new("sh")
         .args(["-c", &format!("barge() {{ printf '%s\\0' \"$@\"; }}; {line}")])
@@ -227,7 +242,7 @@ fn what_was_changed_is_in_it_and_the_request_stays_as_it_was() {
 
 #[test]
 fn a_compose_file_says_the_same() {
-    let text = compose::text(&[origin(LINES[1]), origin(&["-v", "data:/d", "-p", "80:80", "img"])])
+    let text = compose::text(&[origin(LINES[2]), origin(&["-v", "data:/d", "-p", "80:80", "img"])])
         .unwrap();
     for line in [
         "services:\n  cc:\n",
@@ -236,7 +251,7 @@ fn a_compose_file_says_the_same() {
         "    mem_limit: \"100m\"\n",
         "    entrypoint:\n      - \"\"\n",
     ] {
-        let first = compose::text(&[origin(LINES[1])]).unwrap();
+        let first = compose::text(&[origin(LINES[2])]).unwrap();
         assert!(first.contains(line), "{line} is not in {first}");
     }
     assert!(text.contains("volumes:\n  data:\n    external: true\n"), "{text}");
@@ -244,9 +259,24 @@ fn a_compose_file_says_the_same() {
 }
 
 #[test]
+fn devices_by_name_and_gpus_are_in_a_compose_file() {
+    let file = compose::text(&[origin(LINES[0])]).unwrap();
+    let devices = "    devices:\n      - \"/dev/null:/dev/null:rwm\"\n      - \"vendor.example/class=one\"\n      \
+                   - \"vendor.example/class=two\"\n";
+    assert!(file.contains(devices), "{file}");
+    let reserved = "    deploy:\n      resources:\n        reservations:\n          devices:\n            \
+                    - capabilities:\n                - gpu\n              count: all\n";
+    assert!(file.contains(reserved), "{file}");
+    for text in ["device_ids:\n                - \"0\"\n", "driver: nvidia\n", "count: 2\n"] {
+        assert!(file.contains(text), "{text} is not in {file}");
+    }
+    assert!(!file.contains("not said here"), "{file}");
+}
+
+#[test]
 fn a_yaml_reader_reads_what_was_written() {
     // JSON is YAML: each scalar that is quoted is JSON, and each that is not is a plain word.
-    let text = compose::text(&[origin(LINES[4])]).unwrap();
+    let text = compose::text(&[origin(LINES[5])]).unwrap();
     for line in text.lines() {
         let scalar = line.trim_start_matches([' ', '-']);
         let scalar = scalar.split_once(": ").map_or(scalar, |(_, value)| value);

@@ -48,6 +48,15 @@ pub(super) fn duration(nano: i64) -> String {
         .map_or_else(|| format!("{nano}ns"), |(unit, name)| format!("{}{name}", nano / unit))
 }
 
+/// A field of CSV.
+pub(super) fn csv_field(field: &str) -> String {
+    if field.contains([',', '"']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
 /// `k=v`, `k` for an empty value.
 pub(super) fn pair((key, value): (&String, &String)) -> String {
     if value.is_empty() { key.clone() } else { format!("{key}={value}") }
