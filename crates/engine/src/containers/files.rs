@@ -119,7 +119,6 @@ impl Containers {
         Ok(data.get("MergedDir").map_or_else(PathBuf::new, PathBuf::from))
     }
 
-    /// Where the container's log is.
     /// What can be read of a container's log; none when its driver keeps nothing here.
     pub(super) fn log_file(&self, container: &Container) -> Option<LogFile> {
         let record = container.record();
