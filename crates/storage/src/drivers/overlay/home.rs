@@ -4,7 +4,7 @@
 //! mounts are shared (systemd makes them so), it does not appear in every other mount namespace, which could keep it busy;
 //! and whatever is bound from the host's file system does not have the kernel look at the root of each container first.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,13 +24,13 @@ pub(super) struct Home {
 
 impl Home {
     /// Makes the folder and its mount, or takes over that of a former daemon. None where this cannot be or need not be: without
-    /// the rights to, on a disk that is mounted there, over roots that a daemon without such a mount has left (they would
+    /// the rights to, on a disk or another folder that is mounted there, over roots that a daemon without such a mount has left (they would
     /// be out of sight).
     pub(super) fn enter(folder: &Path) -> Result<Option<Self>> {
         std::fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
         let folder = std::fs::canonicalize(folder).map_err(StorageError::io("open", folder))?;
         if is_mounted(&folder)? {
-            return Ok(is_of_its_parents_disk(&folder)?.then(|| Self::of(folder)));
+            return Ok(shows_itself(&folder)?.then(|| Self::of(folder)));
         }
         if has_mounts(&folder)? {
             return Ok(None);
@@ -63,11 +63,20 @@ impl Drop for Home {
     }
 }
 
-fn is_of_its_parents_disk(folder: &Path) -> Result<bool> {
-    let device = |path: &Path| {
-        std::fs::metadata(path).map(|stat| stat.dev()).map_err(StorageError::io("stat", path))
-    };
-    Ok(device(folder)? == device(folder.parent().unwrap_or(folder))?)
+/// Whether what is mounted at a folder is the folder, and not another one or a disk, which a person has mounted there.
+fn shows_itself(folder: &Path) -> Result<bool> {
+    let stat = |path: &Path| std::fs::metadata(path).map_err(StorageError::io("stat", path));
+    let parent = folder.parent().unwrap_or(folder);
+    let (shown, above) = (stat(folder)?, stat(parent)?);
+    let failed = || StorageError::io::<std::io::Error>("read", parent);
+    for entry in std::fs::read_dir(parent).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        if Some(entry.file_name().as_os_str()) == folder.file_name() {
+            // A listing has the number of what is covered.
+            return Ok((above.dev(), entry.ino()) == (shown.dev(), shown.ino()));
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a layer is mounted in a driver's folder.
@@ -89,6 +98,7 @@ fn has_mounts(folder: &Path) -> Result<bool> {
 mod tests {
     use super::*;
     use crate::drivers::overlay2::Overlay2;
+    use crate::testing::own_mounts;
     use crate::{LayerId, MountOptions, ReadWriteOptions, StorageDriver as _, StorageOptions};
 
     fn open(data_root: &Path) -> Overlay2 {
@@ -136,6 +146,25 @@ mod tests {
         drop(driver);
         drop(open(root.path()));
         assert!(described(&home).is_none());
+    }
+
+    #[test]
+    fn a_folder_that_a_person_has_mounted_there_stays() {
+        own_mounts();
+        let root = tempfile::tempdir().unwrap();
+        let (home, other) = (root.path().join("overlay2"), root.path().join("other"));
+        for folder in [&home, &other] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let tree = mount::clone_tree(CWD, &other, Reach::One).unwrap();
+        mount::attach_at(&tree, CWD, &home).unwrap();
+        let driver = open(root.path());
+        make(&driver);
+        driver.close().unwrap();
+        drop(driver);
+        assert!(is_mounted(&home).unwrap());
+        assert!(other.join("l").is_dir());
+        unmount(&home).unwrap();
     }
 
     #[test]
