@@ -346,13 +346,7 @@ impl Graph<'_> {
                 LayerWork { key, parent: state.top(), description, reuse, owners: Owners::Stored };
             return self.running.add_layer(state, &work, fill);
         }
-        let work = LayerWork {
-            key: on_top(state, &key),
-            parent: state.top(),
-            description,
-            reuse,
-            owners: Owners::Stored,
-        };
+        let work = work_on(state, &key, target);
         if let Some(layer) = self.running.find(&work)? {
             state.key = work.key;
             state.made.push(Arc::new(layer));
@@ -375,18 +369,22 @@ impl Graph<'_> {
         (layer, key): (&LayerId, Digest),
         target: &Target<'_>,
     ) -> Result<()> {
-        let (description, reuse) = (target.line, target.reuse);
-        let work = LayerWork {
-            key: on_top(state, &key),
-            parent: state.top(),
-            description,
-            reuse,
-            owners: Owners::Stored,
-        };
+        let work = work_on(state, &key, target);
         let moved = self.running.moved(&work, layer)?;
         state.key = work.key;
         state.made.push(Arc::new(moved));
         Ok(())
+    }
+}
+
+/// What a stage gets from files of this key.
+fn work_on<'a>(state: &StageState, key: &Digest, target: &Target<'a>) -> LayerWork<'a> {
+    LayerWork {
+        key: on_top(state, key),
+        parent: state.top(),
+        description: target.line,
+        reuse: target.reuse,
+        owners: Owners::Stored,
     }
 }
 
