@@ -138,7 +138,7 @@ fn from_bind(text: &str) -> Result<WantedMount> {
         return Err(wrong());
     }
     let source = if source.starts_with('/') {
-        MountSource::Bind { path: PathBuf::from(source), recursion: Recursion::Recursive }
+        MountSource::Bind { path: host_path(source), recursion: Recursion::Recursive }
     } else if source.contains('/') {
         return Err(invalid(format!(
             "create {source}: \"{source}\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
@@ -286,7 +286,12 @@ fn bind_source(mount: &Mount, wrong: &impl Fn(&str) -> EngineError) -> Result<Mo
     }
     let is_shallow = mount.bind_options.as_ref().is_some_and(|options| options.non_recursive);
     let recursion = if is_shallow { Recursion::Shallow } else { Recursion::Recursive };
-    Ok(MountSource::Bind { path: PathBuf::from(&mount.source), recursion })
+    Ok(MountSource::Bind { path: host_path(&mount.source), recursion })
+}
+
+/// As Docker reads the source of a bind: without `.` and `..`, before anybody looks.
+fn host_path(text: &str) -> PathBuf {
+    barge_types::path::clean(text).into()
 }
 
 fn volume_source(mount: &Mount) -> MountSource {

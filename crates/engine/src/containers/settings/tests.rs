@@ -20,6 +20,19 @@ fn refusal(host: &HostConfig) -> String {
 }
 
 #[test]
+fn the_source_of_a_bind_is_read_without_dots() {
+    for host in [
+        serde_json::json!({"Binds": ["/none/../etc/./x:/x"]}),
+        serde_json::json!({"Mounts": [{"Type": "bind", "Source": "/none/../etc/./x", "Target": "/x"}]}),
+    ] {
+        let host: HostConfig = serde_json::from_value(host).unwrap();
+        let mounts = parse_mounts(&ContainerConfig::default(), &host).unwrap();
+        let MountSource::Bind { path, .. } = &mounts[0].source else { panic!("{mounts:?}") };
+        assert_eq!(path, std::path::Path::new("/etc/x"));
+    }
+}
+
+#[test]
 fn a_tenth_of_a_processor_and_100_mb_are_what_the_kernel_gets() {
     let host =
         with(Resources { nano_cpus: 100_000_000, memory: 104_857_600, ..Resources::default() });
