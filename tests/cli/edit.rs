@@ -284,7 +284,7 @@ fn the_command_of_an_edited_container_makes_it_as_it_is_now() {
     host.kill9();
     host.start();
     let line = host.barge(&["inspect", "--as", "run", "edited"]).text().to_owned();
-    assert!(line.contains("# edited: changed by `barge update`"), "{line}");
+    assert!(line.contains("# edited: changed since it was made"), "{line}");
     assert!(line.contains("# edited: other than this makes: it has no label of-image"), "{line}");
     assert_eq!(line.matches("other than this makes").count(), 1, "{line}");
     assert_eq!(host.barge(&["container", "inspect", "--as", "run", "edited"]).text(), line);

@@ -289,7 +289,16 @@ fn links_outlive_the_daemon_and_are_part_of_what_made_a_container() {
     assert!(!origin.text().contains("target:one"), "{origin}");
     let origin = host.barge(&["inspect", "--as", "compose", "own"]);
     assert!(origin.text().contains("external_links"), "{origin}");
-    host.barge(&["rm", "-f", "own", "target"]).ok();
+    // What it leads to may get another name, and may go.
+    host.barge(&["rename", "target", "renamed"]).ok();
+    let origin = host.barge(&["inspect", "--as", "run", "own"]);
+    assert!(origin.text().contains("--link=renamed:two"), "{origin}");
+    let request = host.barge(&["inspect", "--as", "request", "own"]);
+    assert!(request.text().contains("target:one"), "{request}");
+    host.barge(&["rm", "-f", "renamed"]).ok();
+    let origin = host.barge(&["inspect", "--as", "run", "own"]);
+    assert!(!origin.text().contains("--link"), "{origin}");
+    host.barge(&["rm", "-f", "own"]).ok();
 }
 
 #[test]

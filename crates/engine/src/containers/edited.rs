@@ -34,14 +34,36 @@ impl Containers {
                 ))
             })?;
             let differences = this.differences(&record)?;
-            Ok(ContainerOrigin {
-                name: record.name.to_string(),
-                request,
-                edited: record.edited.as_deref().cloned(),
-                differences,
-            })
+            let edited = record.edited.as_deref().cloned();
+            let edited = this.with_links(&container.settings().links, (&request, edited));
+            Ok(ContainerOrigin { name: record.name.to_string(), request, edited, differences })
         })
         .await
+    }
+
+    /// The edited request with the links that are there: what they lead to may have another name by now, or be gone.
+    fn with_links(
+        &self,
+        own: &[LinkTo],
+        (request, edited): (&ContainerCreateRequest, Option<ContainerCreateRequest>),
+    ) -> Option<ContainerCreateRequest> {
+        let now = edited.as_ref().unwrap_or(request);
+        let identified = |text: &String| {
+            let LinkTo { target, alias } = LinkTo::parse(text).ok()?;
+            let target = self.registry.find(&target).ok()?.id.to_string();
+            Some(LinkTo { target, alias })
+        };
+        let said: Option<Vec<LinkTo>> = now.host_config.links.iter().map(identified).collect();
+        if said.is_some_and(|said| said == own) {
+            return edited;
+        }
+        let mut now = now.clone();
+        let named = |link: &LinkTo| {
+            let target = self.registry.find(&link.target).ok()?;
+            Some(format!("{}:{}", target.name(), link.alias))
+        };
+        now.host_config.links = own.iter().filter_map(named).collect();
+        Some(now)
     }
 
     /// What a container made of the edited request would have that this one has not.

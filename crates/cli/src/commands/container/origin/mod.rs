@@ -79,7 +79,7 @@ fn request(origin: &ContainerOrigin) -> &ContainerCreateRequest {
 fn notes(origin: &ContainerOrigin, unsaid: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
     if origin.edited.is_some() {
-        let text = "changed by `barge update`, and so is this; --as request prints what made it";
+        let text = "changed since it was made, and so is this; --as request prints what made it";
         notes.push(text.to_owned());
     }
     notes.extend(origin.differences.iter().map(|what| format!("other than this makes: {what}")));

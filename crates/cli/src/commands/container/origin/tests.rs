@@ -231,7 +231,7 @@ fn what_was_changed_is_in_it_and_the_request_stays_as_it_was() {
     origin.edited = Some(edited);
     origin.differences = vec!["it has no label z".to_owned()];
     let line = run::text(&origin).unwrap();
-    assert!(line.starts_with("# cc: changed by `barge update`, and so is this;"), "{line}");
+    assert!(line.starts_with("# cc: changed since it was made, and so is this;"), "{line}");
     assert!(line.contains("\n# cc: other than this makes: it has no label z\n"), "{line}");
     assert!(line.ends_with("\nbarge run --name=cc --env=A=2 --label=x=y img\n"), "{line}");
     let file = compose::text(std::slice::from_ref(&origin)).unwrap();
