@@ -32,12 +32,14 @@ failed=
 for module in /modules/*.ko; do
     insmod "$module" || failed="$failed $module"
 done
+# Half of the memory, which a file system in memory may have, is not enough for the programs and all that they write.
+mount -o remount,size=75% / || failed="$failed size"
 # What layers are made on has to know the attributes of users, which the first root does not on this kernel. Not on
 # /tmp: the checkout, and with it the programs, may be below it.
 mkdir -p -m 1777 /layers /tmp
 export TMPDIR=/layers
 dd if=/dev/zero of=/disk bs=1 count=0 seek=2G 2>/dev/null
-/usr/bin/mkfs.ext4 -q -F /disk && mount -t ext4 -o loop /disk $TMPDIR || failed="$failed ext4"
+/usr/bin/mkfs.ext4 -q -F /disk && mount -t ext4 -o loop,discard /disk $TMPDIR || failed="$failed ext4"
 chmod 1777 $TMPDIR
 for test in /tests/*; do
     name=${test##*/}
