@@ -22,7 +22,7 @@ use rustix::mount::{
     fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
-use super::super::overlay::{Stack, unmount};
+use super::super::overlay::Stack;
 use crate::driver::Durability;
 use crate::error::{Result, StorageError};
 
@@ -56,21 +56,25 @@ impl Kernel {
         Self { marks, is_classic: !takes_single_layers(), bare: None }
     }
 
-    /// The same for layers in this folder, which must not be mount points, if `trial` can be mounted like this at `target`:
-    /// not before Linux 6.15, which takes layers of a mount that is nowhere.
-    pub(super) fn for_folder(
-        marks: Marks,
-        folder: &Path,
-        (trial, target): (&Stack, &Path),
-    ) -> Self {
+    /// The same for layers in this folder, which must not be mount points: `try_at` finds out whether the kernel takes
+    /// layers of a mount that is nowhere.
+    pub(super) fn for_folder(marks: Marks, folder: &Path) -> Self {
+        let kernel = Self::new(marks);
         let bare = barge_sys::mount::clone_tree(CWD, folder, Reach::One).and_then(|mount| {
             barge_sys::mount::change(&mount, Reach::One, Change::PRIVATE)?;
             Ok(Bare { folder: folder.to_owned(), mount })
         });
-        let with = Self { bare: bare.ok(), ..Self::new(marks) };
-        let is_taken =
-            !with.is_classic && with.mount_at(trial, target).and_then(|()| unmount(target)).is_ok();
-        if is_taken { with } else { Self { bare: None, ..with } }
+        Self { bare: bare.ok().filter(|_| !kernel.is_classic), ..kernel }
+    }
+
+    /// Mounts for the first time. The kernels before Linux 6.15 take no layers of a mount that is nowhere: then this
+    /// stack and all others are mounted without.
+    pub(super) fn try_at(&mut self, stack: &Stack, target: &Path) -> Result<()> {
+        if self.bare.is_some() && self.mount_at(stack, target).is_ok() {
+            return Ok(());
+        }
+        self.bare = None;
+        self.mount_at(stack, target)
     }
 
     /// Opens a layer by the mount that has no others, if it is in there.
@@ -285,6 +289,7 @@ fn escape(options: &mut Vec<u8>, path: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::overlay::unmount;
     use super::*;
 
     fn folders(root: &Path, lowers: usize) -> Stack {
@@ -334,7 +339,9 @@ mod tests {
         let stack = folders(&home, 3);
         let target = home.join("merged");
         std::fs::create_dir(&target).unwrap();
-        let kernel = Kernel::for_folder(Marks::Trusted, &home, (&stack, &target));
+        let mut kernel = Kernel::for_folder(Marks::Trusted, &home);
+        kernel.try_at(&stack, &target).unwrap();
+        unmount(&target).unwrap();
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().ok());
         let version = numbers.next().flatten().zip(numbers.next().flatten());

@@ -66,8 +66,8 @@ impl Overlayfs {
             .map_err(failed())?;
         let target = trial.target();
         let home = trial.path.parent().unwrap_or(trial.path);
-        let kernel = Kernel::for_folder(marks, home, (&trial.stack(), &target));
-        kernel.mount_at(&trial.stack(), &target)?;
+        let mut kernel = Kernel::for_folder(marks, home);
+        kernel.try_at(&trial.stack(), &target)?;
         // With a redirect the rename works, without it does not: either is fine.
         std::fs::rename(target.join("folder"), target.join("renamed")).ok();
         let mode = std::fs::Permissions::from_mode(0o600);
