@@ -175,9 +175,6 @@ fn apply_mode(mount: &mut WantedMount, mode: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// What can be mounted, each with options of its own.
-const KINDS: [&str; 4] = ["bind", "volume", "tmpfs", "image"];
-
 /// The long form of `--mount`.
 fn from_mount(mount: &Mount) -> Result<WantedMount> {
     let kind = mount.kind.as_str();
@@ -185,15 +182,18 @@ fn from_mount(mount: &Mount) -> Result<WantedMount> {
     if mount.target.is_empty() {
         return Err(wrong("field Target must not be empty"));
     }
-    for (is_there, owner, field) in [
+    // Each kind has options of its own; of an unknown one, the kind is what is wrong.
+    let options = [
         (mount.bind_options.is_some(), "bind", "BindOptions"),
         (mount.volume_options.is_some(), "volume", "VolumeOptions"),
         (mount.tmpfs_options.is_some(), "tmpfs", "TmpfsOptions"),
         (mount.image_options.is_some(), "image", "ImageOptions"),
-    ] {
-        if is_there && kind != owner && KINDS.contains(&kind) {
-            return Err(wrong(&format!("field {field} must not be specified")));
-        }
+    ];
+    if options.iter().any(|(_, owner, _)| *owner == kind)
+        && let Some((_, _, field)) =
+            options.iter().find(|(there, owner, _)| *there && *owner != kind)
+    {
+        return Err(wrong(&format!("field {field} must not be specified")));
     }
     let mut wanted = match kind {
         "bind" => plain(clean(&mount.target)?, bind_source(mount, &wrong)?),
