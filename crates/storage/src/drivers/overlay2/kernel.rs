@@ -121,28 +121,25 @@ impl Kernel {
         context: &OwnedFd,
         stack: &Stack,
     ) -> std::result::Result<(), (PathBuf, Errno)> {
-        let set = |fd: OwnedFd| fsconfig_set_fd(context, "lowerdir+", &fd);
         for lower in &stack.lowers {
-            let result = if let Some(opened) = self.open_bare(lower) {
-                opened.and_then(set)
-            } else if is_plain(lower) {
-                fsconfig_set_string(context, "lowerdir+", lower.as_path())
-            } else {
-                open_path(lower).and_then(set)
-            };
-            result.map_err(|error| (lower.clone(), error))?;
+            self.set_folder(context, "lowerdir+", lower).map_err(|error| (lower.clone(), error))?;
         }
         Ok(())
+    }
+
+    /// Gives a folder by what names it best.
+    fn set_folder(&self, context: &OwnedFd, key: &str, path: &Path) -> rustix::io::Result<()> {
+        match self.open_bare(path) {
+            Some(opened) => fsconfig_set_fd(context, key, &opened?),
+            None if is_plain(path) => fsconfig_set_string(context, key, path),
+            None => fsconfig_set_fd(context, key, &open_path(path)?),
+        }
     }
 
     fn configure(&self, context: &OwnedFd, stack: &Stack) -> rustix::io::Result<()> {
         if let Some((upper, work)) = &stack.upper {
             for (key, path) in [("upperdir", upper), ("workdir", work)] {
-                if is_plain(path) {
-                    fsconfig_set_string(context, key, path.as_path())?;
-                } else {
-                    fsconfig_set_fd(context, key, &open_path(path)?)?;
-                }
+                self.set_folder(context, key, path)?;
             }
             if stack.durability == Durability::Volatile {
                 fsconfig_set_flag(context, "volatile")?;
