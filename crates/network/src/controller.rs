@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use barge_firewall::{FirewallBackend, Nftables, None as NoFirewall};
 use barge_sys::durable::Damaged;
+use barge_sys::spares::Spares;
 use barge_types::{ContainerId, NetworkId, Port};
 
 use crate::config::{BridgeConfig, FirewallChoice, NetworkConfig};
@@ -25,8 +26,7 @@ use crate::network::{NetworkMode, NetworkRecord, NetworkView, PoolRecord, RECORD
 use crate::ports::{PortRequest, PortTable, PublishedPort};
 use crate::reaper::Reaper;
 use crate::rules::Rules;
-use crate::sandbox::Sandbox;
-use crate::spares::Spares;
+use crate::sandbox::{Sandbox, spares};
 use crate::store::{FileStore, Loaded};
 
 /// Whether the host passes packets on.
@@ -40,7 +40,7 @@ pub struct Controller {
     default_bridge: Option<Arc<Bridge>>,
     endpoints: Mutex<HashMap<ContainerId, Endpoint>>,
     rules: Arc<Rules>,
-    spares: Spares,
+    spares: Spares<Sandbox>,
     damaged: Vec<Damaged>,
 }
 
@@ -100,7 +100,7 @@ impl Controller {
         let none = records.ensure("none", "null", BTreeMap::new(), None)?;
         networks.push(Network { record: none, driver: Arc::new(Null) });
         records.remove_others(&networks)?;
-        let spares = Spares::start(config.spares, Sandbox::create)?;
+        let spares = spares(config.spares, Sandbox::create)?;
         let endpoints = Mutex::default();
         damaged.extend(records.damaged);
         let controller =
@@ -224,6 +224,14 @@ impl Controller {
         let chosen =
             network.zip(endpoint).and_then(|(network, endpoint)| network.driver.sandbox(endpoint));
         chosen.or_else(|| self.spares.take()).map_or_else(Sandbox::create, Ok)
+    }
+
+    /// A start is done: now is a good time to make what the next ones need, if little of it is left.
+    pub fn refill(&self) {
+        self.spares.refill_low();
+        if let Some(bridge) = &self.default_bridge {
+            bridge.refill();
+        }
     }
 
     /// Connects an endpoint with the namespace its container runs in. When it fails, nothing of it is left; the

@@ -18,7 +18,6 @@ mod reaper;
 pub mod resolv_conf;
 mod rules;
 mod sandbox;
-mod spares;
 mod store;
 mod subnet;
 

@@ -1,6 +1,6 @@
 //! A sandbox: the network namespace that a container's interfaces live in.
 //!
-//! Making one takes the kernel longer than filling it, so some are kept ready ([`crate::spares`]). Each comes with a
+//! Making one takes the kernel longer than filling it, so some are kept ready ([`spares`]). Each comes with a
 //! netlink socket that was opened inside: work in the namespace then needs no thread that enters it. A namespace lives
 //! as long as a process is in it or a descriptor is open: a sandbox is dropped once its container runs.
 
@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use barge_netlink::{Family, Socket, link};
 use barge_sys::namespace::{self, Kinds};
+use barge_sys::spares::Spares;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
@@ -94,6 +95,15 @@ impl Sandbox {
 }
 
 /// The thread's namespace.
+/// Sandboxes made ahead: bare ones, and for each bridge some with a pair of interfaces.
+pub(crate) fn spares(
+    target: usize,
+    mut make: impl FnMut() -> Result<Sandbox> + Send + 'static,
+) -> Result<Spares<Sandbox>> {
+    Spares::start("sandboxes", target, move || make().ok())
+        .map_err(NetworkError::io("start the thread", Path::new("sandboxes")))
+}
+
 fn own() -> Result<OwnedFd> {
     rustix::fs::openat(CWD, OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(NetworkError::errno("open", Path::new(OWN)))

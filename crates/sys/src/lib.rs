@@ -31,6 +31,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod signalfd;
 pub mod socket;
+pub mod spares;
 pub mod spawn;
 pub mod spawner;
 mod stand_in;

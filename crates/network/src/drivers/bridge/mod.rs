@@ -22,6 +22,7 @@ use barge_firewall::{Masquerade, NetworkRules, Publication, Verdict};
 use barge_netlink::link::{self, Veth, Watch};
 use barge_netlink::route::{self, Route};
 use barge_netlink::{Family, Request, Socket, address, address::Address};
+use barge_sys::spares::Spares;
 use barge_types::Port;
 use ipnet::Ipv4Net;
 
@@ -34,8 +35,7 @@ use crate::network::PoolRecord;
 use crate::ports::{PortRequest, PortTable, PublishedPort};
 use crate::reaper::Reaper;
 use crate::rules::Rules;
-use crate::sandbox::{Pair, Sandbox};
-use crate::spares::Spares;
+use crate::sandbox::{self, Pair, Sandbox};
 
 /// What a container's interface is called inside.
 const INSIDE: &str = "eth0";
@@ -76,7 +76,7 @@ pub(crate) struct Bridge {
     pool: Mutex<AddressPool>,
     socket: Mutex<Socket>,
     /// Sandboxes whose pair of interfaces is made already.
-    spares: Spares,
+    spares: Spares<Sandbox>,
     /// Those that were chosen for an endpoint, and not fetched yet.
     chosen: Mutex<HashMap<EndpointId, Sandbox>>,
     _claim: Claim,
@@ -96,7 +96,7 @@ impl Bridge {
         let pool = AddressPool::new(made.address.trunc(), config.fixed_cidr, made.address.addr());
         let mut ahead = Ahead::new((config, made.index), &shared.owner)?;
         let bridge = Self {
-            spares: Spares::start(shared.spares, move || ahead.make())?,
+            spares: sandbox::spares(shared.spares, move || ahead.make())?,
             chosen: Mutex::default(),
             config: config.clone(),
             shared: shared.clone(),
@@ -156,6 +156,11 @@ impl Bridge {
         self.sweep(endpoints)?;
         self.spares.refill();
         Ok(())
+    }
+
+    /// Makes more pairs if few are left.
+    pub(crate) fn refill(&self) {
+        self.spares.refill_low();
     }
 
     fn sweep<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> Result<()> {
