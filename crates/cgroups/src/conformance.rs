@@ -168,6 +168,7 @@ every_driver!(
     a_group_goes_away_right_after_its_last_process,
     groups_below_go_away_with_it,
     a_group_that_is_gone_can_be_destroyed_again,
+    a_group_made_ahead_is_used_as_it_is_and_completed,
     a_populated_group_is_not_taken_over,
     limits_of_a_leftover_group_are_gone,
     stats_count_what_was_used,

@@ -20,6 +20,10 @@ pub trait CgroupManager: Send + Sync + Debug {
     /// removed first; a group with processes in it is [`CgroupError::InUse`].
     fn create(&self) -> Result<()>;
 
+    /// The same for a group that [`Self::create`] made ahead, for nobody else: it is used as it is, and what has become
+    /// of it or of the one it is in since then is made good.
+    fn complete(&self) -> Result<()>;
+
     /// Moves a process with all its threads. Slow (an RCU grace period, some 25 ms): prefer [`Self::entry`], or
     /// [`Self::dir_fd`] on v2.
     fn apply(&self, pid: u32) -> Result<()>;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::process::ExitStatusExt as _,
+    os::unix::{fs::MetadataExt as _, process::ExitStatusExt as _},
     process::Command,
     time::{Duration, Instant},
 };
@@ -68,6 +68,25 @@ pub(super) fn limits_of_docker_run_are_in_the_files(bench: &Bench) {
         Version::V1 => assert_eq!((&*quota, &*weight), ("10000", "1024")),
         Version::V2 => assert_eq!((&*quota, &*weight), ("10000 100000", "100")),
     }
+}
+
+pub(super) fn a_group_made_ahead_is_used_as_it_is_and_completed(bench: &Bench) {
+    let folder = bench.group.directory(Controller::Pids).unwrap();
+    let before = fs::metadata(&folder).unwrap().ino();
+    bench.group.complete().unwrap();
+    assert_eq!(fs::metadata(&folder).unwrap().ino(), before);
+    // What somebody has removed meanwhile is there again.
+    fs::remove_dir(&folder).unwrap();
+    bench.group.complete().unwrap();
+    let limits = LinuxResources { pids: Some(LinuxPids { limit: 7 }), ..LinuxResources::default() };
+    bench.group.set(&limits).unwrap();
+    assert_eq!(file(bench, Controller::Pids, ["pids.max"; 2]), "7");
+    // The parent, too.
+    bench.group.destroy().unwrap();
+    bench.layout.manager(&bench.parent).destroy().unwrap();
+    bench.group.complete().unwrap();
+    bench.group.set(&limits).unwrap();
+    assert_eq!(bench.shell("true").output().status.code(), Some(0));
 }
 
 pub(super) fn memory_above_the_limit_is_killed_and_counted(bench: &Bench) {

@@ -26,6 +26,21 @@ pub(super) fn inherit(group: &Directory) -> Result<()> {
     own_parent.map_or(Ok(()), |parent| parent.write(INHERITED, "1"))
 }
 
+/// Gives a group that was made ahead the parent's sets, which may have been changed since.
+pub(super) fn renew(group: &Directory) -> Result<()> {
+    let Some(parent) = group.path().parent().map(Directory::new) else { return Ok(()) };
+    for file in FILES {
+        let above = parent.read(file)?;
+        if above.trim().is_empty() {
+            return inherit(group);
+        }
+        if group.read(file)? != above {
+            group.write(file, above.trim())?;
+        }
+    }
+    Ok(())
+}
+
 fn is_empty(group: &Directory) -> Result<bool> {
     for file in FILES {
         if group.read(file)?.trim().is_empty() {
@@ -62,6 +77,7 @@ pub(super) fn set(group: &Directory, limits: &LinuxCpu) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 
@@ -79,21 +95,32 @@ mod tests {
         Group(Directory::new(path))
     }
 
-    #[test]
-    fn the_second_group_in_a_parent_begins_with_its_sets() {
+    /// A group of this test's own, which hands nothing down by itself.
+    fn make_outer() -> Option<Group> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let mount = PathBuf::from("/sys/fs/cgroup/cpuset");
         if !mount.join(FILES[0]).exists() {
             let is_required =
                 std::env::var("BARGE_REQUIRE_CGROUP").is_ok_and(|wanted| wanted == "v1");
             assert!(!is_required, "this host has no cgroup v1 with cpuset");
             println!("skipped: this host has no cgroup v1 with cpuset");
-            return;
+            return None;
         }
-        let outer = make(&mount.join(format!("barge-inherit-{}", std::process::id())));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let outer = make(&mount.join(format!("barge-inherit-{}-{number}", std::process::id())));
         // A host that is a container may hand down its sets by itself: not to what is in here.
         outer.0.write(INHERITED, "0").unwrap();
+        Some(outer)
+    }
+
+    fn sets(group: &Group) -> [String; 2] {
+        FILES.map(|file| group.0.read(file).unwrap())
+    }
+
+    #[test]
+    fn the_second_group_in_a_parent_begins_with_its_sets() {
+        let Some(outer) = make_outer() else { return };
         let parent = make(&outer.0.path().join("parent"));
-        let sets = |group: &Group| FILES.map(|file| group.0.read(file).unwrap());
         let first = make(&parent.0.path().join("first"));
         assert_eq!(sets(&first), ["\n", "\n"]);
         inherit(&first.0).unwrap();
@@ -102,5 +129,21 @@ mod tests {
         assert!(sets(&second).iter().all(|set| set.len() > 1));
         inherit(&second.0).unwrap();
         assert_eq!(sets(&first), sets(&second));
+    }
+
+    #[test]
+    fn a_group_made_ahead_gets_what_its_parent_was_given_since() {
+        let Some(outer) = make_outer() else { return };
+        let group = make(&outer.0.path().join("group"));
+        inherit(&group.0).unwrap();
+        let [all, _] = sets(&outer);
+        for changed in [&group, &outer] {
+            changed.0.write(FILES[0], "0").unwrap();
+        }
+        outer.0.write(FILES[0], all.trim()).unwrap();
+        // A machine with one CPU has nothing to give.
+        assert_eq!(sets(&group) == sets(&outer), all == "0\n");
+        renew(&group.0).unwrap();
+        assert_eq!(sets(&group), sets(&outer));
     }
 }

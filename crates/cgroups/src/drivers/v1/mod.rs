@@ -100,6 +100,19 @@ impl CgroupManager for V1 {
         result
     }
 
+    fn complete(&self) -> Result<()> {
+        for (mount, directory) in &self.directories {
+            match fs::create_dir(directory.path()) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    create_directory(directory, mount)?;
+                }
+                Ok(()) | Err(_) => {}
+            }
+            fault::point("cgroup: made in a hierarchy");
+        }
+        self.groups.get(&Controller::Cpuset).map_or(Ok(()), cpuset::renew)
+    }
+
     fn apply(&self, pid: u32) -> Result<()> {
         for (_, directory) in &self.directories {
             directory.write("cgroup.procs", &pid.to_string())?;

@@ -73,6 +73,16 @@ impl V2 {
         Ok(())
     }
 
+    /// A parent that someone else made, or that lost a controller, is repaired once.
+    fn repair_ancestors(&self) -> Result<()> {
+        let own = self.group.read("cgroup.controllers")?;
+        let available = Directory::new(&self.mount).read("cgroup.controllers")?;
+        if missing(&available, &own).next().is_some() {
+            self.prepare_ancestors()?;
+        }
+        Ok(())
+    }
+
     fn make(&self) -> Result<()> {
         let path = self.group.path();
         match fs::create_dir(path) {
@@ -118,13 +128,14 @@ impl V2 {
 impl CgroupManager for V2 {
     fn create(&self) -> Result<()> {
         self.make()?;
-        let own = self.group.read("cgroup.controllers")?;
-        // A parent that someone else made, or that lost a controller: repair it once.
-        let available = Directory::new(&self.mount).read("cgroup.controllers")?;
-        if missing(&available, &own).next().is_some() {
-            self.prepare_ancestors()?;
+        self.repair_ancestors()
+    }
+
+    fn complete(&self) -> Result<()> {
+        match fs::create_dir(self.group.path()) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => self.create(),
+            Ok(()) | Err(_) => self.repair_ancestors(),
         }
-        Ok(())
     }
 
     fn apply(&self, pid: u32) -> Result<()> {
