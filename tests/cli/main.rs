@@ -27,6 +27,7 @@ mod edit;
 mod exhaustion;
 mod flags;
 mod formats;
+mod groups_ahead;
 mod health;
 mod image_mounts;
 mod images;

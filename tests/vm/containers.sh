@@ -63,4 +63,6 @@ echo "containers: the bridge ... ok"
 barge rm -f limited > /dev/null || fail "rm -f"
 [ ! -e "$group" ] || fail "$group is left"
 is "containers that are left" "$(barge ps -aq)" ""
+kill "$(cat /run/barge/barge.pid)"
+while [ -e /run/barge/barge.pid ]; do sleep 0.1; done
 is "groups that are left" "$(find /sys/fs/cgroup/barge -mindepth 1 -type d 2> /dev/null)" ""

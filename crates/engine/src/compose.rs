@@ -18,7 +18,9 @@ use tokio::runtime::Handle;
 
 use crate::builds::{BuildSources, Builds, OnlyContainers, StepRunner};
 use crate::cdi::{self, Cdi};
-use crate::containers::{ContainerDefaults, Containers, Host, RealtimeBudget, Registry};
+use crate::containers::{
+    ContainerDefaults, Containers, GroupsAhead, Host, RealtimeBudget, Registry,
+};
 use crate::disk::{Durability, write_file};
 use crate::error::{EngineError, Result};
 use crate::events::Events;
@@ -127,11 +129,13 @@ impl Engine {
     pub async fn open(config: EngineConfig) -> Result<Self> {
         let engine = blocking::run(move || Self::open_stores(config)).await?;
         engine.containers.recover().await?;
+        engine.containers.groups.refill();
         Ok(engine)
     }
 
     /// Takes away what only the daemon itself needs mounted.
     pub fn close(&self) {
+        self.containers.groups.close();
         if let Some(remap) = &self.containers.remap {
             remap.close();
         }
@@ -157,9 +161,7 @@ impl Engine {
         let remap = Remap::open(&config.userns_remap, &config.exec_root, &*storage)?;
         let events = Arc::new(Events::new());
         let builtin = Builtin::new(programs.hello.clone());
-        let layout = Layout::detect().map_err(|error| EngineError::Invalid(error.to_string()))?;
-        let machine = Host::look(&layout, &config.defaults.cgroup_parent)?;
-        config.defaults.realtime.grant(&layout, &config.defaults.cgroup_parent)?;
+        let (layout, machine, groups) = open_groups(&config)?;
         let containers = Arc::new(Containers {
             registry: Registry::default(),
             folder: config.data_root.join("containers"),
@@ -179,6 +181,7 @@ impl Engine {
             cdi: Cdi::new(&config.cdi_folders),
             remap,
             layout,
+            groups,
             defaults: config.defaults.clone(),
             build_cache: Default::default(),
             execs: Default::default(),
@@ -248,6 +251,16 @@ fn open_builds(config: &EngineConfig, images: &Arc<Images>) -> Result<Arc<Builds
     // Only once: the cell is new.
     containers.build_cache.set(Arc::downgrade(&builder)).ok();
     Ok(Arc::new(Builds::open(builder, Arc::clone(images), sources, folder.join("contexts"))?))
+}
+
+/// The control groups of the host, what can be limited with them, and those of the next containers.
+fn open_groups(config: &EngineConfig) -> Result<(Layout, Host, Arc<GroupsAhead>)> {
+    let layout = Layout::detect().map_err(|error| EngineError::Invalid(error.to_string()))?;
+    let parent = &config.defaults.cgroup_parent;
+    let machine = Host::look(&layout, parent)?;
+    config.defaults.realtime.grant(&layout, parent)?;
+    let groups = GroupsAhead::open(&layout, parent, &config.exec_root)?;
+    Ok((layout, machine, Arc::new(groups)))
 }
 
 /// Containers can do without it.

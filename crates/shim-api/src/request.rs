@@ -242,6 +242,9 @@ pub struct CgroupConfig {
     /// The path below the mount point of each hierarchy: `barge/<id>`. The limits are the spec's
     /// `linux.resources`; this takes the place of `linux.cgroupsPath`.
     pub path: String,
+    /// Whether it was made ahead for this container; otherwise what is there of this name is somebody's leftover.
+    #[serde(default)]
+    pub is_made: bool,
 }
 
 /// Who is process 1 of the container.

@@ -373,7 +373,8 @@ fn find_cgroup(create: &Create) -> Result<Box<dyn CgroupManager>, Failure> {
 
 fn make_cgroup(create: &Create) -> Result<Box<dyn CgroupManager>, Failure> {
     let cgroup = find_cgroup(create)?;
-    cgroup.create().map_err(|error| cgroup_failure(&error))?;
+    let made = if create.cgroup.is_made { cgroup.complete() } else { cgroup.create() };
+    made.map_err(|error| cgroup_failure(&error))?;
     let resources = create.spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     if let Some(Err(error)) = resources.map(|resources| cgroup.set(resources)) {
         // The first failure is what is told.

@@ -208,7 +208,7 @@ impl Container {
                 attributes: BTreeMap::new(),
                 origin: Default::default(),
             },
-            cgroup: CgroupConfig { path: self.cgroup_path() },
+            cgroup: CgroupConfig { path: self.cgroup_path(), is_made: false },
             init: self.init,
             state_dir: self.folder.path().join("state"),
             socket_path: self.socket_path(),

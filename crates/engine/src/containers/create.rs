@@ -91,7 +91,7 @@ impl Containers {
         check_endpoints(&networking_config, (&settings.network, &host_config.network_mode))?;
         self.find_partners(&mut settings, &mut host_config)?;
         self.find_link_targets(&mut settings, &mut host_config)?;
-        self.runtimes.find(&host_config.runtime)?;
+        let runtime = self.runtimes.find(&host_config.runtime)?;
         if !config.working_dir.is_empty() {
             config.working_dir = barge_types::path::clean(&config.working_dir);
         }
@@ -99,13 +99,15 @@ impl Containers {
         let size = ReadWriteOptions::parse(&host_config.storage_opt)?;
         let wanted = parse_mounts(&config, &host_config)?;
 
-        let id = new_id()?;
+        let mut undo = Rollback::default();
+        // Other runtimes make their groups themselves.
+        let is_usual = runtime.is_none() && host_config.resources.cgroup_parent.is_empty();
+        let id = if is_usual { self.take_id(&mut undo)? } else { new_id()? };
         let (name, reserved) = match name {
             Some(name) => (name.clone(), self.registry.reserve(&name, &id)?),
             None => self.draw_name(&id)?,
         };
         add_hostname(&mut config, &settings, &id, self)?;
-        let mut undo = Rollback::default();
         self.make_folder(&id, &mut undo)?;
         self.make_layers((&id, &size), &image, &mut undo)?;
         fault::point("create: layers made");
@@ -253,6 +255,14 @@ impl Containers {
             identify(name, &mut host.ipc_mode)?;
         }
         Ok(())
+    }
+
+    /// An id whose control group may be there already.
+    fn take_id(&self, undo: &mut Rollback) -> Result<ContainerId> {
+        let id = self.groups.id()?;
+        let (groups, taken) = (Arc::clone(&self.groups), id.clone());
+        undo.push(move || groups.forget(&taken));
+        Ok(id)
     }
 
     /// Without a record in it there is no container.

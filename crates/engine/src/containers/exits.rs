@@ -243,6 +243,7 @@ impl Containers {
         }
         self.end_execs(container);
         container.advance(|progress| progress.rest = Rest::Settled);
+        self.groups.refill();
         if matches!(container.state(), State::Restarting(_)) {
             let (this, container) = (Arc::clone(self), Arc::clone(container));
             tokio::spawn(this.restart_later(container));

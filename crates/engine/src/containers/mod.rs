@@ -15,6 +15,7 @@ mod export;
 mod files;
 mod finish;
 mod first_process;
+mod groups_ahead;
 mod handed;
 mod health;
 mod image_mounts;
@@ -78,6 +79,7 @@ pub use wait::{WaitCondition, Waiter};
 pub(crate) use commit::CommitSource;
 pub(crate) use create::new_id;
 pub(crate) use files::{FileSources, FileTexts};
+pub(crate) use groups_ahead::GroupsAhead;
 pub(crate) use handed::Handed;
 pub(crate) use record::{
     Access, ContainerRecord, CopyUp, MountRecord, MountSource, Origin, Recursion,
@@ -180,6 +182,7 @@ pub struct Containers {
     pub(crate) cdi: Cdi,
     pub(crate) remap: Option<Remap>,
     pub(crate) layout: barge_cgroups::Layout,
+    pub(crate) groups: Arc<GroupsAhead>,
     pub(crate) defaults: ContainerDefaults,
     /// What keeps layers for the next build.
     pub(crate) build_cache: std::sync::OnceLock<std::sync::Weak<barge_builder::Builder>>,

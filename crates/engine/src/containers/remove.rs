@@ -154,6 +154,7 @@ impl Containers {
             Ok(()) | Err(_) => {}
         }
         fault::point("rm: out of sight");
+        self.groups.forget(&container.id);
         self.remove_layers(container.layers().iter());
         fault::point("rm: layer removed");
         self.leave_volumes(container, volumes);

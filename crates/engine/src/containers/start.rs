@@ -156,6 +156,8 @@ impl Containers {
         fault::point("start: recorded");
         sync_state(container);
         attach_late(&shim, late).await;
+        self.groups.refill_low();
+        self.network.refill();
         self.tell(container, "start");
         let run = Run { shim, child: Some(child), started: running.since };
         tokio::spawn(Arc::clone(self).supervise(Arc::clone(container), heard, run));
@@ -309,7 +311,10 @@ impl Containers {
             spec: Box::new(spec),
             stdio: stdio(&record),
             log: self.log_config(container)?,
-            cgroup: CgroupConfig { path: cgroup },
+            cgroup: CgroupConfig {
+                is_made: self.groups.hand_over(&container.id, &cgroup),
+                path: cgroup,
+            },
             init: if record.host_config.init == Some(true) {
                 InitProcess::Reaper
             } else {

@@ -201,7 +201,7 @@ impl StepRunner {
                 attributes: Default::default(),
                 origin: Default::default(),
             },
-            cgroup: CgroupConfig { path: going.cgroup.clone() },
+            cgroup: CgroupConfig { path: going.cgroup.clone(), is_made: false },
             init: InitProcess::Command,
             state_dir: going.folder.clone(),
             socket_path: self.containers.shim_folder.join(format!("{}.sock", going.id)),
