@@ -187,6 +187,7 @@ impl Engine {
             execs: Default::default(),
         });
         containers.load()?;
+        containers.groups.sweep(|id| containers.registry.find(id.as_str()).is_ok());
         let registries = Arc::new(Registries::new(&config.registries)?);
         let images = Arc::new(Images {
             store: Arc::clone(&store),

@@ -79,7 +79,6 @@ impl Containers {
             }
         }
         self.sweep_run_folders()?;
-        self.groups.sweep(|id| self.registry.find(id.as_str()).is_ok());
         for container in self.registry.all() {
             self.keep_volumes_of(&container.id, &container.record().mounts);
         }
