@@ -94,7 +94,6 @@ impl Sandbox {
     }
 }
 
-/// The thread's namespace.
 /// Sandboxes made ahead: bare ones, and for each bridge some with a pair of interfaces.
 pub(crate) fn spares(
     target: usize,
@@ -104,6 +103,7 @@ pub(crate) fn spares(
         .map_err(NetworkError::io("start the thread", Path::new("sandboxes")))
 }
 
+/// The thread's namespace.
 fn own() -> Result<OwnedFd> {
     rustix::fs::openat(CWD, OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(NetworkError::errno("open", Path::new(OWN)))
