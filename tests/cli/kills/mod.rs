@@ -113,8 +113,11 @@ fn check(host: &TestHost, told: &str, truth: fn(&TestHost, &Value) -> bool) {
         }
         // One that goes with its end may be going.
         if !host.inspect(id)["HostConfig"]["AutoRemove"].as_bool().unwrap() {
-            host.barge(&["start", id]).ok();
-            host.barge(&["exec", id, "true"]).ok();
+            // One that was signalled just before its daemon was killed still runs, and ends now.
+            eventually(&format!("{told}: it starts and can be used"), || {
+                host.barge(&["start", id]).ok();
+                host.barge(&["exec", id, "true"]).code == 0
+            });
         }
         let removed = host.barge(&["rm", "-f", "-v", id]);
         assert!(removed.code == 0 || removed.stderr.contains("No such"), "{told}: {removed}");
