@@ -122,6 +122,35 @@ fn barge_acts_on_what_is_unhealthy() {
     host.barge(&wrong).fails_saying(1, "supported actions are none,restart,stop,kill");
 }
 
+#[test]
+fn what_is_being_stopped_is_not_acted_on() {
+    let host = HOST.host();
+    let name = host.unique("ending");
+    let check = ["--health-cmd", "test -e /well", "--health-interval", "100ms"];
+    let act = ["--health-retries", "1", "--health-on-failure", "restart"];
+    let start = ["--health-start-period", "1h", "--health-start-interval", "100ms"];
+    // Who acts does not wait before it kills.
+    let end = ["--stop-timeout", "0"];
+    run(&host, Client::Barge, &name, &[&check[..], &act, &start, &end].concat());
+    host.barge(&["exec", &name, "touch", "/well"]).ok();
+    let health = || host.inspect(&name)["State"]["Health"].clone();
+    eventually("it is healthy", || health()["Status"] == "healthy");
+    let started = host.inspect(&name)["State"]["StartedAt"].clone();
+    let stop = host.start_client(Client::Barge, &["stop", "-t", "-1", &name]);
+    let kills = ["events", "--since", "1h", "--until", "0s", "--filter", "event=kill"];
+    let of_this = ["--filter", &format!("container={name}")];
+    eventually("it is told to end", || {
+        !host.barge(&[&kills[..], &of_this].concat()).text().is_empty()
+    });
+    host.barge(&["exec", &name, "rm", "/well"]).ok();
+    eventually("it fails again and again", || health()["FailingStreak"].as_i64() >= Some(5));
+    assert_eq!(host.inspect(&name)["State"]["StartedAt"], started);
+    host.barge(&["kill", &name]).ok();
+    stop.wait().ok();
+    assert_eq!(host.status(&name), "exited");
+    host.barge(&["rm", &name]).ok();
+}
+
 /// What docker-compose's `depends_on: service_healthy` and others wait by.
 #[test]
 fn images_say_how_to_check_them() {

@@ -22,6 +22,49 @@ fn stop_sends_the_signal_waits_and_kills() {
 }
 
 #[test]
+fn who_waits_for_an_end_for_ever_keeps_nobody_waiting() {
+    let host = HOST.host();
+    for client in Client::both() {
+        for ending in [&["stop", "-t", "0"][..], &["restart", "-t", "0"], &["kill"], &["rm", "-f"]]
+        {
+            let name = host.unique("patient");
+            // The first process of a container hears no signal that it does not handle.
+            host.run(client, &["run", "-d", "--name", &name, "busybox", "sleep", "1000"]).ok();
+            let id = host.id(&name);
+            let line = format!("container={id}");
+            let watch = ["events", "--filter", &line, "--format", "{{.Action}}"];
+            let events = host.start_client(client, &watch);
+            // One of a client that began to listen late is not heard.
+            eventually("somebody listens", || {
+                host.barge(&["update", "--cpu-shares", "512", &name]).ok();
+                events.stdout().contains("update")
+            });
+            let stop = host.start_client(client, &["stop", "-t", "-1", &name]);
+            events.expect("kill");
+            host.run(client, &["start", &name]).ok();
+            host.run(client, &["update", "--cpu-shares", "1024", &name]).ok();
+            host.run(client, &["pause", &name]).ok();
+            host.run(client, &["unpause", &name]).ok();
+            let other = format!("{name}-2");
+            host.run(client, &["rename", &name, &other]).ok();
+            host.run(client, &[ending, &[&other]].concat()).ok();
+            stop.wait().ok();
+            let is_running = ending[0] == "restart";
+            let state = if is_running { "running\n" } else { "exited\n" };
+            let format = ["inspect", "-f", "{{.State.Status}}", &other];
+            if ending[0] == "rm" {
+                host.run(client, &format).fails(1);
+            } else {
+                assert_eq!(host.run(client, &format).stdout, state, "{ending:?}");
+                host.run(client, &["rm", "-f", &other]).ok();
+            }
+            events.signal(libc::SIGKILL);
+            drop(events);
+        }
+    }
+}
+
+#[test]
 fn the_stop_signal_is_the_containers_own() {
     let host = HOST.host();
     for client in Client::both() {

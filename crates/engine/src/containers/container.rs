@@ -66,6 +66,10 @@ pub(crate) struct Inner {
     pub(crate) health: Option<Health>,
     /// How often it was thawed: what took its time meanwhile is given more of it.
     pub(crate) thaws: u32,
+    /// How often somebody has asked for the end of a run.
+    pub(crate) ends_asked: u64,
+    /// How many stops wait for the end of this run.
+    pub(crate) stops: u32,
 }
 
 /// What waiters wait for.
@@ -146,6 +150,8 @@ impl Container {
                 execs: BTreeMap::new(),
                 health: state.health,
                 thaws: 0,
+                ends_asked: 0,
+                stops: 0,
             }),
         }
     }
@@ -252,6 +258,7 @@ impl Container {
             running = inner.state.running();
             if running.is_some() {
                 inner.stop = StoppedBy::User;
+                inner.ends_asked += 1;
             }
             inner.state.clone()
         });

@@ -37,7 +37,7 @@ impl Containers {
             let _verb = match container.verb.try_lock() {
                 Ok(verb) => verb,
                 Err(_) => {
-                    // A stop may wait for ever for what is killed here.
+                    // What is under way may wait for what is killed here.
                     if options.force {
                         container.end_by_user();
                         this.kill_and_wait(&container).await?;

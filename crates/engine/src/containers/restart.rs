@@ -1,10 +1,10 @@
-//! `restart`: stop, then start, without letting another verb in between.
+//! `restart`: stop, then start. Others do not wait for the end that this waits for.
 
 use std::sync::Arc;
 
 use barge_sys::fault;
 
-use super::stop::{StopOptions, Stopped};
+use super::stop::StopOptions;
 use super::{Containers, to_the_end};
 use crate::error::Result;
 
@@ -14,10 +14,8 @@ impl Containers {
         let container = self.registry.find(name)?;
         let this = Arc::clone(self);
         to_the_end(async move {
+            this.stop_now(&container, &options).await?;
             let _verb = container.verb.lock().await;
-            if this.stop_locked(&container, &options).await? == Stopped::Now {
-                this.tell(&container, "stop");
-            }
             fault::point("restart: stopped");
             container.forget_restarts();
             this.start_locked(&container).await?;

@@ -32,6 +32,34 @@ pub enum Stopped {
     AlreadyStopped,
 }
 
+/// A stop that has done all that takes the container's verb lock.
+pub(super) struct Begun<'a> {
+    container: &'a Container,
+    going: Option<Going<'a>>,
+    stopped: Stopped,
+}
+
+/// A container whose command has been told to end.
+struct Going<'a> {
+    container: &'a Container,
+    /// How often it had ended before.
+    exits: u64,
+    patience: Option<Duration>,
+}
+
+impl<'a> Going<'a> {
+    fn of(container: &'a Container, exits: u64, patience: Option<Duration>) -> Self {
+        container.inner().stops += 1;
+        Self { container, exits, patience }
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        self.container.inner().stops -= 1;
+    }
+}
+
 /// How long a killed process may take to go. One that sleeps in the kernel cannot be killed.
 pub(super) const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -40,23 +68,28 @@ impl Containers {
     pub async fn stop(self: &Arc<Self>, name: &str, options: StopOptions) -> Result<Stopped> {
         let container = self.registry.find(name)?;
         let this = Arc::clone(self);
-        to_the_end(async move {
-            let _verb = container.verb.lock().await;
-            let stopped = this.stop_locked(&container, &options).await?;
-            if stopped == Stopped::Now {
-                this.tell(&container, "stop");
-            }
-            Ok(stopped)
-        })
-        .await
+        to_the_end(async move { this.stop_now(&container, &options).await }).await
     }
 
-    /// Stops a container whose verb lock the caller holds.
-    pub(super) async fn stop_locked(
+    /// Stops a container, and tells of it.
+    pub(super) async fn stop_now(
         &self,
         container: &Container,
         options: &StopOptions,
     ) -> Result<Stopped> {
+        let begun = {
+            let _verb = container.verb.lock().await;
+            self.begin_stop(container, options).await?
+        };
+        self.end_stop(begun).await
+    }
+
+    /// Sends the stop signal to a container whose verb lock the caller holds.
+    pub(super) async fn begin_stop<'a>(
+        &self,
+        container: &'a Container,
+        options: &StopOptions,
+    ) -> Result<Begun<'a>> {
         let settings = container.settings();
         let signal = match options.signal.as_deref().filter(|signal| !signal.is_empty()) {
             None => settings.stop_signal,
@@ -64,8 +97,10 @@ impl Containers {
         };
         let exits = container.watch().borrow().exits;
         let Some(running) = container.end_by_user() else {
-            return Ok(keep_stopped(container));
+            return Ok(Begun { container, going: None, stopped: keep_stopped(container) });
         };
+        let patience = to_timeout(options.timeout, settings.stop_timeout);
+        let going = Some(Going::of(container, exits, patience));
         fault::point("stop: noted");
         self.tell_kill(container, signal);
         self.signal(container, signal, SignalTarget::Init).await?;
@@ -73,18 +108,28 @@ impl Containers {
         if running.freeze == Freeze::Frozen {
             self.resume_now(container).await?;
         }
-        match to_timeout(options.timeout, settings.stop_timeout) {
-            None => {
-                container.ended_after(exits).await;
-                Ok(Stopped::Now)
-            }
-            Some(patience) => {
-                if tokio::time::timeout(patience, container.ended_after(exits)).await.is_ok() {
-                    return Ok(Stopped::Now);
+        Ok(Begun { container, going, stopped: Stopped::Now })
+    }
+
+    /// Waits for the end that was asked for, and kills what does not end. Without the verb lock: a stop may be told to
+    /// wait for ever, and nobody else is to.
+    pub(super) async fn end_stop(&self, begun: Begun<'_>) -> Result<Stopped> {
+        let Begun { container, going, stopped } = begun;
+        if let Some(going) = &going {
+            let ended = container.ended_after(going.exits);
+            match going.patience {
+                None => ended.await,
+                Some(patience) => {
+                    if tokio::time::timeout(patience, ended).await.is_err() {
+                        self.kill_and_wait(container).await?;
+                    }
                 }
-                self.kill_and_wait(container).await.map(|()| Stopped::Now)
             }
         }
+        if stopped == Stopped::Now {
+            self.tell(container, "stop");
+        }
+        Ok(stopped)
     }
 
     /// Kills every process of a running container and waits for the end.
