@@ -148,6 +148,29 @@ fn a_signal_to_the_client_goes_to_the_container() {
 }
 
 #[test]
+fn who_asks_three_times_leaves_what_does_not_end() {
+    // Events of others would push these out.
+    let host = TestHost::new();
+    host.busybox();
+    for client in Client::both() {
+        let name = host.unique("stays");
+        let run = host.start_client(client, &["run", "--name", &name, "busybox", "sleep", "1000"]);
+        eventually("it runs", || host.run(client, &["top", &name]).code == 0);
+        let filter = format!("container={name}");
+        let window = ["events", "--since", "1", "--until", "0s", "--filter", &filter];
+        let told = [&window[..], &["--filter", "event=kill", "--format", "{{.Action}}"]].concat();
+        for (count, signal) in [libc::SIGINT, libc::SIGTERM].into_iter().enumerate() {
+            run.signal(signal);
+            eventually("it is passed on", || host.barge(&told).text().lines().count() > count);
+        }
+        run.signal(libc::SIGINT);
+        run.wait().fails_saying(1, "got 3 SIGTERM/SIGINTs, forcefully exiting");
+        assert_eq!(host.status(&name), "running");
+        host.run(client, &["rm", "-f", &name]).ok();
+    }
+}
+
+#[test]
 fn a_signal_stays_with_a_client_that_was_told_so() {
     // Events of others would push these out.
     let host = TestHost::new();

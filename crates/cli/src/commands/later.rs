@@ -18,6 +18,7 @@ const LATER: &[(&str, &str)] = &[
     ("context", CONTEXTS),
     ("network connect", NETWORKS),
     ("network create", NETWORKS),
+    ("network prune", NETWORKS),
     ("network disconnect", NETWORKS),
     ("network rm", NETWORKS),
     ("node", SWARM),

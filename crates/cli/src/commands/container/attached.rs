@@ -221,7 +221,16 @@ impl Attached<'_> {
                         return Ok(Ended::Detached);
                     }
                 }
-                event = signals.next() => handle(client, id, event).await,
+                event = signals.next() => {
+                    handle(client, id, event).await;
+                    if signals.are_enough() {
+                        // Gives the terminal back before anything is said on it.
+                        drop(copying);
+                        crate::streams::Streams
+                            .note("\ngot 3 SIGTERM/SIGINTs, forcefully exiting");
+                        return Err(CliError::Exit(1));
+                    }
+                }
             }
             if let Some(code) = told.filter(|_| written) {
                 return Ok(Ended::Exited(code));

@@ -125,6 +125,9 @@ async fn run(session: &Session, input: Input) -> Result<()> {
 /// For `map_err`: the container was never run.
 pub(super) fn not_run(verb: &'static str) -> impl FnOnce(CliError) -> CliError {
     move |cause| {
+        if let CliError::Exit(code) = cause {
+            return CliError::Exit(code);
+        }
         // No help is about that.
         if let CliError::Lost { text, .. } = cause {
             return CliError::Lost { text, code: 125 };

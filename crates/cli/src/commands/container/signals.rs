@@ -25,7 +25,13 @@ pub(super) enum Forward {
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     listening: Vec<(Signal, Proxy)>,
+    ends: u32,
 }
+
+/// What asks a program to end.
+const ENDS: [&str; 2] = ["INT", "TERM"];
+/// How many of these mean ourselves: the container may not heed one, and its user wants the prompt back.
+const ENOUGH: u32 = 3;
 
 /// What makes sense to pass on. Stop signals of the terminal are left alone, so that Ctrl-Z stops
 /// the client.
@@ -56,12 +62,12 @@ impl Signals {
         if tty == Tty::Yes {
             add(SignalKind::window_change(), Proxy::Resized)?;
         }
-        Ok(Self { listening })
+        Ok(Self { listening, ends: 0 })
     }
 
     /// The next one; never, when nothing is listened for.
     pub(super) async fn next(&mut self) -> Proxy {
-        std::future::poll_fn(|context| {
+        let next = std::future::poll_fn(|context| {
             for (signal, proxy) in &mut self.listening {
                 if signal.poll_recv(context).is_ready() {
                     return std::task::Poll::Ready(*proxy);
@@ -69,7 +75,16 @@ impl Signals {
             }
             std::task::Poll::Pending
         })
-        .await
+        .await;
+        if matches!(next, Proxy::Signal(name) if ENDS.contains(&name)) {
+            self.ends += 1;
+        }
+        next
+    }
+
+    /// Whether we are to end ourselves, whatever the container does.
+    pub(super) fn are_enough(&self) -> bool {
+        self.ends >= ENOUGH
     }
 }
 

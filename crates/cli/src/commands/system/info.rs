@@ -70,8 +70,11 @@ fn text(context: &str, info: &SystemInfo) -> String {
         "Client:\n Version:    {}\n Context:    {context}\n Debug Mode: false\n\nServer:\n",
         env!("CARGO_PKG_VERSION")
     );
+    // A name without a value is what the lines below it are about.
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
-        text.push_str(&format!(" {name}: {value}\n"));
+        let value = value.to_string();
+        let between = if value.is_empty() && name.starts_with(' ') { "" } else { ": " };
+        text.push_str(&format!(" {name}{between}{value}\n"));
     };
     line("Containers", &info.containers);
     line(" Running", &info.containers_running);
