@@ -60,5 +60,8 @@ fn say(out: &mut dyn io::Write, text: &str, code: ExitCode) -> ExitCode {
 fn prepare(flags: &Flags) -> anyhow::Result<(Settings, EngineConfig)> {
     let settings = Settings::load(flags.clone())?;
     let config = engine_config::from(&settings)?;
+    if flags.validate {
+        config.check()?;
+    }
     Ok((settings, config))
 }

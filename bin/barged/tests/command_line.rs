@@ -48,6 +48,19 @@ fn validate_checks_flags_file_and_values() {
     let (output, errors) = barged(r#"{"nope":1}"#, &["--validate"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(errors.contains("don't match any configuration option: nope"), "{errors}");
+    for (flags, wrong) in [
+        (&["--dns=foo"][..], "dns: foo is not an ip address"),
+        (&["--storage-driver=floppy"], "unknown storage driver \"floppy\""),
+        (&["--storage-opt=nothing"], "nothing"),
+        (&["--log-driver=paper"], "paper"),
+        (&["--log-opt=max-size=x"], "invalid size: 'x'"),
+        (&["--default-runtime=nosuch"], "specified default runtime 'nosuch' does not exist"),
+        (&["--cgroup-parent=../x"], "../x"),
+    ] {
+        let (output, errors) = barged("", &[&["--validate"], flags].concat());
+        assert_eq!(output.status.code(), Some(1), "{flags:?}");
+        assert!(errors.contains(wrong), "{flags:?}: {errors}");
+    }
 }
 
 #[test]

@@ -124,6 +124,25 @@ pub struct Engine {
     _lock: Arc<fs::File>,
 }
 
+impl EngineConfig {
+    /// Finds what is wrong by itself, whatever the machine and the data root are.
+    ///
+    /// # Errors
+    /// That, by its name.
+    pub fn check(&self) -> Result<()> {
+        check_log(&self.defaults.log)?;
+        barge_cgroups::CgroupPath::parse(&self.defaults.cgroup_parent)?;
+        StorageOptions::parse(&self.storage_options)?;
+        self.storage_driver.as_deref().map_or(Ok(()), barge_storage::known)?;
+        for server in &self.defaults.dns {
+            if server.parse::<std::net::IpAddr>().is_err() {
+                return Err(EngineError::Invalid(format!("dns: {server} is not an ip address")));
+            }
+        }
+        Runtimes::open(&self.runtimes, &self.default_runtime).map(drop)
+    }
+}
+
 impl Engine {
     /// Opens the stores, sweeps what a killed daemon left, and meets the containers that went on.
     pub async fn open(config: EngineConfig) -> Result<Self> {
@@ -150,7 +169,7 @@ impl Engine {
         make_root(&config.exec_root, 0o711)?;
         let lock = lock_root(&config.data_root)?;
         let programs = Programs::find()?;
-        check_log(&config.defaults.log)?;
+        config.check()?;
         let storage = open_storage(&config)?;
         let store = Arc::new(ImageStore::open(&config.data_root, Arc::clone(&storage))?);
         let volume_store = Arc::new(VolumeStore::open(&config.data_root)?);

@@ -94,7 +94,11 @@ fn first_that_works(root: &Path, options: &StorageOptions) -> Result<Arc<dyn Sto
     open_named(root, "vfs", options)
 }
 
-fn known(name: &str) -> Result<()> {
+/// Whether there is a driver of this name.
+///
+/// # Errors
+/// `UnknownDriver`, `RefusedDriver`.
+pub fn known(name: &str) -> Result<()> {
     if KNOWN_DRIVERS.contains(&name) {
         return Ok(());
     }

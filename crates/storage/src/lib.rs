@@ -22,7 +22,7 @@ mod trash;
 pub use barge_archive::changes::{Change, ChangeKind};
 pub use barge_archive::pack::{Holes, PackOptions, Packed};
 pub use container::{create_container_layers, remove_container_layers};
-pub use detect::{KNOWN_DRIVERS, open, open_with};
+pub use detect::{KNOWN_DRIVERS, known, open, open_with};
 pub use driver::{Durability, MountOptions, Owners, ReadWriteOptions, StorageDriver};
 pub use error::{Result, StorageError};
 pub use layer_id::LayerId;
