@@ -157,6 +157,9 @@ fn what_cannot_be_is_refused_in_dockers_words() {
         ),
         (json!({"ShmSize": -1}), "SHM size can not be less than 0"),
         (json!({"Tmpfs": {"/x": "size=1m,foo"}}), "invalid tmpfs option [\"foo\"]"),
+        (json!({"Tmpfs": {"/x": "size=abc"}}), "invalid tmpfs option [\"size=abc\"]"),
+        (json!({"Tmpfs": {"/x": "mode=9"}}), "invalid tmpfs option [\"mode=9\"]"),
+        (json!({"Tmpfs": {"/x": "size=0x10k,uid=me"}}), "invalid tmpfs option [\"uid=me\"]"),
         (json!({"Tmpfs": {"x": ""}}), "invalid mount path: 'x' mount path must be absolute"),
         (
             json!({"Mounts": [{"Type": "bind", "Source": "/", "Target": "/x",

@@ -175,6 +175,7 @@ fn a_wrong_edit_changes_nothing() {
         (&["--label-rm", "none"], "container cc has no label none"),
         (&["--mount-rm", "/none"], "container cc has no mount at /none"),
         (&["--publish-rm", "80"], "container cc does not publish 80/tcp"),
+        (&["--publish-rm", "81:80"], "is named by the container's port alone, as 80 or 80/udp"),
         (
             &["--mount-add", "type=bind,src=/does/not/exist,dst=/x"],
             "bind source path does not exist",

@@ -137,7 +137,12 @@ fn apply_ports(edit: &ContainerEdit, record: &mut ContainerRecord) -> Result<()>
         )));
     }
     for text in &edit.publish_rm {
-        let port = port(text)?;
+        let port = port(text).map_err(|error| {
+            invalid(format!(
+                "{}: what is to be removed is named by the container's port alone, as 80 or 80/udp",
+                error.message()
+            ))
+        })?;
         let is_exposed = record.config.exposed_ports.remove(&port).is_some();
         let is_bound = record.host_config.port_bindings.remove(&port).is_some();
         let is_published = is_bound || (is_exposed && record.host_config.publish_all_ports);

@@ -153,6 +153,10 @@ fn from_bind(text: &str) -> Result<WantedMount> {
 
 fn apply_mode(mount: &mut WantedMount, mode: &str, text: &str) -> Result<()> {
     mode.clone_into(&mut mount.mode);
+    let accesses = mode.split(',').filter(|word| matches!(*word, "ro" | "rw"));
+    if accesses.count() > 1 {
+        return Err(invalid(format!("invalid mode: {mode}")));
+    }
     for word in mode.split(',').filter(|word| !word.is_empty()) {
         match (word, &mut mount.source) {
             ("ro", _) => mount.access = Access::ReadOnly,
@@ -353,7 +357,22 @@ fn check_tmpfs(options: &[String]) -> Result<()> {
         Some((key, _)) => KEYS.contains(&key),
         None => FLAGS.contains(&option) || PROPAGATIONS.contains(&option) || option == "defaults",
     };
-    match options.iter().find(|option| !is_known(option)) {
+    // A share of the memory, or so many bytes.
+    let is_size = |size: &str| {
+        let units = ['%', 'k', 'K', 'm', 'M', 'g', 'G', 't', 'T', 'p', 'P', 'e', 'E'];
+        let number = size.strip_suffix(units).unwrap_or(size);
+        match number.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).is_ok(),
+            None => number.parse::<u64>().is_ok(),
+        }
+    };
+    let is_wrong = |option: &str| match option.split_once('=') {
+        Some(("size", size)) => !is_size(size),
+        Some(("mode", mode)) => u32::from_str_radix(mode, 8).is_err(),
+        Some(("uid" | "gid", id)) => id.parse::<u32>().is_err(),
+        _ => !is_known(option),
+    };
+    match options.iter().find(|option| is_wrong(option)) {
         Some(option) => Err(invalid(format!("invalid tmpfs option [{option:?}]"))),
         None => Ok(()),
     }

@@ -184,6 +184,7 @@ fn bad_mounts_are_refused_in_dockers_words() {
         ("/a:b", "invalid mount path: 'b' mount path must be absolute"),
         ("/a:/", "invalid volume specification: destination can't be '/'"),
         ("/a:/b:sideways", "invalid mode: sideways in volume specification '/a:/b:sideways'"),
+        ("/a:/b:ro,rw", "invalid mode: ro,rw"),
         ("a:b:c:d", "invalid volume specification: 'a:b:c:d'"),
         (":/x", "invalid volume specification: ':/x'"),
     ] {
