@@ -28,7 +28,7 @@ pub(crate) const ROWS: [&str; 10] = [
 const CROWD: usize = 500;
 const SMALL_CROWD: usize = 100;
 /// How often something short is measured.
-const ROUNDS: u32 = 10;
+const ROUNDS: u32 = 30;
 const EXECS: u32 = 1000;
 const RUNS: u32 = 1000;
 /// After that long without work, everybody has given back what a start needs for moments.
@@ -79,6 +79,7 @@ fn crowd(client: &Client, peers: &mut Peers, table: &mut Table) -> anyhow::Resul
         table.add(ROWS[0], Who::Barge, run()?);
     }
     many::start(client, CROWD)?;
+    rest(SETTLED);
     for _ in 0..ROUNDS {
         table.add(ROWS[1], Who::Barge, run()?);
         table.add(ROWS[2], Who::Barge, client.run(&["ps"])?);
