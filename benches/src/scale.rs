@@ -12,7 +12,7 @@ use crate::table::Table;
 use crate::timed;
 
 /// The rows of this file.
-pub(crate) const ROWS: [&str; 10] = [
+pub(crate) const ROWS: [&str; 12] = [
     "scale: run, the first",
     "scale: run, the 501st",
     "scale: ps, 500 running",
@@ -23,6 +23,8 @@ pub(crate) const ROWS: [&str; 10] = [
     "logs: 100 MB of lines written",
     "logs: 100 MB of lines read",
     "scale: daemon more after 1000 runs, RSS (MB)",
+    "scale: start (run -d), the first",
+    "scale: start (run -d), the 501st",
 ];
 
 const CROWD: usize = 500;
@@ -33,6 +35,9 @@ const EXECS: u32 = 1000;
 const RUNS: u32 = 1000;
 /// After that long without work, everybody has given back what a start needs for moments.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// How long one start after the other leaves the machine alone: what ended before is taken down then.
+const APART: Duration = Duration::from_millis(50);
 
 /// A million lines of a hundred bytes.
 const WRITER: &str = "yes 012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678 | head -n 1000000";
@@ -75,11 +80,13 @@ fn growth(client: &Client, peers: &mut Peers, table: &mut Table) -> anyhow::Resu
 /// What depends on how many containers there are, and should not.
 fn crowd(client: &Client, peers: &mut Peers, table: &mut Table) -> anyhow::Result<()> {
     let run = || client.run(&["run", "--rm", "busybox", "true"]);
+    starts(client, (ROWS[10], table))?;
     for _ in 0..ROUNDS {
         table.add(ROWS[0], Who::Barge, run()?);
     }
     many::start(client, CROWD)?;
     rest(SETTLED);
+    starts(client, (ROWS[11], table))?;
     for _ in 0..ROUNDS {
         table.add(ROWS[1], Who::Barge, run()?);
         table.add(ROWS[2], Who::Barge, client.run(&["ps"])?);
@@ -92,6 +99,17 @@ fn crowd(client: &Client, peers: &mut Peers, table: &mut Table) -> anyhow::Resul
         table.add(ROWS[3], Who::Barge, daemon.start()?);
     }
     many::remove(client, CROWD)
+}
+
+/// Starts alone, without the ends of the containers: one at a time, on a machine that does nothing else.
+fn starts(client: &Client, (row, table): (&'static str, &mut Table)) -> anyhow::Result<()> {
+    for _ in 0..ROUNDS {
+        let line = ["run", "-d", "--name", "one-more", "busybox", "sleep", "1000"];
+        table.add(row, client.who, client.run(&line)?);
+        client.run(&["rm", "-f", "one-more"])?;
+        rest(APART);
+    }
+    Ok(())
 }
 
 /// What a shim keeps of commands that are gone.
